@@ -1,0 +1,123 @@
+#include "config/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/base/alloc.h"
+#include "config/base/utf8.h"
+
+void tg_buf_init(struct tg_buf *b, size_t max)
+{
+    *b = (struct tg_buf){ .max = max };
+}
+
+void tg_buf_free(struct tg_buf *b)
+{
+    tg_free(b->p);
+    *b = (struct tg_buf){ .max = b->max };
+}
+
+void tg_buf_reset(struct tg_buf *b)
+{
+    b->n = 0;
+    b->failed = TG_OK;
+    if (b->p)
+        b->p[0] = '\0';
+}
+
+static enum tg_status reserve(struct tg_buf *b, size_t more)
+{
+    if (b->failed)
+        return b->failed;
+    if (more > b->max - b->n)
+        return b->failed = TG_LIMIT;
+    size_t need = b->n + more + 1;
+    if (need <= b->cap)
+        return TG_OK;
+    size_t cap = b->cap ? b->cap : 128;
+    while (cap < need)
+        cap *= 2;
+    char *p = tg_realloc(b->p, cap);
+    if (!p)
+        return b->failed = TG_NOMEM;
+    b->p = p;
+    b->cap = cap;
+    return TG_OK;
+}
+
+enum tg_status tg_buf_add(struct tg_buf *b, const void *p, size_t n)
+{
+    enum tg_status status = reserve(b, n);
+    if (status)
+        return status;
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = '\0';
+    return TG_OK;
+}
+
+enum tg_status tg_buf_adds(struct tg_buf *b, const char *s)
+{
+    return tg_buf_add(b, s, strlen(s));
+}
+
+enum tg_status tg_buf_addc(struct tg_buf *b, char c)
+{
+    return tg_buf_add(b, &c, 1);
+}
+
+enum tg_status tg_buf_addf(struct tg_buf *b, const char *fmt, ...)
+{
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int need = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    enum tg_status status = need < 0 ? TG_INTERNAL : reserve(b, (size_t)need);
+    if (status == TG_OK) {
+        vsnprintf(b->p + b->n, (size_t)need + 1, fmt, again);
+        b->n += (size_t)need;
+    }
+    va_end(again);
+    return status;
+}
+
+void tg_buf_drop(struct tg_buf *b, size_t n)
+{
+    if (n == 0 || b->n == 0)
+        return;
+    if (n > b->n)
+        n = b->n;
+    memmove(b->p, b->p + n, b->n - n);
+    b->n -= n;
+    b->p[b->n] = '\0';
+}
+
+enum tg_status tg_buf_add_json(struct tg_buf *b, struct tg_str s)
+{
+    tg_buf_addc(b, '"');
+    size_t plain = 0; /* start of the run that needs no escape */
+    for (size_t i = 0; i < s.n;) {
+        unsigned char c = (unsigned char)s.p[i];
+        uint32_t rune;
+        size_t width = tg_utf8_decode(s.p + i, s.n - i, &rune);
+        if (width && c >= 0x20 && c != '"' && c != '\\') {
+            i += width;
+            continue;
+        }
+        tg_buf_add(b, s.p + plain, i - plain);
+        if (!width)
+            tg_buf_adds(b, "\xEF\xBF\xBD");
+        else if (c == '"' || c == '\\')
+            tg_buf_addf(b, "\\%c", c);
+        else if (c == '\n')
+            tg_buf_adds(b, "\\n");
+        else
+            tg_buf_addf(b, "\\u%04x", c);
+        plain = ++i;
+    }
+    tg_buf_add(b, s.p ? s.p + plain : "", s.n - plain);
+    return tg_buf_addc(b, '"');
+}

@@ -1,0 +1,154 @@
+#include "config/base/json.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+
+#include "config/base/alloc.h"
+
+/* struct tg_json is never defined: its pointers are cJSON's. */
+static const cJSON *node(const struct tg_json *v)
+{
+    return (const cJSON *)(const void *)v;
+}
+
+static const struct tg_json *wrap(const cJSON *v)
+{
+    return (const struct tg_json *)(const void *)v;
+}
+
+static void *hook_alloc(size_t size)
+{
+    return tg_alloc(size);
+}
+
+static void hook_free(void *p)
+{
+    tg_free(p);
+}
+
+__attribute__((constructor)) static void install_hooks(void)
+{
+    cJSON_Hooks hooks = { .malloc_fn = hook_alloc, .free_fn = hook_free };
+    cJSON_InitHooks(&hooks);
+}
+
+enum tg_status tg_json_parse(struct tg_str text, struct tg_json **root, struct tg_error *err)
+{
+    *root = NULL;
+    enum tg_status status = tg_json_scan(text, err);
+    if (status)
+        return status;
+    cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
+    if (!tree)
+        return tg_fail(err, TG_NOMEM, "out of memory while reading JSON");
+    *root = (struct tg_json *)(void *)tree;
+    return TG_OK;
+}
+
+void tg_json_free(struct tg_json *root)
+{
+    cJSON_Delete((cJSON *)(void *)root);
+}
+
+enum tg_json_type tg_json_type(const struct tg_json *v)
+{
+    switch (v ? node(v)->type & 0xFF : cJSON_NULL) {
+    case cJSON_False:
+    case cJSON_True:
+        return TG_JSON_BOOL;
+    case cJSON_Number:
+        return TG_JSON_NUMBER;
+    case cJSON_String:
+        return TG_JSON_STRING;
+    case cJSON_Array:
+        return TG_JSON_ARRAY;
+    case cJSON_Object:
+        return TG_JSON_OBJECT;
+    default:
+        return TG_JSON_NULL;
+    }
+}
+
+const char *tg_json_type_name(enum tg_json_type type)
+{
+    static const char *const names[] = { "null",     "a boolean", "a number",
+                                         "a string", "an array",  "an object" };
+    return names[type];
+}
+
+bool tg_json_is(const struct tg_json *v, enum tg_json_type type)
+{
+    return v && tg_json_type(v) == type;
+}
+
+const struct tg_json *tg_json_get(const struct tg_json *v, const char *key)
+{
+    return tg_json_is(v, TG_JSON_OBJECT) ? wrap(cJSON_GetObjectItemCaseSensitive(node(v), key))
+                                         : NULL;
+}
+
+const struct tg_json *tg_json_first(const struct tg_json *v)
+{
+    return v ? wrap(node(v)->child) : NULL;
+}
+
+const struct tg_json *tg_json_next(const struct tg_json *v)
+{
+    return v ? wrap(node(v)->next) : NULL;
+}
+
+const char *tg_json_key(const struct tg_json *v)
+{
+    return v ? node(v)->string : NULL;
+}
+
+size_t tg_json_count(const struct tg_json *v)
+{
+    size_t n = 0;
+    for (const struct tg_json *c = tg_json_first(v); c; c = tg_json_next(c))
+        n++;
+    return n;
+}
+
+bool tg_json_string(const struct tg_json *v, struct tg_str *out)
+{
+    if (!tg_json_is(v, TG_JSON_STRING))
+        return false;
+    *out = tg_str_of(node(v)->valuestring);
+    return true;
+}
+
+bool tg_json_number(const struct tg_json *v, double *out)
+{
+    if (!tg_json_is(v, TG_JSON_NUMBER))
+        return false;
+    *out = node(v)->valuedouble;
+    return true;
+}
+
+bool tg_json_int(const struct tg_json *v, int64_t *out)
+{
+    double number;
+    if (!tg_json_number(v, &number) || floor(number) != number || fabs(number) > 9007199254740992.0)
+        return false;
+    *out = (int64_t)number;
+    return true;
+}
+
+bool tg_json_bool(const struct tg_json *v, bool *out)
+{
+    if (!tg_json_is(v, TG_JSON_BOOL))
+        return false;
+    *out = cJSON_IsTrue(node(v));
+    return true;
+}
+
+enum tg_status tg_json_print(const struct tg_json *v, struct tg_buf *out)
+{
+    char *text = cJSON_PrintUnformatted(node(v));
+    if (!text)
+        return TG_NOMEM;
+    enum tg_status status = tg_buf_adds(out, text);
+    cJSON_free(text);
+    return status;
+}

@@ -1,0 +1,108 @@
+#include "config/base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/base/alloc.h"
+#include "config/base/buf.h"
+#include "config/base/clock.h"
+
+enum { LOG_SECRETS_MAX = 64, LOG_LINE_MAX = 16384, LOG_TEXT_MAX = 4096 };
+
+static _Atomic int log_level = TG_LOG_INFO;
+static _Atomic int log_fd = 2;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char *secrets[LOG_SECRETS_MAX]; /* guarded by log_lock */
+static size_t n_secrets;
+
+void tg_log_set_level(enum tg_log_level level)
+{
+    atomic_store(&log_level, (int)level);
+}
+
+void tg_log_set_fd(int fd)
+{
+    atomic_store(&log_fd, fd);
+}
+
+enum tg_status tg_log_secret(struct tg_str secret)
+{
+    if (secret.n < 8)
+        return TG_OK;
+    enum tg_status status = TG_OK;
+    pthread_mutex_lock(&log_lock);
+    bool known = false;
+    for (size_t i = 0; i < n_secrets; i++)
+        known = known || tg_str_eq(tg_str_of(secrets[i]), secret);
+    if (!known && n_secrets == LOG_SECRETS_MAX) {
+        status = TG_LIMIT;
+    } else if (!known) {
+        char *copy = tg_strndup(secret.p, secret.n);
+        if (copy)
+            secrets[n_secrets++] = copy;
+        else
+            status = TG_NOMEM;
+    }
+    pthread_mutex_unlock(&log_lock);
+    return status;
+}
+
+/* log_lock held */
+static void mask_locked(char *text)
+{
+    for (size_t i = 0; i < n_secrets; i++) {
+        size_t n = strlen(secrets[i]);
+        for (char *at = text; (at = strstr(at, secrets[i])) != NULL; at += n)
+            memset(at, '*', n);
+    }
+}
+
+void tg_log_mask(char *text)
+{
+    pthread_mutex_lock(&log_lock);
+    mask_locked(text);
+    pthread_mutex_unlock(&log_lock);
+}
+
+static void stamp(char out[32])
+{
+    int64_t ms = tg_wall_ms();
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char day[24];
+    gmtime_r(&seconds, &utc);
+    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out, 32, "%s.%03dZ", day, (int)(ms % 1000));
+}
+
+void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
+{
+    static const char *const names[] = { "debug", "info", "warn", "error" };
+    if ((int)level < atomic_load(&log_level))
+        return;
+    char text[LOG_TEXT_MAX], time[32];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    stamp(time);
+    struct tg_buf line;
+    tg_buf_init(&line, LOG_LINE_MAX);
+    pthread_mutex_lock(&log_lock);
+    mask_locked(text);
+    tg_buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"text\":", time,
+                names[level], event);
+    tg_buf_add_json(&line, tg_str_of(text));
+    tg_buf_adds(&line, "}\n");
+    if (!line.failed) {
+        ssize_t written = write(atomic_load(&log_fd), line.p, line.n);
+        (void)written; /* there is nowhere left to complain to */
+    }
+    pthread_mutex_unlock(&log_lock);
+    tg_buf_free(&line);
+}

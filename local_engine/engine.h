@@ -1,0 +1,112 @@
+/* The engine: one model on one device behind a thread of its own. Jobs are submitted with copied
+ * data, named by ids, and answered through a queue of events that the owner drains when the
+ * descriptor is readable. No callbacks from foreign threads, no pointers across.
+ *
+ * Jobs run one at a time in order of submission; others wait (LE_EVENT_QUEUED tells their place).
+ * Each job starts with a credit of tokens; a job without credit pauses until le_engine_credit. */
+#ifndef LE_ENGINE_H
+#define LE_ENGINE_H
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+#include "local_engine/reply.h"
+#include "local_engine/sampler.h"
+#include "local_engine/template.h"
+#include "local_engine/tokenizer.h"
+
+struct le_engine; /* opaque */
+
+enum le_device { LE_DEVICE_AUTO, LE_DEVICE_CPU, LE_DEVICE_VULKAN };
+
+struct le_engine_options {
+    const char *model;     /* path of a GGUF file */
+    enum le_device device; /* AUTO: a real GPU, else cpu; never a software Vulkan driver */
+    uint32_t context;      /* positions; 0: the model's own, at most 32768 */
+    uint32_t jobs_max;     /* waiting and running; default 64 */
+    uint32_t credit;       /* tokens a job may be ahead of its reader; default 256 */
+    const char *cache_dir; /* pipeline cache, or NULL */
+};
+
+/* Loads the model (may take long) and starts the thread. Errors name the file, key or device. */
+enum tg_status le_engine_open(const struct le_engine_options *options, struct le_engine **out,
+                              struct tg_error *err);
+/* Cancels every job, joins the thread, frees all. NULL allowed. */
+void le_engine_close(struct le_engine *e);
+
+/* Immutable after open, any thread. */
+const struct le_tokenizer *le_engine_tokenizer(const struct le_engine *e);
+uint32_t le_engine_context(const struct le_engine *e);
+const char *le_engine_device(const struct le_engine *e);   /* one line for people */
+const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulkan" */
+const char *le_engine_model_name(const struct le_engine *e); /* general.name, or the file's name */
+struct le_sampling le_engine_default_sampling(const struct le_engine *e);
+
+enum { LE_STOPS_MAX = 4, LE_STOP_BYTES_MAX = 256 };
+
+struct le_job {
+    const int32_t *prompt; /* [n_prompt], BOS included; copied */
+    uint32_t n_prompt;     /* 1 .. context - 1 */
+    uint32_t max_tokens;   /* 1 .. ; cut to what the context leaves */
+    struct le_sampling sampling;
+    struct tg_str stop[LE_STOPS_MAX]; /* in content; copied */
+    uint32_t n_stops;
+    bool in_thought;       /* the prompt ended inside an open thought */
+    bool ignore_end;       /* benchmarks: end-of-generation ids do not stop, and are not chosen */
+};
+
+/* Any thread. TG_LIMIT (queue full, or prompt beyond the context: err says which), TG_INVALID,
+ * TG_DEVICE (engine lost). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. */
+enum tg_status le_engine_submit(struct le_engine *e, const struct le_job *job, uint64_t *id,
+                                struct tg_error *err);
+/* Any thread; takes effect between two steps, in prefill too. The END event (cancelled) still comes.
+ * An unknown id is ignored. */
+void le_engine_cancel(struct le_engine *e, uint64_t id);
+/* Gives a job n more tokens of credit. Any thread. */
+void le_engine_credit(struct le_engine *e, uint64_t id, uint32_t n);
+
+enum le_event_kind {
+    LE_EVENT_STARTED, /* left the queue; prefill begins */
+    LE_EVENT_PREFILLED, /* n = prompt tokens; the first token is next */
+    LE_EVENT_TOKEN,   /* one generated token, with its deltas' text */
+    LE_EVENT_END,
+};
+
+enum le_end {
+    LE_END_STOP,      /* end-of-generation token or stop string */
+    LE_END_LENGTH,    /* max_tokens or the context */
+    LE_END_TOOL_CALLS,
+    LE_END_CANCELLED,
+    LE_END_ERROR,     /* status and text say why (NaN, device lost) */
+};
+
+struct le_event {
+    uint64_t job;
+    enum le_event_kind kind;
+    int64_t mono_ns;        /* when it happened */
+    /* TOKEN */
+    int32_t token;
+    enum le_token_class cls;
+    struct le_token_stats stats;
+    struct tg_str content, reasoning; /* text that became certain with this token; may be empty */
+    struct tg_str call_name, call_arguments; /* a tool call completed with this token */
+    /* END (content and reasoning above hold what was still held back) */
+    enum le_end end;
+    enum tg_status status;
+    const char *text;       /* END with LE_END_ERROR; static or borrowed like the strings */
+    uint32_t n_prompt, n_generated;
+    int64_t prefill_ns, decode_ns;
+};
+
+/* Readable while events wait. Owned by the engine. */
+int le_engine_fd(const struct le_engine *e);
+/* Takes the next event; false when none waits. Strings in it are borrowed until the next call. One
+ * thread drains. */
+bool le_engine_next(struct le_engine *e, struct le_event *event);
+
+/* Commands of tollgate-engine and tollgate: argv[0] is the command's name. Exit status of the
+ * process. They print their own usage. */
+int le_cmd_chat(int argc, char **argv);
+int le_cmd_bench(int argc, char **argv);
+int le_cmd_logits(int argc, char **argv);
+
+#endif

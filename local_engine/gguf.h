@@ -1,0 +1,82 @@
+/* GGUF reader over mmap (format: GGUF specification, version 2 and 3, little-endian). Every offset,
+ * count and length is checked against the file before it is used; nothing is copied but the index. */
+#ifndef LE_GGUF_H
+#define LE_GGUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+
+/* Tensor element types, numbered as in the file (ggml ids). */
+enum le_type {
+    LE_TYPE_F32 = 0,
+    LE_TYPE_F16 = 1,
+    LE_TYPE_Q4_0 = 2,
+    LE_TYPE_Q8_0 = 8,
+    LE_TYPE_Q6_K = 14,
+};
+
+enum le_gguf_value_type {
+    LE_GGUF_U8, LE_GGUF_I8, LE_GGUF_U16, LE_GGUF_I16, LE_GGUF_U32, LE_GGUF_I32, LE_GGUF_F32,
+    LE_GGUF_BOOL, LE_GGUF_STRING, LE_GGUF_ARRAY, LE_GGUF_U64, LE_GGUF_I64, LE_GGUF_F64,
+};
+
+struct le_tensor {
+    struct tg_str name;
+    uint32_t type;      /* as in the file; may be one that le_type_name does not know */
+    uint32_t n_dims;    /* 1 to 4 */
+    uint64_t ne[4];     /* elements per dimension, fastest first; 1 beyond n_dims */
+    const uint8_t *data;
+    uint64_t nbytes;
+};
+
+struct le_gguf; /* opaque; immutable after open, so any thread may read it */
+
+/* Maps the file. TG_IO (cannot be opened or read), TG_INVALID (malformed: err names the file, the
+ * offset and the cause), TG_UNSUPPORTED (version), TG_NOMEM. *out is owned by the caller. */
+enum tg_status le_gguf_open(const char *path, struct le_gguf **out, struct tg_error *err);
+/* The same over memory that stays the caller's until close; name is used in errors. For tests and
+ * fuzzing. */
+enum tg_status le_gguf_open_memory(const char *name, const void *p, size_t n, struct le_gguf **out,
+                                   struct tg_error *err);
+void le_gguf_close(struct le_gguf *g);
+
+const char *le_gguf_path(const struct le_gguf *g);
+uint64_t le_gguf_file_size(const struct le_gguf *g);
+/* NULL when absent. Borrowed until close. */
+const struct le_tensor *le_gguf_tensor(const struct le_gguf *g, const char *name);
+size_t le_gguf_n_tensors(const struct le_gguf *g);
+const struct le_tensor *le_gguf_tensor_at(const struct le_gguf *g, size_t i);
+
+/* Metadata. TG_NOTFOUND when absent, TG_INVALID when of another type or out of range: err (may be
+ * NULL) names the key. Integer getters accept every integer width and sign that fits. */
+enum tg_status le_gguf_u32(const struct le_gguf *g, const char *key, uint32_t *out,
+                           struct tg_error *err);
+enum tg_status le_gguf_f32(const struct le_gguf *g, const char *key, float *out,
+                           struct tg_error *err);
+enum tg_status le_gguf_bool(const struct le_gguf *g, const char *key, bool *out,
+                            struct tg_error *err);
+enum tg_status le_gguf_string(const struct le_gguf *g, const char *key, struct tg_str *out,
+                              struct tg_error *err);
+/* Arrays: *n elements; the element type must be numeric for _array_u32 (each element checked, any
+ * width or sign, bool included) and string for _array_string. i < n. */
+enum tg_status le_gguf_array_count(const struct le_gguf *g, const char *key, uint64_t *n,
+                                   struct tg_error *err);
+enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint64_t i, uint32_t *out,
+                                 struct tg_error *err);
+/* Sequential access to a string array, O(1) a step: start with *cursor = 0. */
+enum tg_status le_gguf_array_string_next(const struct le_gguf *g, const char *key, uint64_t *cursor,
+                                         struct tg_str *out, struct tg_error *err);
+
+/* Type table. n elements a block, bytes a block; false for a type this version does not run. */
+bool le_type_block(uint32_t type, uint32_t *n, uint32_t *bytes);
+/* "Q4_0", or "type 41" for one without a name (static storage or a ring of thread-local buffers). */
+const char *le_type_name(uint32_t type);
+/* Dequantises n elements (a multiple of the block) from p into out (F32), exactly. type must be one
+ * that le_type_block knows. */
+void le_dequantise(uint32_t type, const void *p, float *out, size_t n);
+
+#endif

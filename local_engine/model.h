@@ -1,0 +1,57 @@
+/* A Gemma 4 text model: hyperparameters from a GGUF file, validated once at load, its weights on one
+ * backend, and the forward pass over the op table (docs: Gemma 4 architecture as in the GGUF arch
+ * "gemma4"; every formula is named in gemma4.c). */
+#ifndef LE_MODEL_H
+#define LE_MODEL_H
+
+#include "config/base/status.h"
+#include "local_engine/gguf.h"
+#include "local_engine/ops.h"
+
+enum { LE_LAYERS_MAX = 128 };
+
+struct le_layer_params {
+    bool sliding;
+    bool owns_kv;      /* false: reads the cache of layer donor */
+    uint32_t donor;    /* its own index when owns_kv */
+    uint32_t head_dim, kv_heads;
+    uint32_t ff;       /* feed-forward width */
+};
+
+struct le_params {
+    uint32_t n_layers, n_embd, n_heads, n_vocab;
+    uint32_t context_trained;
+    uint32_t window;   /* W: keys a sliding layer sees, itself included */
+    uint32_t ple;      /* per-layer embedding width, 0: none */
+    float rms_eps, softcap; /* softcap 0: none */
+    float rope_base, rope_base_swa;
+    struct le_layer_params layer[LE_LAYERS_MAX];
+};
+
+/* Reads and checks the hyperparameters and every tensor's presence, shape and type. TG_INVALID or
+ * TG_UNSUPPORTED name the key or tensor in err. */
+enum tg_status le_params_read(const struct le_gguf *g, struct le_params *out, struct tg_error *err);
+
+struct le_model; /* opaque: weights and buffers on a backend, one sequence's KV cache */
+
+/* g must stay open, and be, until le_model_close; both stay the caller's. context: positions the KV
+ * cache holds. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
+enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
+                             struct le_backend *be, uint32_t context, struct le_model **out,
+                             struct tg_error *err);
+void le_model_close(struct le_model *m);
+const struct le_params *le_model_params(const struct le_model *m);
+
+/* Runs n tokens (1 .. LE_STEP_TOKENS_MAX) whose first has position pos; the cache must hold positions
+ * 0 .. pos-1 of the same sequence (going back is allowed: later positions are simply overwritten, as
+ * long as pos is within LE_STEP_TOKENS_MAX of the newest one or 0). Logits after softcap are computed
+ * for the tokens listed in out (ascending indices, may be none) and can be read with le_model_logits.
+ * Ids must be below n_vocab. TG_LIMIT beyond the context, TG_DEVICE, TG_INTERNAL on NaN or infinity
+ * in the logits. */
+enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n, uint32_t pos,
+                             const uint32_t *out, uint32_t n_out, struct tg_error *err);
+/* [n_vocab] of output row r of the last step; borrowed until the next one. The caller may write
+ * into it (suppression, penalties). */
+float *le_model_logits(struct le_model *m, uint32_t r);
+
+#endif

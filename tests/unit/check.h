@@ -1,0 +1,99 @@
+/* The test harness: a table of cases, each run in the order given, a failed check ends the case.
+ *
+ *   static void case_name(void) { CHECK(1 + 1 == 2); CHECK_INT(f(), 3); CHECK_STR(s, "x"); }
+ *   int main(int argc, char **argv)
+ *   {
+ *       static const struct check_case cases[] = { CASE(case_name), ... };
+ *       return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+ *   }
+ *
+ * Arguments: names of the cases to run; none runs all. Exit 0: all passed; 1: one failed; 77: all
+ * were skipped (CHECK_SKIP(reason)). */
+#ifndef TESTS_UNIT_CHECK_H
+#define TESTS_UNIT_CHECK_H
+
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+struct check_case {
+    const char *name;
+    void (*run)(void);
+};
+
+#define CASE(function) { #function, function }
+
+static jmp_buf check_jump;
+
+#define CHECK_FAIL(...)                                                                            \
+    do {                                                                                           \
+        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                            \
+        fprintf(stderr, __VA_ARGS__);                                                              \
+        fputc('\n', stderr);                                                                       \
+        longjmp(check_jump, 1);                                                                    \
+    } while (0)
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            CHECK_FAIL("not true: %s", #condition);                                                \
+    } while (0)
+
+#define CHECK_INT(got, want)                                                                       \
+    do {                                                                                           \
+        int64_t check_got = (int64_t)(got), check_want = (int64_t)(want);                          \
+        if (check_got != check_want)                                                               \
+            CHECK_FAIL("%s: got %" PRId64 ", want %" PRId64, #got, check_got, check_want);         \
+    } while (0)
+
+#define CHECK_STR(got, want)                                                                       \
+    do {                                                                                           \
+        const char *check_got = (got), *check_want = (want);                                       \
+        if (!check_got || strcmp(check_got, check_want) != 0)                                      \
+            CHECK_FAIL("%s: got \"%s\", want \"%s\"", #got, check_got ? check_got : "(null)",      \
+                       check_want);                                                                \
+    } while (0)
+
+#define CHECK_NEAR(got, want, limit)                                                               \
+    do {                                                                                           \
+        double check_got = (double)(got), check_want = (double)(want);                             \
+        if (!(fabs(check_got - check_want) <= (double)(limit)))                                    \
+            CHECK_FAIL("%s: got %.9g, want %.9g within %g", #got, check_got, check_want,           \
+                       (double)(limit));                                                           \
+    } while (0)
+
+#define CHECK_SKIP(reason)                                                                         \
+    do {                                                                                           \
+        fprintf(stderr, "skipped: %s\n", reason);                                                  \
+        longjmp(check_jump, 2);                                                                    \
+    } while (0)
+
+static inline int check_main(const struct check_case *cases, size_t n, int argc, char **argv)
+{
+    size_t passed = 0, failed = 0, skipped = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool wanted = argc < 2;
+        for (int a = 1; a < argc; a++)
+            wanted = wanted || strcmp(argv[a], cases[i].name) == 0;
+        if (!wanted)
+            continue;
+        int outcome = setjmp(check_jump);
+        if (outcome == 0) {
+            cases[i].run();
+            passed++;
+        } else if (outcome == 2) {
+            skipped++;
+        } else {
+            fprintf(stderr, "FAILED %s\n", cases[i].name);
+            failed++;
+        }
+    }
+    fprintf(stderr, "%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
+    return failed ? 1 : passed == 0 && skipped > 0 ? 77 : 0;
+}
+
+#endif
