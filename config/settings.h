@@ -1,0 +1,86 @@
+/* Typed settings, read from one JSON file (DESIGN.md section 8). Unknown keys, values out of range and
+ * keys of the design that are not built yet are refused with their JSON path before anything opens. */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/status.h"
+#include "config/prices.h"
+
+enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8 };
+
+enum cfg_period { CFG_PERIOD_NONE, CFG_PERIOD_DAY, CFG_PERIOD_WEEK, CFG_PERIOD_MONTH };
+
+struct cfg_provider {
+    const char *name;
+    const char *kind;     /* "openai": the only one in this version */
+    const char *base_url; /* https://api.openai.com/v1 unless "baseUrl" is given */
+    const char *api_key;  /* resolved from {"env": NAME} or {"file": PATH}; NULL when not given */
+    int64_t connect_timeout_ms, idle_timeout_ms, timeout_ms;
+};
+
+struct cfg_tier {
+    const char *provider; /* name of an entry of providers */
+    const char *model;
+    const char *trigger;      /* expression text, or NULL: only when what comes before it failed */
+    const char *trigger_path; /* JSON path of it, for errors: routes[0].fallback[0].trigger */
+    uint32_t max_tokens;      /* sent when the client names none; default 1024 */
+    struct cfg_price price;   /* from the table */
+};
+
+struct cfg_route {
+    const char *name;
+    int64_t max_latency_ms; /* of the primary; 0: none */
+    int64_t timeout_ms;     /* whole request; default 600 s */
+    struct cfg_tier tiers[CFG_TIERS_MAX];
+    size_t n_tiers;
+    bool has_budget;        /* costPolicy.cloudBudget */
+    int64_t budget_nano;
+    enum cfg_period period;
+    int64_t alert_millionths; /* alertAt, default 800000 */
+    bool prefer_self_hosted;
+    struct { uint32_t tokens; int64_t time_ms; uint32_t bytes; } hold; /* holdBack; default 24, 2 s, 4 KiB */
+};
+
+struct cfg_limits {
+    int64_t body, headers;
+    int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms, drain_ms;
+    uint32_t connections;
+    int64_t bodies_in_flight; /* bytes of all request bodies held at once; default 256 MiB */
+};
+
+struct cfg_settings {
+    const char *path;        /* the file it came from */
+    const char *listen_host; /* numeric address; default 127.0.0.1 */
+    uint16_t listen_port;    /* 0: any free one (tests) */
+    const char *data_dir;    /* resolved, absolute */
+    const char *time_zone;   /* "UTC" (default) or "local" */
+    struct {
+        const char *model;   /* resolved path; found in modelDir or relative to the file */
+        const char *device;  /* "auto", "cpu", "vulkan" */
+        uint32_t context;
+        uint32_t queue;      /* jobs waiting and running; default 64 */
+        uint32_t max_tokens; /* of an answer when the client names none; default 1024 */
+    } engine;
+    struct cfg_provider providers[CFG_PROVIDERS_MAX];
+    size_t n_providers;
+    struct cfg_route routes[CFG_ROUTES_MAX];
+    size_t n_routes;         /* at least 1 */
+    struct cfg_limits limits;
+    int64_t heartbeat_ms;    /* default 15 s */
+    const char *prices_version;
+    void *memory;            /* owner of all strings */
+};
+
+/* Reads, checks and resolves; opens nothing but the file, the price table and secret files. Secrets are
+ * registered with tg_log_secret. err: "FILE: routes[0].fallback[0].model: ...". *out owned by the
+ * caller. */
+enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_error *err);
+void cfg_free(struct cfg_settings *s);
+/* Where a setting that only a restart can change differs between the two: its JSON path, else NULL. */
+const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);
+
+#endif

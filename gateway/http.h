@@ -1,0 +1,81 @@
+/* Strict HTTP/1.1 over bufferevents: framing, limits, timeouts, keep-alive, pipelining, streaming
+ * answers, and the client's end of file while a request runs. One loop thread. */
+#ifndef GATEWAY_HTTP_H
+#define GATEWAY_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+#include "config/settings.h"
+
+struct event_base;
+struct gw_http;     /* opaque: a listener and its connections */
+struct gw_request;  /* opaque: one request on a connection, until gw_http_end or abort */
+
+enum { GW_HEADERS_MAX = 100 };
+
+struct gw_header {
+    struct tg_str name, value; /* name as sent; compare with gw_header_of */
+};
+
+/* What was asked. Borrowed until the request ends. */
+struct gw_ask {
+    struct tg_str method, path, query; /* path percent-decoded and checked, no NUL */
+    const struct gw_header *headers;
+    size_t n_headers;
+    struct tg_str body;
+    bool head; /* HEAD: the body of the answer is not sent */
+};
+/* First header of that name (ASCII case folded); p NULL when absent. */
+struct tg_str gw_header_of(const struct gw_ask *ask, const char *name);
+
+struct gw_http_handlers {
+    void *arg;
+    /* A whole request arrived. The handler answers now or later. Return value is its context, handed
+     * to the other callbacks; it may answer (and even end) inside the call. */
+    void *(*on_request)(void *arg, struct gw_request *rq, const struct gw_ask *ask);
+    /* The client went away (EOF, half-close, reset, write timeout) before the answer ended: the request
+     * is over, rq is invalid after the call, nothing may be sent. */
+    void (*on_gone)(void *arg, struct gw_request *rq, void *context);
+    /* The output of a streamed answer fell below the low-water mark after gw_http_write said false. */
+    void (*on_writable)(void *arg, struct gw_request *rq, void *context);
+};
+
+/* Binds and listens. TG_IO: err names address and cause (for a taken port, that it is taken). limits
+ * are copied; gw_http_set_limits changes them for what comes. */
+enum tg_status gw_http_open(struct event_base *base, const char *host, uint16_t port,
+                            const struct cfg_limits *limits,
+                            const struct gw_http_handlers *handlers, struct gw_http **out,
+                            struct tg_error *err);
+void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits);
+uint16_t gw_http_port(const struct gw_http *h);
+/* Stops accepting and closes idle connections; requests that run are finished, then their connections
+ * closed (Connection: close). */
+void gw_http_drain(struct gw_http *h);
+size_t gw_http_requests(const struct gw_http *h); /* running now */
+size_t gw_http_connections(const struct gw_http *h);
+/* Stops or resumes accepting (high-water mark). */
+void gw_http_accept(struct gw_http *h, bool on);
+/* Closes everything at once; on_gone is called for what runs. */
+void gw_http_close(struct gw_http *h);
+
+/* An answer: headers first (gw_http_header may be called before either form), then either the whole
+ * body at once, or a stream. date, content-length or transfer-encoding and connection are added. Header
+ * values are checked: CR, LF and NUL are refused (dropped and logged). */
+void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value);
+/* Whole answer; ends the request: rq is invalid after it. */
+void gw_http_respond(struct gw_request *rq, int status, const char *content_type,
+                     struct tg_str body);
+/* Streamed answer: chunked for HTTP/1.1, until close for HTTP/1.0. */
+void gw_http_begin(struct gw_request *rq, int status, const char *content_type);
+/* False: output is above the high-water mark; wait for on_writable (the data was taken). */
+bool gw_http_write(struct gw_request *rq, struct tg_str data);
+/* Ends a streamed answer cleanly; rq is invalid after it. */
+void gw_http_end(struct gw_request *rq);
+/* Ends it by closing the connection without the last chunk: the client sees a broken answer. */
+void gw_http_abort(struct gw_request *rq);
+
+#endif

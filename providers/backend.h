@@ -1,0 +1,78 @@
+/* A backend answers a chat_request with a stream of chat_events: the local engine or a provider.
+ * Everything here runs on the loop thread. */
+#ifndef PROVIDERS_BACKEND_H
+#define PROVIDERS_BACKEND_H
+
+#include "config/base/buf.h"
+#include "config/base/status.h"
+#include "providers/chat.h"
+
+struct event_base;
+struct le_engine;
+struct prov_backend; /* opaque: one configured provider, or the local engine */
+struct prov_attempt; /* opaque: one answer under way */
+struct prov_http;    /* opaque: the curl multi handle on the loop */
+
+struct prov_call {
+    const struct chat_request *request; /* borrowed until the attempt ended */
+    struct tg_str model;                /* upstream model name (remote) */
+    uint32_t max_tokens;                /* always sent upstream; > 0 */
+    int64_t timeout_ms;                 /* whole answer; 0: the provider's own */
+    /* Local only: the prompt as prov_local_prepare made it, borrowed until the attempt ended. */
+    const int32_t *prompt;
+    uint32_t n_prompt;
+};
+
+/* Events come in order, on the loop thread, never from inside prov_start or prov_cancel. Strings are
+ * borrowed for the call. FINISH or ERROR is the last; the attempt must then still be freed. The
+ * callee may call prov_cancel, prov_pause and prov_free of this attempt. */
+typedef void (*prov_event_fn)(void *arg, const struct chat_event *event);
+
+/* NULL when out of memory or when the backend is full (err). Owned by the caller: prov_free. */
+struct prov_attempt *prov_start(struct prov_backend *b, const struct prov_call *call,
+                                prov_event_fn fn, void *arg, struct tg_error *err);
+/* Back pressure: while paused no TEXT, REASONING or TOOL_CALL events come (a bounded number may
+ * still be under way) and the producer stops when its credit is used up. */
+void prov_pause(struct prov_attempt *a, bool paused);
+/* Ends the attempt now if it is under way (the transfer is closed, the job cancelled), without
+ * another event, and frees it. NULL allowed. */
+void prov_free(struct prov_attempt *a);
+
+const char *prov_name(const struct prov_backend *b);
+bool prov_is_local(const struct prov_backend *b);
+void prov_backend_free(struct prov_backend *b);
+
+/* The local engine as a backend; the engine stays the caller's and must outlive it. NULL: err. */
+struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *engine,
+                                    struct tg_error *err);
+/* Renders and tokenises for the local engine. Pure, any thread. *ids is owned by the caller (tg_free).
+ * TG_UNSUPPORTED when the local model cannot take the request: err names the field. */
+enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
+                                  int32_t **ids, uint32_t *n, struct tg_error *err);
+
+struct prov_openai_options {
+    const char *name;      /* the provider's name in the configuration */
+    const char *base_url;  /* such as https://api.openai.com/v1 */
+    const char *api_key;   /* or NULL */
+    int64_t connect_timeout_ms; /* default 10 s */
+    int64_t idle_timeout_ms;    /* no byte for so long ends the transfer; default 60 s */
+    int64_t timeout_ms;         /* whole answer; default 10 min */
+    size_t answer_max;     /* bytes of one answer; default 16 MiB */
+    uint32_t transfers_max; /* at once; default 256 */
+};
+/* An OpenAI-compatible provider: POST base_url/chat/completions. Options are copied. */
+struct prov_backend *prov_openai_new(struct prov_http *http,
+                                     const struct prov_openai_options *options,
+                                     struct tg_error *err);
+
+/* curl's multi interface driven by the event loop. NULL: err. Free it after all backends. */
+struct prov_http *prov_http_new(struct event_base *base, struct tg_error *err);
+void prov_http_free(struct prov_http *http);
+/* Connections opened to upstreams since start: tests of local-only read it. */
+uint64_t prov_http_connections(const struct prov_http *http);
+
+/* Body that the adapter would send for this call: for tests, and for the ledger's bound (its length
+ * bounds the prompt tokens). Pure. */
+enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out);
+
+#endif

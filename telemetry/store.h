@@ -1,0 +1,110 @@
+/* The databases of one dataDir, on a thread of their own: ledger.db (money) and log.db (request rows).
+ * Everything in this header is called on the loop thread unless it says otherwise; nothing here waits
+ * for a disk. */
+#ifndef TELEMETRY_STORE_H
+#define TELEMETRY_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "config/base/status.h"
+#include "config/base/str.h"
+#include "config/settings.h"
+
+struct tel_store; /* opaque */
+
+struct tel_options {
+    const char *dir;       /* made if missing, mode 0700 */
+    const char *time_zone; /* "UTC" or "local": calendar periods */
+    int64_t lease_nano;    /* size of a lease; 0: cap / 64, between $0.01 and $5 */
+    uint32_t in_flight;    /* requests admitted at once; default 4096 */
+};
+
+/* Locks the directory (TG_AGAIN: another process holds it, its pid is in err), opens or creates and
+ * migrates the databases (TG_UNSUPPORTED: made by a newer version), accounts what a crash left open
+ * (the unspent part of its leases counts as spent, flagged), starts the thread. If only the ledger or
+ * the log cannot be written the store still opens: reservations then answer TEL_UNAVAILABLE. */
+enum tg_status tel_open(const struct tel_options *options, struct tel_store **out,
+                        struct tg_error *err);
+/* Writes all that is pending, gives leases back, joins, closes. NULL allowed. */
+void tel_close(struct tel_store *s);
+
+/* Readable when tel_dispatch has something to do (a lease came, an alert fired). */
+int tel_fd(const struct tel_store *s);
+void tel_dispatch(struct tel_store *s);
+
+/* --- admission: slots for a request's reservations, settlements and row, taken before it starts --- */
+bool tel_admit(struct tel_store *s);
+/* Gives the slots back; called once per admitted request, after its row. */
+void tel_retire(struct tel_store *s);
+
+/* --- money --- */
+enum { TEL_BUDGETS_MAX = 64 };
+
+/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum.
+ * Spending is kept per name and calendar period across restarts. */
+int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg_period period,
+               int64_t alert_millionths);
+
+struct tel_budget_state {
+    int64_t cap, spent, reserved; /* nano-dollars of the current period; spent includes lost leases */
+    bool available;               /* the ledger can be written */
+};
+struct tel_budget_state tel_budget_state(const struct tel_store *s, int budget);
+
+enum tel_outcome {
+    TEL_RESERVED,    /* *id is a reservation: settle or release it exactly once */
+    TEL_WAIT,        /* a lease was asked for: fn is called later with one of the others */
+    TEL_OVER_CAP,    /* spent + reserved + amount would exceed the cap */
+    TEL_UNAVAILABLE, /* the ledger cannot be written: no paid call */
+};
+
+typedef void (*tel_reserved_fn)(void *arg, enum tel_outcome outcome, uint64_t id);
+
+/* Draws amount (>= 0) from a lease of the budget. request: the request's id, kept for the audit. With
+ * TEL_WAIT *id is a ticket for tel_reserve_cancel. */
+enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nano,
+                             uint64_t request, tel_reserved_fn fn, void *arg, uint64_t *id);
+void tel_reserve_cancel(struct tel_store *s, uint64_t ticket);
+/* The end of a reservation. actual may exceed the reserved amount: the overage is counted and alarmed.
+ * estimated: no usage was reported. */
+void tel_settle(struct tel_store *s, uint64_t id, int64_t actual_nano, bool estimated);
+void tel_release(struct tel_store *s, uint64_t id);
+
+/* --- rows --- */
+struct tel_row {
+    uint64_t request;       /* id as in x-tollgate-request-id */
+    int64_t started_ms;     /* wall clock */
+    const char *route;      /* configuration route */
+    const char *backend;    /* "local" or "provider/model" that answered; "" when none did */
+    const char *dialect;
+    const char *reason;
+    const char *error;      /* error kind, or "" */
+    int status;             /* HTTP status; 499: the client went away */
+    bool stream, escalated, local_only, estimated;
+    bool has_confidence, has_complexity;
+    double confidence, complexity;
+    int64_t prompt_tokens, output_tokens; /* -1: unknown */
+    int64_t cost_nano;
+    int64_t saved_nano;     /* what the first fallback would have billed; 0 when it is unknown */
+    int64_t queue_ms, ttft_ms, total_ms; /* -1: not reached */
+    int attempts;
+};
+/* Copied; uses the slot taken by tel_admit. */
+void tel_row(struct tel_store *s, const struct tel_row *row);
+
+/* Waits until everything queued so far is on disk (tests, drain). Not for the loop while serving. */
+void tel_flush(struct tel_store *s);
+
+/* --- report: any process, read-only, while a gateway runs or not --- */
+/* since_ms, until_ms: wall clock, half-open. Prints totals (requests, share local, cost, saved, mean
+ * confidence), per route and per backend; json: one JSON object instead of a table. */
+enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, bool json, FILE *out,
+                          struct tg_error *err);
+/* Midnight-aligned start of the calendar period that holds now_ms, and of the one after it. */
+void tel_period(enum cfg_period period, const char *time_zone, int64_t now_ms, int64_t *start_ms,
+                int64_t *end_ms);
+
+#endif
