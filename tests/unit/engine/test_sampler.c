@@ -125,13 +125,13 @@ static void distributions(void)
     }
 }
 
-/* The chain cuts before temperature: with temperature first, top_p 0.6 would keep id 1 too. */
+/* The chain cuts before temperature: with temperature first, top_p 0.7 would keep id 1 too. */
 static void temperature_is_last(void)
 {
     float logits[VOCAB];
     for (int i = 0; i < VOCAB; i++)
         logits[i] = -30;
-    logits[0] = 1; /* p = 0.73 and 0.27; at temperature 2 0.62 and 0.38, at 0.1 1 and 0 */
+    logits[0] = 1; /* p = 0.73 and 0.27; at temperature 2 they are 0.62 and 0.38 */
     logits[1] = 0;
     struct le_sampling o = { 2, 0, 0.7f, 0, 3 };
     struct le_sampler *s = le_sampler_new(VOCAB, NULL, 0);
