@@ -33,7 +33,10 @@ void *tg_alloc(size_t size)
 
 void *tg_calloc(size_t n, size_t size)
 {
-    return must_fail() ? NULL : calloc(n ? n : 1, size ? size : 1);
+    size_t total;
+    if (__builtin_mul_overflow(n, size, &total) || must_fail())
+        return NULL;
+    return calloc(1, total ? total : 1);
 }
 
 void *tg_realloc(void *old, size_t size)

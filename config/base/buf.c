@@ -32,6 +32,8 @@ static enum tg_status reserve(struct tg_buf *b, size_t more)
         return b->failed;
     if (more > b->max - b->n)
         return b->failed = TG_LIMIT;
+    if (more > SIZE_MAX / 4 || b->n > SIZE_MAX / 4)
+        return b->failed = TG_LIMIT; /* doubling below cannot overflow */
     size_t need = b->n + more + 1;
     if (need <= b->cap)
         return TG_OK;
@@ -75,7 +77,9 @@ enum tg_status tg_buf_addf(struct tg_buf *b, const char *fmt, ...)
     va_copy(again, args);
     int need = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    enum tg_status status = need < 0 ? TG_INTERNAL : reserve(b, (size_t)need);
+    if (need < 0 && !b->failed)
+        b->failed = TG_INTERNAL;
+    enum tg_status status = need < 0 ? b->failed : reserve(b, (size_t)need);
     if (status == TG_OK) {
         vsnprintf(b->p + b->n, (size_t)need + 1, fmt, again);
         b->n += (size_t)need;

@@ -129,7 +129,8 @@ bool tg_json_number(const struct tg_json *v, double *out)
 bool tg_json_int(const struct tg_json *v, int64_t *out)
 {
     double number;
-    if (!tg_json_number(v, &number) || floor(number) != number || fabs(number) > 9007199254740992.0)
+    if (!tg_json_number(v, &number) || floor(number) != number ||
+        fabs(number) >= 9007199254740992.0)
         return false;
     *out = (int64_t)number;
     return true;
@@ -145,6 +146,8 @@ bool tg_json_bool(const struct tg_json *v, bool *out)
 
 enum tg_status tg_json_print(const struct tg_json *v, struct tg_buf *out)
 {
+    if (!v)
+        return tg_buf_adds(out, "null");
     char *text = cJSON_PrintUnformatted(node(v));
     if (!text)
         return TG_NOMEM;

@@ -1,6 +1,7 @@
 /* JSON: a strict scanner of ours in front, then a tree. Nothing reaches the tree that the scanner
  * did not accept: UTF-8, RFC 8259 grammar, depth 64, a million values, no duplicate keys, integers
- * within int64, no U+0000, no lone surrogates. The tree is read-only; numbers are doubles. */
+ * within int64, finite numbers of at most 63 characters, no U+0000, no lone surrogates. The tree is
+ * read-only; numbers are doubles. */
 #ifndef TG_BASE_JSON_H
 #define TG_BASE_JSON_H
 
@@ -43,12 +44,13 @@ const struct tg_json *tg_json_first(const struct tg_json *v);
 const struct tg_json *tg_json_next(const struct tg_json *v);
 const char *tg_json_key(const struct tg_json *v);
 size_t tg_json_count(const struct tg_json *v);
-/* False when v is not of that type; tg_json_int also when the number is not whole or beyond 2^53. */
+/* False when v is not of that type; tg_json_int also when the number is not whole or beyond
+ * 2^53 - 1. */
 bool tg_json_string(const struct tg_json *v, struct tg_str *out);
 bool tg_json_number(const struct tg_json *v, double *out);
 bool tg_json_int(const struct tg_json *v, int64_t *out);
 bool tg_json_bool(const struct tg_json *v, bool *out);
-/* Appends v as compact JSON text. */
+/* Appends v as compact JSON text; null for NULL. */
 enum tg_status tg_json_print(const struct tg_json *v, struct tg_buf *out);
 
 #endif

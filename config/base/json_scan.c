@@ -1,10 +1,18 @@
 #include "config/base/json.h"
 
+#include <math.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "config/base/utf8.h"
 
 /* The scanner walks the text once with an explicit stack, so depth costs no C stack. Duplicate keys
- * are found with one hash set per scan, keyed by (object number, key bytes after unescaping). */
+ * are found with one hash set per scan, keyed by (object number, key bytes after unescaping). The
+ * hash is keyed with random bits: a body must not be able to choose colliding names and hold us up. */
+
+enum { NUMBER_MAX = 63 }; /* what cJSON's own buffer for a number holds */
 
 struct key_slot {
     uint64_t object; /* 0: empty; otherwise the number of the object that holds the key */
@@ -21,6 +29,7 @@ struct scan {
     size_t depth;
     struct key_slot *keys;
     size_t n_keys, cap_keys;
+    uint64_t seed[2];
     struct tg_error *err;
 };
 
@@ -119,11 +128,17 @@ static bool string_unit(struct tg_str text, size_t *at, uint32_t *rune, const ch
     return true;
 }
 
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* The string at s->at (on its quote); its raw body and a hash of what it means. */
 static enum tg_status scan_string(struct scan *s, struct key_slot *key)
 {
     size_t at = s->at + 1;
-    uint64_t hash = 1469598103934665603u; /* FNV-1a over code points */
+    uint64_t hash = s->seed[0];
     key->start = at;
     for (;;) {
         if (at >= s->text.n)
@@ -135,7 +150,7 @@ static enum tg_status scan_string(struct scan *s, struct key_slot *key)
         size_t unit_at = at;
         if (!string_unit(s->text, &at, &rune, &cause))
             return fail_at(s, TG_INVALID, unit_at, cause);
-        hash = (hash ^ rune) * 1099511628211u;
+        hash = mix(hash + rune + 1, s->seed[1]);
     }
     key->n = at - key->start;
     key->hash = hash;
@@ -161,7 +176,7 @@ static bool same_key(const struct scan *s, const struct key_slot *a, const struc
 static struct key_slot *find_slot(const struct scan *s, struct key_slot *slots, size_t cap,
                                   const struct key_slot *key)
 {
-    size_t i = (size_t)((key->hash ^ key->object * 0x9E3779B97F4A7C15u) & (cap - 1));
+    size_t i = (size_t)mix(key->hash + key->object, s->seed[1]) & (cap - 1);
     while (slots[i].object != 0 && !same_key(s, &slots[i], key))
         i = (i + 1) & (cap - 1);
     return &slots[i];
@@ -220,8 +235,14 @@ static enum tg_status scan_number(struct scan *s)
         if (digits(s) == 0)
             return fail(s, "malformed number");
     }
-    if (s->at - start > 400)
-        return fail_at(s, TG_INVALID, start, "number with more than 400 characters");
+    size_t length = s->at - start;
+    if (length > NUMBER_MAX)
+        return fail_at(s, TG_INVALID, start,
+                       whole ? "integer beyond 64 bits" : "number with more than 63 characters");
+    char copy[NUMBER_MAX + 1] = { 0 };
+    memcpy(copy, s->text.p + start, length);
+    if (!whole && !isfinite(strtod(copy, NULL)))
+        return fail_at(s, TG_INVALID, start, "number beyond the range of a double");
     uint64_t value;
     if (whole && (!tg_parse_u64((struct tg_str){ s->text.p + first, n }, &value) ||
                   value > (uint64_t)INT64_MAX + (negative ? 1 : 0)))
@@ -338,6 +359,11 @@ static enum tg_status scan_all(struct scan *s)
 enum tg_status tg_json_scan(struct tg_str text, struct tg_error *err)
 {
     struct scan s = { .text = text, .err = err };
+    if (getrandom(s.seed, sizeof(s.seed), GRND_NONBLOCK) != (ssize_t)sizeof(s.seed)) {
+        s.seed[0] = (uint64_t)tg_mono_ns();
+        s.seed[1] = s.seed[0] * 0x9E3779B97F4A7C15u ^ (uint64_t)(uintptr_t)&s;
+    }
+    s.seed[1] |= 1;
     enum tg_status status = scan_all(&s);
     tg_free(s.keys);
     return status;

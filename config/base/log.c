@@ -12,12 +12,15 @@
 #include "config/base/buf.h"
 #include "config/base/clock.h"
 
-enum { LOG_SECRETS_MAX = 64, LOG_LINE_MAX = 16384, LOG_TEXT_MAX = 4096 };
+enum { LOG_SECRETS_MAX = 64, LOG_TEXT_MAX = 4096 };
+enum { LOG_LINE_MAX = 6 * LOG_TEXT_MAX + 512 }; /* all of the text escaped as \u00XX */
 
 static _Atomic int log_level = TG_LOG_INFO;
 static _Atomic int log_fd = 2;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static char *secrets[LOG_SECRETS_MAX]; /* guarded by log_lock */
+/* Guarded by log_lock; longest first, so that a secret inside another one, masked before it, does not
+ * leave the rest of it readable. */
+static char *secrets[LOG_SECRETS_MAX];
 static size_t n_secrets;
 
 void tg_log_set_level(enum tg_log_level level)
@@ -43,10 +46,12 @@ enum tg_status tg_log_secret(struct tg_str secret)
         status = TG_LIMIT;
     } else if (!known) {
         char *copy = tg_strndup(secret.p, secret.n);
-        if (copy)
-            secrets[n_secrets++] = copy;
-        else
-            status = TG_NOMEM;
+        size_t at = n_secrets;
+        for (; copy && at > 0 && strlen(secrets[at - 1]) < secret.n; at--)
+            secrets[at] = secrets[at - 1];
+        secrets[at] = copy;
+        n_secrets += copy != NULL;
+        status = copy ? TG_OK : TG_NOMEM;
     }
     pthread_mutex_unlock(&log_lock);
     return status;
@@ -59,6 +64,18 @@ static void mask_locked(char *text)
         size_t n = strlen(secrets[i]);
         for (char *at = text; (at = strstr(at, secrets[i])) != NULL; at += n)
             memset(at, '*', n);
+    }
+}
+
+/* A text that was cut may end in the beginning of a secret. log_lock held. */
+static void mask_cut_end(char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n_secrets; i++) {
+        size_t most = strlen(secrets[i]) - 1;
+        for (size_t k = most < n ? most : n; k > 0; k--)
+            if (memcmp(text + n - k, secrets[i], k) == 0)
+                memset(text + n - k, '*', k);
     }
 }
 
@@ -88,12 +105,14 @@ void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     char text[LOG_TEXT_MAX], time[32];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    int length = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     stamp(time);
     struct tg_buf line;
     tg_buf_init(&line, LOG_LINE_MAX);
     pthread_mutex_lock(&log_lock);
+    if (length >= (int)sizeof(text))
+        mask_cut_end(text); /* first: masking a shorter secret would hide the longer one's beginning */
     mask_locked(text);
     tg_buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"text\":", time,
                 names[level], event);

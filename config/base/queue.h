@@ -21,7 +21,7 @@ bool tg_queue_reserve(struct tg_queue *q, size_t n);
 void tg_queue_unreserve(struct tg_queue *q, size_t n);
 /* Uses one slot taken before: cannot fail. */
 void tg_queue_push_reserved(struct tg_queue *q, const void *item);
-/* TG_AGAIN when no free slot is left. */
+/* TG_AGAIN when no free slot is left, TG_CLOSED after tg_queue_close. */
 enum tg_status tg_queue_push(struct tg_queue *q, const void *item);
 /* TG_AGAIN when empty. The descriptor is cleared when the queue becomes empty. */
 enum tg_status tg_queue_pop(struct tg_queue *q, void *item);

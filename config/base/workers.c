@@ -83,6 +83,8 @@ int tg_workers_fd(const struct tg_workers *w)
 void tg_workers_dispatch(struct tg_workers *w)
 {
     struct piece piece;
-    while (tg_queue_pop(w->finished, &piece) == TG_OK)
-        piece.done(piece.arg);
+    /* Only what is finished now: work submitted by done() must not keep the loop in here. */
+    for (size_t left = tg_queue_count(w->finished); left; left--)
+        if (tg_queue_pop(w->finished, &piece) == TG_OK)
+            piece.done(piece.arg);
 }
