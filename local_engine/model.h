@@ -34,20 +34,28 @@ enum tg_status le_params_read(const struct le_gguf *g, struct le_params *out, st
 
 struct le_model; /* opaque: weights and buffers on a backend, one sequence's KV cache */
 
-/* g must stay open, and be, until le_model_close; both stay the caller's. context: positions the KV
- * cache holds. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
+/* g must stay open, and be, until le_model_close; both stay the caller's. One model a backend: its
+ * buffers and weights are freed with the backend. context: positions the KV cache holds, at least 1.
+ * TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
                              struct le_backend *be, uint32_t context, struct le_model **out,
                              struct tg_error *err);
+/* NULL allowed. */
 void le_model_close(struct le_model *m);
 const struct le_params *le_model_params(const struct le_model *m);
+uint32_t le_model_context(const struct le_model *m);
+/* Outputs a step may ask for: what fits 64 MiB of logits, at most LE_STEP_TOKENS_MAX (64 rows of a
+ * vocabulary of 262144). */
+uint32_t le_model_outputs_max(const struct le_model *m);
 
-/* Runs n tokens (1 .. LE_STEP_TOKENS_MAX) whose first has position pos; the cache must hold positions
- * 0 .. pos-1 of the same sequence (going back is allowed: later positions are simply overwritten, as
- * long as pos is within LE_STEP_TOKENS_MAX of the newest one or 0). Logits after softcap are computed
- * for the tokens listed in out (ascending indices, may be none) and can be read with le_model_logits.
- * Ids must be below n_vocab. TG_LIMIT beyond the context, TG_DEVICE, TG_INTERNAL on NaN or infinity
- * in the logits. */
+/* Runs n tokens (1 .. LE_STEP_TOKENS_MAX) whose first has position pos; the cache must hold
+ * positions 0 .. pos-1 of the same sequence. Going back is allowed (later positions are overwritten)
+ * to 0, or to within LE_STEP_TOKENS_MAX of the highest position since the last start at 0. Logits
+ * after softcap are computed for the tokens listed in out (ascending indices, may be none, at most
+ * le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id outside the
+ * vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT (beyond the
+ * context, too many outputs), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in the logits.
+ * After a failed run the sequence ends at pos. */
 enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n, uint32_t pos,
                              const uint32_t *out, uint32_t n_out, struct tg_error *err);
 /* [n_vocab] of output row r of the last step; borrowed until the next one. The caller may write

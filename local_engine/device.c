@@ -1,0 +1,47 @@
+#include "local_engine/device.h"
+
+#include "config/base/log.h"
+
+bool le_device_parse(struct tg_str name, enum le_device *out)
+{
+    static const struct {
+        const char *name;
+        enum le_device device;
+    } devices[] = {
+        { "auto", LE_DEVICE_AUTO },
+        { "cpu", LE_DEVICE_CPU },
+        { "vulkan", LE_DEVICE_VULKAN },
+    };
+    for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++)
+        if (tg_str_eq(name, tg_str_of(devices[i].name))) {
+            *out = devices[i].device;
+            return true;
+        }
+    return false;
+}
+
+static void on_message(void *arg, const char *text)
+{
+    (void)arg;
+    tg_log(TG_LOG_WARN, "vulkan-message", "%s", text);
+}
+
+enum tg_status le_device_open(enum le_device kind, const char *cache_dir, const struct le_ops **ops,
+                              struct le_backend **be, struct tg_error *err)
+{
+    *be = NULL;
+    if (kind != LE_DEVICE_CPU) {
+        struct gpu_options options = { .software = kind == LE_DEVICE_VULKAN,
+                                       .on_message = on_message,
+                                       .cache_dir = cache_dir };
+        struct tg_error why = { 0 };
+        enum tg_status st = gpu_open(&options, ops, be, &why);
+        if (!st)
+            return TG_OK;
+        if (kind == LE_DEVICE_VULKAN || st == TG_NOMEM)
+            return tg_fail(err, st, "%s", why.text);
+        tg_log(TG_LOG_INFO, "engine-no-gpu", "running on the CPU: %s", why.text);
+    }
+    *be = cpu_open(ops, err);
+    return *be ? TG_OK : TG_NOMEM;
+}
