@@ -1,0 +1,266 @@
+#include "gateway/exchange.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "config/base/clock.h"
+
+enum { ANSWER_MAX = 2 * GW_ANSWER_MAX, COMMENT_MAX = 4096 };
+
+struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
+{
+    struct oai_error e = { .status = status, .type = type, .code = code };
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(e.message, sizeof(e.message), fmt, args);
+    va_end(args);
+    return e;
+}
+
+static void header(struct gw_exchange *x, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void header(struct gw_exchange *x, const char *name, const char *fmt, ...)
+{
+    char value[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(value, sizeof(value), fmt, args);
+    va_end(args);
+    gw_http_header(x->rq, name, tg_str_of(value));
+}
+
+/* Nano-dollars as dollars, exactly. */
+static const char *dollars(int64_t nano, char out[32])
+{
+    snprintf(out, 32, "%lld.%09lld", (long long)(nano / 1000000000),
+             (long long)(nano % 1000000000));
+    return out;
+}
+
+/* What is known now about the answer; all of it for a whole answer, the start of it for a stream. */
+static void tell(struct gw_exchange *x, bool committed, bool whole)
+{
+    char text[160];
+    header(x, "x-tollgate-request-id", "%016llx", (unsigned long long)x->id);
+    if (x->prepared.complexity.known)
+        header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
+    if (!committed)
+        return;
+    gw_try_route(x->current, text, sizeof(text));
+    header(x, "x-tollgate-route", "%s", text);
+    if (x->confidence.known)
+        header(x, "x-tollgate-confidence", "%.4f", x->confidence.value);
+    header(x, "x-tollgate-reason", "%s", x->reason);
+    bool remote = x->current->step.target == POL_TIER;
+    if (whole && (x->cost_known || x->cost_nano == 0))
+        header(x, "x-tollgate-cost-usd", "%s", dollars(x->cost_nano, text));
+    else if (!whole && remote)
+        header(x, "x-tollgate-cost-usd-reserved", "%s", dollars(x->reserved_nano, text));
+}
+
+static void begin_stream(struct gw_exchange *x, bool committed)
+{
+    if (x->headers_sent)
+        return;
+    x->headers_sent = true;
+    x->status = 200;
+    tell(x, committed, false);
+    gw_http_header(x->rq, "cache-control", TG_STR("no-store"));
+    gw_http_begin(x->rq, 200, "text/event-stream");
+}
+
+static void write_out(struct gw_exchange *x, struct tg_str bytes)
+{
+    if (bytes.n == 0 || gw_http_write(x->rq, bytes) || x->blocked)
+        return;
+    x->blocked = true;
+    if (x->current->attempt)
+        prov_pause(x->current->attempt, true);
+}
+
+void gw_answer_heartbeat(struct gw_exchange *x)
+{
+    begin_stream(x, x->state == GW_COMMITTED);
+    write_out(x, TG_STR(": heartbeat\n\n"));
+}
+
+void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
+{
+    x->current = t;
+    x->state = GW_COMMITTED;
+    gw_timer_stop(x->window);
+    gw_timer_stop(x->latency);
+    if (!x->prepared.request.stream)
+        return;
+    begin_stream(x, true);
+    struct tg_buf role;
+    tg_buf_init(&role, COMMENT_MAX);
+    oai_stream_role(&x->answer, &role);
+    write_out(x, tg_buf_str(&role));
+    tg_buf_free(&role);
+    gw_answer_flush(x);
+}
+
+void gw_answer_flush(struct gw_exchange *x)
+{
+    if (!x->prepared.request.stream)
+        return;
+    write_out(x, tg_buf_str(&x->current->out));
+    tg_buf_reset(&x->current->out);
+}
+
+/* `: tollgate {...}`: what was not known when the headers left. */
+static void add_comment(struct gw_exchange *x, struct tg_buf *out)
+{
+    char text[160];
+    gw_try_route(x->current, text, sizeof(text));
+    tg_buf_addf(out, ": tollgate {\"request_id\":\"%016llx\",\"route\":",
+                (unsigned long long)x->id);
+    tg_buf_add_json(out, tg_str_of(text));
+    tg_buf_adds(out, ",\"reason\":");
+    tg_buf_add_json(out, tg_str_of(x->reason));
+    if (x->confidence.known)
+        tg_buf_addf(out, ",\"confidence\":%.4f", x->confidence.value);
+    if (x->prepared.complexity.known)
+        tg_buf_addf(out, ",\"complexity\":%.4f", x->prepared.complexity.value);
+    if (x->cost_known || x->cost_nano == 0)
+        tg_buf_addf(out, ",\"cost_usd\":%s", dollars(x->cost_nano, text));
+    tg_buf_addf(out, ",\"estimated\":%s}\n\n", x->estimated ? "true" : "false");
+}
+
+static void finish_stream(struct gw_exchange *x)
+{
+    struct gw_try *t = x->current;
+    struct tg_buf out;
+    tg_buf_init(&out, ANSWER_MAX);
+    gw_answer_flush(x);
+    oai_stream_finish(&x->answer, t->finish,
+                      x->prepared.request.include_usage ? &t->usage : NULL, &out);
+    add_comment(x, &out);
+    oai_stream_done(&out);
+    if (out.failed) {
+        gw_http_abort(x->rq);
+    } else {
+        gw_http_write(x->rq, tg_buf_str(&out));
+        gw_http_end(x->rq);
+    }
+    x->rq = NULL;
+    tg_buf_free(&out);
+}
+
+static void finish_whole(struct gw_exchange *x)
+{
+    struct gw_try *t = x->current;
+    struct tg_buf out;
+    for (size_t i = 0; i < t->n_calls; i++)
+        t->calls[i].arguments = tg_buf_str(&t->arguments[i]);
+    struct oai_whole whole = {
+        .content = tg_buf_str(&t->content),
+        .reasoning = tg_buf_str(&t->reasoning),
+        .calls = t->calls,
+        .n_calls = t->n_calls,
+        .finish = t->finish,
+        .usage = t->usage,
+    };
+    tg_buf_init(&out, ANSWER_MAX);
+    if (oai_whole_print(&x->answer, &whole, &out) != TG_OK) {
+        struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
+        gw_answer_error(x, &e);
+    } else {
+        x->status = 200;
+        tell(x, true, true);
+        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
+        x->rq = NULL;
+    }
+    tg_buf_free(&out);
+}
+
+void gw_answer_finish(struct gw_exchange *x)
+{
+    if (x->prepared.request.stream)
+        finish_stream(x);
+    else
+        finish_whole(x);
+}
+
+void gw_answer_error(struct gw_exchange *x, const struct oai_error *e)
+{
+    struct tg_buf out;
+    if (!x->rq)
+        return;
+    tg_buf_init(&out, COMMENT_MAX);
+    if (x->headers_sent) {
+        oai_stream_error(e, &out);
+        gw_http_write(x->rq, tg_buf_str(&out));
+        gw_http_end(x->rq);
+    } else {
+        oai_error_print(e, &out);
+        x->status = e->status;
+        tell(x, false, false);
+        if (x->reason[0])
+            header(x, "x-tollgate-reason", "%s", x->reason);
+        if (e->status == 429 || e->status == 503)
+            header(x, "retry-after", "%d", 5);
+        gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
+    }
+    x->rq = NULL;
+    tg_buf_free(&out);
+}
+
+/* What the first tier would have billed for the tokens that the local model answered with. */
+static int64_t saved(const struct gw_exchange *x)
+{
+    const struct cfg_route *route = &x->config->settings->routes[x->route];
+    int64_t nano = 0;
+    bool local = x->state == GW_COMMITTED && x->current && x->current->step.target == POL_LOCAL;
+    if (!local || route->n_tiers == 0 || x->status != 200 ||
+        !gw_usage_cost(&route->tiers[0].price, &x->current->usage, &nano))
+        return 0;
+    return nano;
+}
+
+static int64_t ms_since(int64_t from_ns, int64_t to_ns)
+{
+    return to_ns ? (to_ns - from_ns) / 1000000 : -1;
+}
+
+static int64_t count_of(struct chat_count c)
+{
+    return c.present && c.n <= INT64_MAX ? (int64_t)c.n : -1;
+}
+
+void gw_answer_row(struct gw_exchange *x)
+{
+    char backend[160] = "";
+    const struct gw_try *t = x->state == GW_COMMITTED ? x->current : NULL;
+    if (t)
+        gw_try_route(t, backend, sizeof(backend));
+    struct tel_row row = {
+        .request = x->id,
+        .started_ms = x->started_ms,
+        .route = x->config->settings->routes[x->route].name,
+        .backend = backend,
+        .dialect = "openai",
+        .reason = x->reason,
+        .error = x->failure_name && (!t || x->status != 200) ? x->failure_name : "",
+        .status = x->gone ? 499 : x->status,
+        .stream = x->prepared.request.stream,
+        .escalated = t && t->step.target == POL_TIER && x->local.used,
+        .local_only = x->local_only,
+        .estimated = x->estimated,
+        .has_confidence = x->confidence.known,
+        .confidence = x->confidence.value,
+        .has_complexity = x->prepared.complexity.known,
+        .complexity = x->prepared.complexity.value,
+        .prompt_tokens = t ? count_of(t->usage.input) : -1,
+        .output_tokens = t ? count_of(t->usage.output) : -1,
+        .cost_nano = x->cost_nano,
+        .saved_nano = saved(x),
+        .queue_ms = t && t->started_ns ? ms_since(t->begun_ns, t->started_ns) : -1,
+        .ttft_ms = t ? ms_since(x->begun_ns, t->first_ns) : -1,
+        .total_ms = ms_since(x->begun_ns, tg_mono_ns()),
+        .attempts = x->attempts,
+    };
+    tel_row(x->app->store, &row);
+}

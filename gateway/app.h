@@ -1,0 +1,58 @@
+/* The running gateway: what one process owns, and the snapshot of settings that requests hold on to.
+ * Internal to gateway/. Everything here lives on the loop thread. */
+#ifndef GATEWAY_APP_H
+#define GATEWAY_APP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/workers.h"
+#include "config/settings.h"
+#include "gateway/http.h"
+#include "gateway/loop.h"
+#include "local_engine/engine.h"
+#include "policy/decide.h"
+#include "providers/backend.h"
+#include "telemetry/store.h"
+
+struct gw_exchange;
+
+/* Settings as they were when a request came: reference-counted, swapped whole at reload. */
+struct gw_snapshot {
+    size_t refs;
+    struct cfg_settings *settings;
+    struct pol_route routes[CFG_ROUTES_MAX];
+    int budget[CFG_ROUTES_MAX];          /* of each route; -1: none could be declared */
+    struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
+    struct prov_backend *providers[CFG_PROVIDERS_MAX];
+};
+
+struct gw_app {
+    struct gw_loop *loop;
+    struct tg_workers *workers;
+    struct tel_store *store;
+    struct le_engine *engine;
+    struct prov_backend *local;
+    struct prov_http *upstream;
+    struct gw_http *http;
+    struct gw_snapshot *now;
+    struct gw_exchange *exchanges;       /* doubly linked: all that live */
+    struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */
+    size_t n_waiting;
+    uint64_t next_id;
+    int64_t started_s;
+    bool draining, ending;
+};
+
+/* Reads, validates and compiles a configuration; opens nothing. *out has one reference. */
+enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err);
+/* Makes the provider backends and declares the budgets, so that requests can use it. */
+enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struct tg_error *err);
+struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
+void gw_snapshot_unref(struct gw_snapshot *s); /* NULL allowed */
+
+/* The HTTP handlers: routing of paths to what answers them. */
+struct gw_http_handlers gw_router(struct gw_app *app);
+
+#endif

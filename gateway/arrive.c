@@ -1,0 +1,245 @@
+#include "gateway/exchange.h"
+
+#include <stdio.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+
+enum {
+    WORKER_BODY = 64 << 10, /* larger bodies are read on a worker */
+    WAITING_MAX = 1024,     /* unadmitted requests above which accepting stops */
+};
+
+/* The route that the request's model names; "local" is the first one, kept local. */
+static bool find_route(struct gw_exchange *x)
+{
+    struct tg_str model = x->prepared.request.model;
+    const struct cfg_settings *s = x->config->settings;
+    if (tg_str_eq(model, TG_STR("local"))) {
+        x->local_only = true;
+        return true;
+    }
+    for (size_t i = 0; i < s->n_routes; i++)
+        if (model.n == 0 || tg_str_eq(model, tg_str_of(s->routes[i].name))) {
+            x->route = i;
+            return true;
+        }
+    return false;
+}
+
+static void refuse_plan(struct gw_exchange *x)
+{
+    const struct tg_error *why = &x->prepared.local_error;
+    struct oai_error e;
+    if (x->prepared.local_can)
+        e = gw_failure(503, "server_error", "no_backend", "nobody may answer: %s", x->plan.reason);
+    else
+        e = gw_failure(400, "invalid_request_error",
+                       why->code == TG_LIMIT ? "context_length_exceeded" : "unsupported", "%s",
+                       why->text);
+    if (!x->prepared.local_can)
+        snprintf(e.param, sizeof(e.param), "messages");
+    gw_exchange_fail(x, &e, "no-backend");
+}
+
+/* RECEIVED -> SCORED -> RUNNING. */
+static void scored(struct gw_exchange *x)
+{
+    struct gw_prepared *p = &x->prepared;
+    if (p->failed) {
+        gw_exchange_fail(x, &p->error, "invalid-request");
+        return;
+    }
+    if (!find_route(x)) {
+        struct oai_error e = gw_failure(404, "invalid_request_error", "model_not_found",
+                                        "no route is named \"%.*s\"; GET /v1/models lists them",
+                                        TG_FMT(p->request.model));
+        snprintf(e.param, sizeof(e.param), "model");
+        gw_exchange_fail(x, &e, "model-not-found");
+        return;
+    }
+    x->state = GW_SCORED;
+    x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
+    struct pol_request_facts facts = {
+        .request = &p->request,
+        .body_bytes = chat_request_bytes(&p->request),
+        .local_can = p->local_can,
+        .local_cannot = p->local_error.text,
+        .local_only = x->local_only,
+        .facts = gw_facts(x),
+    };
+    pol_decide(&x->config->routes[x->route], &facts, &x->plan);
+    snprintf(x->reason, sizeof(x->reason), "%s", x->plan.reason);
+    if (x->plan.n == 0) {
+        refuse_plan(x);
+        return;
+    }
+    gw_timer_set(x->deadline, gw_exchange_route(x)->timeout_ms);
+    if (p->request.stream)
+        gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
+    gw_exchange_next(x);
+}
+
+static void worker_run(void *arg)
+{
+    struct gw_exchange *x = arg;
+    gw_prepare(&x->prepared);
+}
+
+static void worker_done(void *arg)
+{
+    struct gw_exchange *x = arg;
+    x->on_worker = false;
+    if (x->gone)
+        gw_exchange_done(x);
+    else
+        scored(x);
+}
+
+static void begin(struct gw_exchange *x)
+{
+    struct gw_prepared *p = &x->prepared;
+    if (p->body.n <= WORKER_BODY) {
+        gw_prepare(p);
+        scored(x);
+        return;
+    }
+    /* The connection's bytes go when the client goes; the worker needs its own. */
+    p->body_copy = tg_strndup(p->body.p, p->body.n);
+    p->body.p = p->body_copy;
+    enum tg_status status = p->body_copy
+                                ? tg_workers_submit(x->app->workers, worker_run, worker_done, x)
+                                : TG_NOMEM;
+    x->on_worker = status == TG_OK;
+    if (status) {
+        struct oai_error e = gw_failure(503, "server_error", "overloaded", "too busy: %s",
+                                        tg_status_name(status));
+        gw_exchange_fail(x, &e, "overloaded");
+    }
+}
+
+void gw_arrival_left(struct gw_exchange *x)
+{
+    struct gw_app *app = x->app;
+    struct gw_exchange **at = &app->waiting_head, *before = NULL;
+    while (*at && *at != x) {
+        before = *at;
+        at = &(*at)->waiting_next;
+    }
+    if (!*at)
+        return;
+    *at = x->waiting_next;
+    if (app->waiting_tail == x)
+        app->waiting_tail = before;
+    app->n_waiting--;
+}
+
+void gw_arrival_admit(struct gw_app *app)
+{
+    if (app->ending)
+        return;
+    while (app->waiting_head && tel_admit(app->store)) {
+        struct gw_exchange *x = app->waiting_head;
+        gw_arrival_left(x);
+        x->admitted = true;
+        begin(x);
+    }
+    if (!app->draining && app->n_waiting < WAITING_MAX / 2)
+        gw_http_accept(app->http, true);
+}
+
+static bool read_tags(struct gw_exchange *x, struct tg_str list)
+{
+    x->tags_text = tg_strndup(list.p ? list.p : "", list.n);
+    if (!x->tags_text)
+        return false;
+    for (size_t at = 0; at < list.n;) {
+        size_t end = at;
+        while (end < list.n && list.p[end] != ',')
+            end++;
+        struct tg_str tag = tg_str_trim((struct tg_str){ x->tags_text + at, end - at });
+        if (tag.n && x->n_tags == GW_TAGS_MAX)
+            return false;
+        if (tag.n)
+            x->tags[x->n_tags++] = tag;
+        at = end + 1;
+    }
+    return true;
+}
+
+/* x-tollgate-local-only, x-tollgate-tags. False with *e filled. */
+static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct oai_error *e)
+{
+    struct tg_str only = gw_header_of(ask, "x-tollgate-local-only");
+    x->local_only = tg_str_ieq(only, TG_STR("true"));
+    if (only.p && !x->local_only && !tg_str_ieq(only, TG_STR("false"))) {
+        *e = gw_failure(400, "invalid_request_error", NULL,
+                        "header x-tollgate-local-only takes true or false");
+        return false;
+    }
+    if (!read_tags(x, gw_header_of(ask, "x-tollgate-tags"))) {
+        *e = gw_failure(400, "invalid_request_error", NULL,
+                        "header x-tollgate-tags takes at most %d tags", GW_TAGS_MAX);
+        return false;
+    }
+    return true;
+}
+
+static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
+                                  const struct gw_ask *ask)
+{
+    struct gw_exchange *x = tg_calloc(1, sizeof(*x));
+    if (!x)
+        return NULL;
+    x->app = app;
+    x->rq = rq;
+    x->id = app->next_id++;
+    x->begun_ns = tg_mono_ns();
+    x->started_ms = tg_wall_ms();
+    x->failure_name = "";
+    x->prepared.body = ask->body;
+    x->prepared.engine = app->engine;
+    x->answer.created_s = x->started_ms / 1000;
+    snprintf(x->answer.id, sizeof(x->answer.id), "chatcmpl-%016llx", (unsigned long long)x->id);
+    gw_try_init(&x->local, x);
+    gw_try_init(&x->remote, x);
+    pol_confidence_init(&x->confidence_sums);
+    x->config = gw_snapshot_ref(app->now);
+    x->next = app->exchanges;
+    if (x->next)
+        x->next->prev = x;
+    app->exchanges = x;
+    return x;
+}
+
+struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
+                                    const struct gw_ask *ask)
+{
+    struct gw_exchange *x = create(app, rq, ask);
+    struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
+    bool done = false;
+    if (!x) {
+        gw_http_respond(rq, 500, "application/json", TG_STR("{\"error\":{\"message\":\"out of "
+                                                            "memory\",\"type\":\"server_error\"}}"));
+        return NULL;
+    }
+    x->done_flag = &done;
+    x->admitted = tel_admit(app->store);
+    if (!gw_exchange_timers(x) || !read_marks(x, ask, &e)) {
+        gw_exchange_fail(x, &e, "invalid-request");
+    } else if (x->admitted) {
+        begin(x);
+    } else {
+        if (app->waiting_tail)
+            app->waiting_tail->waiting_next = x;
+        else
+            app->waiting_head = x;
+        app->waiting_tail = x;
+        if (++app->n_waiting >= WAITING_MAX)
+            gw_http_accept(app->http, false);
+    }
+    if (done)
+        return NULL;
+    x->done_flag = NULL;
+    return x;
+}

@@ -1,0 +1,198 @@
+#include "gateway/exchange.h"
+
+#include <stdio.h>
+
+#include "config/base/clock.h"
+
+/* Held-back bytes are bounded by the window; behind commit they leave at once, so the maximum only
+ * guards against a provider that sends one huge delta. */
+enum { TRY_OUT_MAX = 4 << 20 };
+
+void gw_try_init(struct gw_try *t, struct gw_exchange *x)
+{
+    *t = (struct gw_try){ .x = x };
+    tg_buf_init(&t->out, TRY_OUT_MAX);
+    tg_buf_init(&t->content, GW_ANSWER_MAX);
+    tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
+    for (size_t i = 0; i < GW_CALLS_MAX; i++)
+        tg_buf_init(&t->arguments[i], GW_ANSWER_MAX);
+}
+
+void gw_try_free(struct gw_try *t)
+{
+    gw_attempt_end(t, true);
+    tg_buf_free(&t->out);
+    tg_buf_free(&t->content);
+    tg_buf_free(&t->reasoning);
+    for (size_t i = 0; i < GW_CALLS_MAX; i++)
+        tg_buf_free(&t->arguments[i]);
+}
+
+const struct cfg_tier *gw_try_tier(const struct gw_try *t)
+{
+    return &t->x->config->settings->routes[t->x->route].tiers[t->step.tier];
+}
+
+void gw_try_route(const struct gw_try *t, char *out, size_t n)
+{
+    if (t->step.target == POL_LOCAL)
+        snprintf(out, n, "local");
+    else
+        snprintf(out, n, "%s/%s", gw_try_tier(t)->provider, gw_try_tier(t)->model);
+}
+
+bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, int64_t *nano)
+{
+    if (!price->known || !u->input.present || !u->output.present || u->input.n > INT64_MAX ||
+        u->output.n > INT64_MAX)
+        return false;
+    uint64_t cached = u->cached_input.present ? u->cached_input.n : 0;
+    if (cached > u->input.n)
+        cached = u->input.n;
+    int64_t plain_cost, cached_cost, output_cost;
+    if (cfg_cost((int64_t)(u->input.n - cached), price->input, &plain_cost) ||
+        cfg_cost((int64_t)cached, price->cached_input, &cached_cost) ||
+        cfg_cost((int64_t)u->output.n, price->output, &output_cost))
+        return false;
+    return !__builtin_add_overflow(plain_cost, cached_cost, nano) &&
+           !__builtin_add_overflow(*nano, output_cost, nano);
+}
+
+static void book(struct gw_try *t, int64_t nano, bool estimated)
+{
+    struct gw_exchange *x = t->x;
+    tel_settle(x->app->store, t->reservation, nano, estimated);
+    t->reservation = 0;
+    x->cost_nano += nano;
+    x->cost_known = gw_try_tier(t)->price.known;
+    x->estimated = x->estimated || estimated;
+}
+
+void gw_attempt_settle(struct gw_try *t)
+{
+    int64_t nano;
+    if (!t->reservation)
+        return;
+    if (gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
+        book(t, nano, false);
+    else
+        book(t, t->step.ceiling_nano, true);
+}
+
+/* What a broken or abandoned answer costs is not told by the provider. It is booked at its upper
+ * bound, flagged, so that the cap holds whatever the provider will bill. */
+void gw_attempt_end(struct gw_try *t, bool billed)
+{
+    if (t->ticket)
+        tel_reserve_cancel(t->x->app->store, t->ticket);
+    t->ticket = 0;
+    prov_free(t->attempt);
+    t->attempt = NULL;
+    if (!t->reservation)
+        return;
+    if (billed) {
+        gw_attempt_settle(t);
+        return;
+    }
+    tel_release(t->x->app->store, t->reservation);
+    t->reservation = 0;
+}
+
+static void on_event(void *arg, const struct chat_event *e)
+{
+    gw_exchange_event(arg, e);
+}
+
+static void refuse(struct gw_exchange *x, const struct oai_error *failure, const char *name)
+{
+    x->failure = *failure;
+    x->failure_name = name;
+    snprintf(x->reason, sizeof(x->reason), "%s", name);
+    gw_exchange_next(x);
+}
+
+static void launch(struct gw_try *t)
+{
+    struct gw_exchange *x = t->x;
+    struct gw_app *app = x->app;
+    bool local = t->step.target == POL_LOCAL;
+    struct tg_error err = { 0 };
+    struct prov_call call = { .request = &x->prepared.request };
+    struct prov_backend *backend = app->local;
+    if (local) {
+        uint32_t asked = x->prepared.request.max_tokens;
+        call.max_tokens = asked ? asked : x->config->settings->engine.max_tokens;
+        call.prompt = x->prepared.prompt;
+        call.n_prompt = x->prepared.n_prompt;
+    } else {
+        backend = x->config->tier[x->route][t->step.tier];
+        call.model = tg_str_of(gw_try_tier(t)->model);
+        call.max_tokens = t->step.max_tokens;
+    }
+    x->attempts++;
+    t->attempt = prov_start(backend, &call, on_event, t, &err);
+    if (t->attempt) {
+        x->state = GW_RUNNING;
+        return;
+    }
+    gw_attempt_end(t, false);
+    struct oai_error failure = gw_failure(503, "server_error", NULL, "%s", err.text);
+    refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
+}
+
+static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
+{
+    struct oai_error failure;
+    switch (outcome) {
+    case TEL_RESERVED:
+        t->reservation = id;
+        t->x->reserved_nano = t->step.ceiling_nano;
+        launch(t);
+        return;
+    case TEL_WAIT:
+        t->ticket = id;
+        return;
+    case TEL_OVER_CAP:
+        failure = gw_failure(429, "insufficient_quota", "budget_exhausted",
+                             "the cloud budget of this route is used up");
+        refuse(t->x, &failure, "budget-exhausted");
+        return;
+    case TEL_UNAVAILABLE:
+        failure = gw_failure(503, "server_error", "ledger_unavailable",
+                             "the ledger cannot be written, so nothing may be paid");
+        refuse(t->x, &failure, "ledger-unavailable");
+        return;
+    }
+}
+
+static void on_reserved(void *arg, enum tel_outcome outcome, uint64_t id)
+{
+    struct gw_try *t = arg;
+    t->ticket = 0;
+    reserved(t, outcome, id);
+}
+
+void gw_attempt_start(struct gw_exchange *x, size_t step)
+{
+    bool local = x->plan.step[step].target == POL_LOCAL;
+    struct gw_try *t = local ? &x->local : &x->remote;
+    gw_try_free(t);
+    gw_try_init(t, x);
+    t->used = true;
+    t->step = x->plan.step[step];
+    t->begun_ns = tg_mono_ns();
+    x->tried[step] = true;
+    x->step = step;
+    x->current = t;
+    if (local) {
+        int64_t latency = x->config->settings->routes[x->route].max_latency_ms;
+        if (latency > 0 && x->plan.n > 1)
+            gw_timer_set(x->latency, latency);
+        launch(t);
+        return;
+    }
+    uint64_t id = 0;
+    enum tel_outcome outcome = tel_reserve(x->app->store, x->config->budget[x->route],
+                                           t->step.ceiling_nano, x->id, on_reserved, t, &id);
+    reserved(t, outcome, id);
+}

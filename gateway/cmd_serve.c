@@ -1,0 +1,317 @@
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+#include "config/base/log.h"
+#include "gateway/cmd.h"
+#include "gateway/exchange.h"
+
+enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
+
+static const char usage[] =
+    "usage: tollgate serve [--config FILE] [--check]\n"
+    "\n"
+    "Runs the gateway in the foreground. Signals: TERM or INT finishes what runs and ends (a second\n"
+    "one ends at once), HUP reads the configuration again (a bad file changes nothing).\n"
+    "\n"
+    "  --config FILE  the configuration (JSON; see README.md). Default: config/default.json\n"
+    "  --check        read and check the configuration, open nothing, say what is wrong\n"
+    "  --help         this text\n";
+
+struct server {
+    struct gw_app app;
+    const char *config;
+    struct gw_timer *drain_look, *drain_end;
+    bool reloading, reload_again;
+    struct gw_snapshot *loaded; /* what the reload made, NULL: reload_error says why */
+    struct tg_error reload_error;
+};
+
+/* --- signals ------------------------------------------------------------------------------- */
+
+static void on_drain_look(void *arg)
+{
+    struct server *s = arg;
+    if (gw_http_requests(s->app.http) == 0 && !s->app.exchanges)
+        gw_loop_stop(s->app.loop);
+    else
+        gw_timer_set(s->drain_look, DRAIN_LOOK_MS);
+}
+
+static void on_drain_end(void *arg)
+{
+    struct server *s = arg;
+    tg_log(TG_LOG_WARN, "drain-timeout", "requests still running were cut off after limits.drain");
+    gw_loop_stop(s->app.loop);
+}
+
+static void on_term(void *arg)
+{
+    struct server *s = arg;
+    if (s->app.draining) {
+        tg_log(TG_LOG_WARN, "stopping", "second signal: ending now");
+        gw_loop_stop(s->app.loop);
+        return;
+    }
+    s->app.draining = true;
+    tg_log(TG_LOG_INFO, "draining", "%zu requests are running; a second signal ends now",
+           gw_http_requests(s->app.http));
+    gw_http_drain(s->app.http);
+    gw_timer_set(s->drain_end, s->app.now->settings->limits.drain_ms);
+    gw_timer_set(s->drain_look, 0);
+}
+
+static void reload_read(void *arg)
+{
+    struct server *s = arg;
+    if (gw_snapshot_load(s->config, &s->loaded, &s->reload_error) != TG_OK)
+        s->loaded = NULL;
+}
+
+static void reload_begin(struct server *s);
+
+static void reload_swap(void *arg)
+{
+    struct server *s = arg;
+    struct tg_error *err = &s->reload_error;
+    s->reloading = false;
+    if (s->loaded) {
+        const char *fixed = cfg_restart_needed(s->app.now->settings, s->loaded->settings);
+        if (fixed)
+            tg_fail(err, TG_INVALID, "%s: a change of this key needs a restart", fixed);
+        if (fixed || gw_snapshot_bind(s->loaded, &s->app, err) != TG_OK) {
+            gw_snapshot_unref(s->loaded);
+            s->loaded = NULL;
+        }
+    }
+    if (s->loaded) {
+        gw_snapshot_unref(s->app.now);
+        s->app.now = s->loaded;
+        gw_http_set_limits(s->app.http, &s->app.now->settings->limits);
+        tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
+    } else {
+        tg_log(TG_LOG_ERROR, "reload-refused", "%s; the old configuration stays in force",
+               err->text);
+    }
+    s->loaded = NULL;
+    if (s->reload_again)
+        reload_begin(s);
+}
+
+static void reload_begin(struct server *s)
+{
+    s->reload_again = s->reloading;
+    if (s->reloading || s->app.draining)
+        return;
+    s->reloading = tg_workers_submit(s->app.workers, reload_read, reload_swap, s) == TG_OK;
+    if (!s->reloading)
+        tg_log(TG_LOG_ERROR, "reload-refused", "too busy to reload: send HUP again");
+}
+
+static void on_hup(void *arg)
+{
+    reload_begin(arg);
+}
+
+/* --- start ----------------------------------------------------------------------------------- */
+
+static void on_workers(void *arg)
+{
+    tg_workers_dispatch(arg);
+}
+
+static void on_store(void *arg)
+{
+    tel_dispatch(arg);
+}
+
+static enum le_device device_of(const char *name)
+{
+    if (strcmp(name, "cpu") == 0)
+        return LE_DEVICE_CPU;
+    return strcmp(name, "vulkan") == 0 ? LE_DEVICE_VULKAN : LE_DEVICE_AUTO;
+}
+
+static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_settings *s = app->now->settings;
+    struct le_engine_options options = {
+        .model = s->engine.model,
+        .device = device_of(s->engine.device),
+        .context = s->engine.context,
+        .jobs_max = s->engine.queue,
+        .cache_dir = s->data_dir,
+    };
+    tg_log(TG_LOG_INFO, "engine-loading", "%s", s->engine.model);
+    enum tg_status status = le_engine_open(&options, &app->engine, err);
+    if (status)
+        return status;
+    tg_log(TG_LOG_INFO, "engine-ready", "%s on %s, context %u", le_engine_model_name(app->engine),
+           le_engine_device(app->engine), le_engine_context(app->engine));
+    app->local = prov_local_new(gw_loop_base(app->loop), app->engine, err);
+    return app->local ? TG_OK : err->code;
+}
+
+static enum tg_status open_store(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_settings *s = app->now->settings;
+    struct tel_options options = {
+        .dir = s->data_dir,
+        .time_zone = s->time_zone,
+        .in_flight = s->limits.connections,
+    };
+    enum tg_status status = tel_open(&options, &app->store, err);
+    if (status == TG_OK)
+        status = gw_loop_watch(app->loop, tel_fd(app->store), on_store, app->store);
+    return status;
+}
+
+static enum tg_status watch_signals(struct server *s, struct tg_error *err)
+{
+    struct gw_loop *loop = s->app.loop;
+    s->drain_look = gw_timer_new(loop, on_drain_look, s);
+    s->drain_end = gw_timer_new(loop, on_drain_end, s);
+    if (!s->drain_look || !s->drain_end || gw_loop_signal(loop, SIGTERM, on_term, s) ||
+        gw_loop_signal(loop, SIGINT, on_term, s) || gw_loop_signal(loop, SIGHUP, on_hup, s) ||
+        gw_loop_watch(loop, tg_workers_fd(s->app.workers), on_workers, s->app.workers))
+        return tg_fail(err, TG_NOMEM, "out of memory for signals");
+    return TG_OK;
+}
+
+/* Ids are unique over restarts: a random start, counted on. */
+static uint64_t first_id(void)
+{
+    uint64_t id = (uint64_t)tg_wall_ms() << 20;
+    uint64_t noise;
+    if (getrandom(&noise, sizeof(noise), GRND_NONBLOCK) == (ssize_t)sizeof(noise))
+        id = noise;
+    return id >> 1 | 1;
+}
+
+static enum tg_status start(struct server *s, struct tg_error *err)
+{
+    struct gw_app *app = &s->app;
+    enum tg_status status = gw_snapshot_load(s->config, &app->now, err);
+    if (status)
+        return status;
+    app->loop = gw_loop_new(err);
+    app->workers = tg_workers_new(SERVE_WORKERS, SERVE_WORK_MAX);
+    if (!app->loop || !app->workers)
+        return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    status = watch_signals(s, err);
+    if (status == TG_OK)
+        status = open_store(app, err);
+    if (status == TG_OK)
+        status = open_engine(app, err);
+    if (status)
+        return status;
+    app->upstream = prov_http_new(gw_loop_base(app->loop), err);
+    if (!app->upstream)
+        return err->code;
+    status = gw_snapshot_bind(app->now, app, err);
+    if (status)
+        return status;
+    const struct cfg_settings *c = app->now->settings;
+    struct gw_http_handlers handlers = gw_router(app);
+    return gw_http_open(gw_loop_base(app->loop), c->listen_host, c->listen_port, &c->limits,
+                        &handlers, &app->http, err);
+}
+
+static void stop(struct server *s)
+{
+    struct gw_app *app = &s->app;
+    gw_exchange_end_all(app);
+    if (app->http)
+        gw_http_close(app->http);
+    tg_workers_free(app->workers); /* finishes what runs; exchanges on a worker are orphans now */
+    while (app->exchanges) {
+        app->exchanges->on_worker = false;
+        gw_exchange_done(app->exchanges);
+    }
+    gw_snapshot_unref(s->loaded);
+    gw_snapshot_unref(app->now);
+    prov_backend_free(app->local);
+    prov_http_free(app->upstream);
+    le_engine_close(app->engine);
+    tel_close(app->store);
+    gw_timer_free(s->drain_look);
+    gw_timer_free(s->drain_end);
+    gw_loop_free(app->loop);
+}
+
+static void greet(const struct gw_app *app)
+{
+    const struct cfg_settings *c = app->now->settings;
+    bool v6 = strchr(c->listen_host, ':') != NULL;
+    unsigned port = gw_http_port(app->http);
+    tg_log(TG_LOG_INFO, "listening", "%s%s%s:%u", v6 ? "[" : "", c->listen_host, v6 ? "]" : "",
+           port);
+    printf("Tollgate %s is ready at http://%s%s%s:%u\n"
+           "model %s on %s\n"
+           "try:  curl -s http://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
+           "-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
+           TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
+           le_engine_model_name(app->engine), le_engine_device(app->engine), v6 ? "[" : "",
+           c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
+    fflush(stdout);
+}
+
+static int check(const char *path)
+{
+    struct gw_snapshot *s;
+    struct tg_error err = { 0 };
+    if (gw_snapshot_load(path, &s, &err) != TG_OK) {
+        fprintf(stderr, "tollgate serve --check: %s\n", err.text);
+        return 1;
+    }
+    printf("%s: ok, %zu route(s), %zu provider(s), prices of %s\n", path, s->settings->n_routes,
+           s->settings->n_providers, s->settings->prices_version);
+    gw_snapshot_unref(s);
+    return 0;
+}
+
+int gw_cmd_serve(int argc, char **argv)
+{
+    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+                                             { "check", no_argument, NULL, 'k' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    struct server s = { .config = "config/default.json" };
+    bool only_check = false;
+    int letter;
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (letter == 'h')
+            return fputs(usage, stdout) < 0;
+        if (letter == 'c')
+            s.config = optarg;
+        else if (letter == 'k')
+            only_check = true;
+        else
+            return fputs(usage, stderr) < 0 ? 1 : 2;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "tollgate serve: unexpected argument \"%s\"\n%s", argv[optind], usage);
+        return 2;
+    }
+    if (only_check)
+        return check(s.config);
+    struct tg_error err = { 0 };
+    signal(SIGPIPE, SIG_IGN);
+    s.app.next_id = first_id();
+    s.app.started_s = tg_wall_ms() / 1000;
+    enum tg_status status = start(&s, &err);
+    if (status == TG_OK) {
+        greet(&s.app);
+        gw_loop_run(s.app.loop);
+    } else {
+        fprintf(stderr, "tollgate serve: %s\n", err.text);
+    }
+    stop(&s);
+    return status == TG_OK ? 0 : 1;
+}

@@ -1,0 +1,405 @@
+#include "gateway/exchange.h"
+
+#include <stdio.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+#include "config/base/log.h"
+
+const struct cfg_route *gw_exchange_route(const struct gw_exchange *x)
+{
+    return &x->config->settings->routes[x->route];
+}
+
+void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const char *name)
+{
+    x->failure = *e;
+    x->failure_name = name;
+    gw_answer_error(x, e);
+    gw_exchange_done(x);
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static void unlink_exchange(struct gw_exchange *x)
+{
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        x->app->exchanges = x->next;
+    if (x->next)
+        x->next->prev = x->prev;
+}
+
+void gw_exchange_done(struct gw_exchange *x)
+{
+    struct gw_app *app = x->app;
+    if (x->on_worker)
+        return; /* its completion comes back here */
+    gw_try_free(&x->local);
+    gw_try_free(&x->remote);
+    if (x->admitted) {
+        gw_answer_row(x);
+        tel_retire(app->store);
+    } else {
+        gw_arrival_left(x);
+    }
+    x->state = GW_DONE;
+    unlink_exchange(x);
+    gw_timer_free(x->heartbeat);
+    gw_timer_free(x->window);
+    gw_timer_free(x->latency);
+    gw_timer_free(x->deadline);
+    gw_prepared_free(&x->prepared);
+    gw_snapshot_unref(x->config);
+    tg_free(x->tags_text);
+    if (x->done_flag)
+        *x->done_flag = true;
+    tg_free(x);
+    gw_arrival_admit(app);
+}
+
+void gw_exchange_gone(struct gw_exchange *x)
+{
+    x->rq = NULL;
+    x->gone = true;
+    x->failure_name = "client-gone";
+    gw_exchange_done(x);
+}
+
+void gw_exchange_end_all(struct gw_app *app)
+{
+    app->ending = true;
+    for (struct gw_exchange *x = app->exchanges, *next; x; x = next) {
+        next = x->next;
+        if (x->rq)
+            gw_http_abort(x->rq);
+        gw_exchange_gone(x);
+    }
+}
+
+/* --- hold-back, escalation, commit --------------------------------------------------------- */
+
+static bool has_tiers(const struct gw_exchange *x)
+{
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (x->plan.step[i].target == POL_TIER && !x->tried[i])
+            return true;
+    return false;
+}
+
+static void commit(struct gw_exchange *x, struct gw_try *t)
+{
+    if (t == &x->remote)
+        gw_attempt_end(&x->local, false);
+    x->local_parked = false;
+    gw_answer_commit(x, t);
+    if (!t->finished)
+        return;
+    gw_answer_finish(x);
+    gw_exchange_done(x);
+}
+
+static void park_local(struct gw_exchange *x)
+{
+    x->local_parked = true;
+    gw_timer_stop(x->window);
+    gw_timer_stop(x->latency);
+    if (x->local.attempt)
+        prov_pause(x->local.attempt, true);
+}
+
+/* The untried tier that wants the request now, as an index into the plan; -1: local may commit. */
+static int wanted_tier(struct gw_exchange *x)
+{
+    struct pol_plan rest = { .n = 0 };
+    struct pol_facts facts = gw_facts(x);
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (x->plan.step[i].target == POL_TIER && !x->tried[i])
+            rest.step[rest.n++] = x->plan.step[i];
+    char reason[POL_REASON_MAX] = "";
+    int tier = rest.n ? pol_escalate(&x->config->routes[x->route], &rest, &facts, reason) : -1;
+    for (size_t i = 0; tier >= 0 && i < x->plan.n; i++)
+        if (x->plan.step[i].target == POL_TIER && x->plan.step[i].tier == (size_t)tier &&
+            !x->tried[i]) {
+            snprintf(x->reason, sizeof(x->reason), "%s", reason);
+            return (int)i;
+        }
+    return -1;
+}
+
+/* The window, or the whole answer, is there to be judged. */
+static void judge(struct gw_exchange *x)
+{
+    bool whole = x->local.finished;
+    x->window_over = true;
+    x->confidence = pol_confidence_score(&x->confidence_sums,
+                                         whole ? POL_SPAN_ANSWER : POL_SPAN_WINDOW);
+    int step = wanted_tier(x);
+    if (step < 0) {
+        commit(x, &x->local);
+        return;
+    }
+    park_local(x);
+    gw_attempt_start(x, (size_t)step);
+}
+
+static bool window_full(const struct gw_exchange *x)
+{
+    const struct cfg_route *r = gw_exchange_route(x);
+    if (x->local.finished)
+        return true;
+    if (!x->prepared.request.stream)
+        return false;
+    if (!has_tiers(x))
+        return x->local.first_ns != 0;
+    return x->confidence_sums.n >= r->hold.tokens || x->local.out.n >= r->hold.bytes;
+}
+
+static void resume_local(struct gw_exchange *x)
+{
+    x->local_parked = false;
+    x->current = &x->local;
+    x->step = 0;
+    if (x->local.attempt)
+        prov_pause(x->local.attempt, false);
+    if (x->window_over)
+        commit(x, &x->local);
+    else if (window_full(x))
+        judge(x);
+    else if (x->prepared.request.stream && x->local.started_ns)
+        gw_timer_set(x->window, gw_exchange_route(x)->hold.time_ms);
+}
+
+void gw_exchange_next(struct gw_exchange *x)
+{
+    if (x->local_parked) {
+        char why[POL_REASON_MAX];
+        snprintf(why, sizeof(why), "%s", x->reason);
+        int step = wanted_tier(x);
+        if (step >= 0) {
+            gw_attempt_start(x, (size_t)step);
+            return;
+        }
+        snprintf(x->reason, sizeof(x->reason), "%s", why);
+        resume_local(x);
+        return;
+    }
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (!x->tried[i]) {
+            gw_attempt_start(x, i);
+            return;
+        }
+    struct oai_error failure = x->failure;
+    if (!failure.status)
+        failure = gw_failure(503, "server_error", "no_backend", "nobody may answer: %s",
+                             x->plan.reason);
+    gw_exchange_fail(x, &failure, x->failure_name[0] ? x->failure_name : "no-backend");
+}
+
+/* --- timers ---------------------------------------------------------------------------------- */
+
+static void on_heartbeat(void *arg)
+{
+    struct gw_exchange *x = arg;
+    if (!x->rq)
+        return;
+    gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
+    gw_answer_heartbeat(x);
+}
+
+static void on_window(void *arg)
+{
+    struct gw_exchange *x = arg;
+    if (x->state == GW_RUNNING && x->current == &x->local && !x->window_over)
+        judge(x);
+}
+
+static void on_latency(void *arg)
+{
+    struct gw_exchange *x = arg;
+    bool late = x->prepared.request.stream ? x->state == GW_RUNNING : x->local.first_ns == 0;
+    if (!late || x->current != &x->local)
+        return;
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (x->plan.step[i].target == POL_TIER && !x->tried[i]) {
+            snprintf(x->reason, sizeof(x->reason), "max-latency");
+            park_local(x);
+            gw_attempt_start(x, i);
+            return;
+        }
+}
+
+static void on_deadline(void *arg)
+{
+    struct gw_exchange *x = arg;
+    struct oai_error e = gw_failure(504, "server_error", "timeout",
+                                    "no complete answer within the route's timeout of %lld ms",
+                                    (long long)gw_exchange_route(x)->timeout_ms);
+    gw_exchange_fail(x, &e, "timeout");
+}
+
+bool gw_exchange_timers(struct gw_exchange *x)
+{
+    struct gw_loop *loop = x->app->loop;
+    x->heartbeat = gw_timer_new(loop, on_heartbeat, x);
+    x->window = gw_timer_new(loop, on_window, x);
+    x->latency = gw_timer_new(loop, on_latency, x);
+    x->deadline = gw_timer_new(loop, on_deadline, x);
+    return x->heartbeat && x->window && x->latency && x->deadline;
+}
+
+/* --- events of an attempt -------------------------------------------------------------------- */
+
+static struct tg_buf *call_buffer(struct gw_try *t, const struct chat_event *e)
+{
+    if (e->index >= GW_CALLS_MAX)
+        return NULL;
+    struct oai_call *call = &t->calls[e->index];
+    struct tg_arena *arena = t->x->prepared.arena;
+    if (e->index >= t->n_calls)
+        t->n_calls = e->index + 1;
+    if (e->id.n)
+        call->id = tg_arena_str(arena, e->id);
+    if (e->name.n)
+        call->name = tg_arena_str(arena, e->name);
+    return &t->arguments[e->index];
+}
+
+/* Adds a delta to what the attempt holds. */
+static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
+{
+    struct gw_exchange *x = t->x;
+    if (!t->first_ns && (e->text.n || e->name.n))
+        t->first_ns = tg_mono_ns();
+    t->output_bytes += e->text.n;
+    t->n_tokens += e->has_token;
+    if (e->has_token)
+        pol_confidence_add(&x->confidence_sums, &e->token);
+    if (!e->text.n && !e->name.n)
+        return TG_OK;
+    if (x->prepared.request.stream)
+        return oai_stream_event(&x->answer, e, &t->out);
+    if (e->kind == CHAT_EVENT_TOOL_CALL) {
+        struct tg_buf *arguments = call_buffer(t, e);
+        return arguments ? tg_buf_add(arguments, e->text.p, e->text.n) : TG_LIMIT;
+    }
+    struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;
+    return tg_buf_add(b, e->text.p, e->text.n);
+}
+
+static void on_failed(struct gw_try *t, const struct oai_error *failure, const char *name,
+                      bool billed)
+{
+    struct gw_exchange *x = t->x;
+    bool local = t == &x->local, current = x->current == t;
+    gw_attempt_end(t, billed);
+    tg_log(TG_LOG_WARN, "attempt-failed", "request %016llx: %s: %s", (unsigned long long)x->id,
+           name, failure->message);
+    if (local && !current) { /* parked: the tier that runs has to answer */
+        x->local_parked = false;
+        return;
+    }
+    x->failure = *failure;
+    x->failure_name = name;
+    if (x->state == GW_COMMITTED) {
+        gw_exchange_fail(x, failure, name);
+        return;
+    }
+    snprintf(x->reason, sizeof(x->reason), "%s", name);
+    gw_exchange_next(x);
+}
+
+/* The client's view of a backend's failure. */
+static struct oai_error client_error(const struct gw_try *t, const struct chat_event *e)
+{
+    char who[160];
+    gw_try_route(t, who, sizeof(who));
+    int status = 502;
+    if (e->error == CHAT_ERROR_TIMEOUT)
+        status = 504;
+    else if (e->error == CHAT_ERROR_REQUEST)
+        status = 400;
+    else if (e->error == CHAT_ERROR_ENGINE)
+        status = 503;
+    else if (e->error == CHAT_ERROR_STATUS && e->http_status == 429)
+        status = 429;
+    if (e->error == CHAT_ERROR_STATUS)
+        return gw_failure(status, "upstream_error", chat_error_name(e->error),
+                          "%s answered %d: %.*s", who, e->http_status, TG_FMT(e->text));
+    return gw_failure(status, status == 400 ? "invalid_request_error" : "upstream_error",
+                      chat_error_name(e->error), "%s: %.*s", who, TG_FMT(e->text));
+}
+
+static void on_delta(struct gw_try *t, const struct chat_event *e)
+{
+    struct gw_exchange *x = t->x;
+    if (hold(t, e) != TG_OK) {
+        struct oai_error failure = gw_failure(502, "upstream_error", "limit",
+                                              "the answer is larger than %d MiB",
+                                              GW_ANSWER_MAX >> 20);
+        on_failed(t, &failure, "answer-too-large", true);
+        return;
+    }
+    if (x->current != t)
+        return; /* parked */
+    if (x->state == GW_COMMITTED)
+        gw_answer_flush(x);
+    else if (t == &x->remote && x->prepared.request.stream && t->out.n)
+        commit(x, t);
+    else if (t == &x->local && !x->window_over && window_full(x))
+        judge(x);
+}
+
+static void on_finish(struct gw_try *t, const struct chat_event *e)
+{
+    struct gw_exchange *x = t->x;
+    t->finished = true;
+    t->finish = e->finish;
+    gw_attempt_end(t, true);
+    if (x->current != t)
+        return; /* parked */
+    if (x->state == GW_COMMITTED) {
+        gw_answer_finish(x);
+        gw_exchange_done(x);
+    } else if (t == &x->local && !x->window_over) {
+        judge(x);
+    } else {
+        commit(x, t);
+    }
+}
+
+void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
+{
+    struct gw_exchange *x = t->x;
+    struct oai_error failure;
+    switch (e->kind) {
+    case CHAT_EVENT_STARTED:
+        t->started_ns = tg_mono_ns();
+        if (t == &x->local && x->current == t && x->prepared.request.stream && has_tiers(x))
+            gw_timer_set(x->window, gw_exchange_route(x)->hold.time_ms);
+        return;
+    case CHAT_EVENT_TEXT:
+    case CHAT_EVENT_REASONING:
+    case CHAT_EVENT_TOOL_CALL:
+        on_delta(t, e);
+        return;
+    case CHAT_EVENT_USAGE:
+        t->usage = e->usage;
+        return;
+    case CHAT_EVENT_FINISH:
+        on_finish(t, e);
+        return;
+    case CHAT_EVENT_ERROR:
+        failure = client_error(t, e);
+        on_failed(t, &failure, t == &x->local ? "local-failed" : "provider-failed", e->billed);
+        return;
+    }
+}
+
+void gw_exchange_writable(struct gw_exchange *x)
+{
+    x->blocked = false;
+    if (x->current && x->current->attempt)
+        prov_pause(x->current->attempt, false);
+}

@@ -1,0 +1,158 @@
+/* One request from arrival to its row: the life that DESIGN.md section 1 draws. Internal to gateway/;
+ * exchange.c is the state machine, arrive.c admits, prepare.c scores, attempt.c runs backends and pays, answer.c
+ * writes to the client. Loop thread, but for gw_prepare.
+ *
+ *   RECEIVED -> SCORED          scored, after gw_prepare here or on a worker
+ *   SCORED -> RUNNING           gw_exchange_next: the plan's first step
+ *   RUNNING -> RUNNING          gw_exchange_next: failure; escalate: low confidence, slow start
+ *   RUNNING -> COMMITTED        gw_answer_commit: the first delta is written to the client
+ *   any -> DONE                 gw_exchange_done: settled, row written, freed */
+#ifndef GATEWAY_EXCHANGE_H
+#define GATEWAY_EXCHANGE_H
+
+#include "gateway/api/openai_chat.h"
+#include "gateway/app.h"
+#include "policy/complexity.h"
+#include "policy/confidence.h"
+
+enum gw_state { GW_RECEIVED, GW_SCORED, GW_RUNNING, GW_COMMITTED, GW_DONE };
+
+enum { GW_TAGS_MAX = 16, GW_CALLS_MAX = 64, GW_ANSWER_MAX = 16 << 20 };
+
+/* One attempt of the plan, and what it has said so far. */
+struct gw_try {
+    struct gw_exchange *x;
+    struct prov_attempt *attempt; /* NULL: not running */
+    bool used;                    /* was started in this exchange */
+    bool finished;                /* FINISH was seen */
+    struct pol_step step;
+    uint64_t reservation;         /* 0: none */
+    uint64_t ticket;              /* 0: not waiting for a lease */
+    int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
+    struct tg_buf out;            /* stream: SSE bytes not yet given to the client */
+    struct tg_buf content, reasoning; /* whole answer */
+    struct tg_buf arguments[GW_CALLS_MAX];
+    struct oai_call calls[GW_CALLS_MAX];
+    size_t n_calls;
+    size_t output_bytes;
+    uint32_t n_tokens;            /* events that carried a token */
+    struct chat_usage usage;
+    enum chat_finish finish;
+};
+
+/* What a request is scored by; filled by gw_prepare, possibly on a worker thread. */
+struct gw_prepared {
+    struct tg_arena *arena;
+    struct tg_str body;           /* borrowed from the connection, or body_copy */
+    char *body_copy;
+    const struct le_engine *engine;
+    bool failed;
+    struct oai_error error;
+    struct chat_request request;
+    int32_t *prompt;              /* owned */
+    uint32_t n_prompt;
+    bool local_can;
+    struct tg_error local_error;  /* why not */
+    struct pol_score complexity;
+};
+
+struct gw_exchange {
+    struct gw_exchange *prev, *next;         /* app->exchanges */
+    struct gw_exchange *waiting_next;
+    struct gw_app *app;
+    struct gw_snapshot *config;
+    size_t route;
+    enum gw_state state;
+    struct gw_request *rq;        /* NULL once answered or gone */
+    bool gone, admitted, on_worker, headers_sent, blocked, local_only;
+    bool window_over;             /* confidence was judged: local may commit */
+    bool *done_flag;              /* set when x is freed; NULL: nobody asks */
+    uint64_t id;
+    int64_t begun_ns, started_ms;
+    struct gw_prepared prepared;
+    struct tg_str tags[GW_TAGS_MAX];
+    size_t n_tags;
+    char *tags_text;              /* owned: what tags point into */
+    struct oai_answer answer;
+    struct pol_plan plan;
+    size_t step;                  /* index into plan of the current try */
+    bool tried[POL_STEPS_MAX];
+    struct gw_try local, remote;  /* remote: one at a time */
+    struct gw_try *current;       /* whose answer the client gets, if it commits */
+    bool local_parked;            /* held while a tier is tried */
+    struct pol_confidence confidence_sums;
+    struct pol_score confidence;
+    char reason[POL_REASON_MAX];
+    struct oai_error failure;     /* of the last attempt that failed */
+    const char *failure_name;     /* for the row; "" */
+    struct gw_timer *heartbeat, *window, *latency, *deadline;
+    int64_t cost_nano, reserved_nano;
+    bool cost_known, estimated;
+    int attempts;
+    int status;                   /* HTTP status told or, for 499, that would have been */
+};
+
+/* prepare.c: decode, tokenise, score. Touches only p: any thread. */
+void gw_prepare(struct gw_prepared *p);
+void gw_prepared_free(struct gw_prepared *p);
+/* What triggers are evaluated over, as known now. */
+struct pol_facts gw_facts(const struct gw_exchange *x);
+
+/* arrive.c */
+/* A POST to the chat endpoint; owns itself from here on. NULL: answered already. */
+struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
+                                    const struct gw_ask *ask);
+/* Starts those that wait for slots, as far as there are any. */
+void gw_arrival_admit(struct gw_app *app);
+/* x waits no more. */
+void gw_arrival_left(struct gw_exchange *x);
+
+/* exchange.c */
+const struct cfg_route *gw_exchange_route(const struct gw_exchange *x);
+/* Makes the timers; false when out of memory (those made are freed with x). */
+bool gw_exchange_timers(struct gw_exchange *x);
+/* Answers with an error and ends; name goes to the row (static storage). */
+void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const char *name);
+void gw_exchange_gone(struct gw_exchange *x);
+void gw_exchange_writable(struct gw_exchange *x);
+/* An attempt's next event. */
+void gw_exchange_event(struct gw_try *t, const struct chat_event *e);
+/* The next permitted step of the plan, or the error if none is left. */
+void gw_exchange_next(struct gw_exchange *x);
+/* Nothing more to say: settles, writes the row, frees x. */
+void gw_exchange_done(struct gw_exchange *x);
+/* Ends everything now (second SIGTERM). */
+void gw_exchange_end_all(struct gw_app *app);
+
+/* attempt.c */
+void gw_try_init(struct gw_try *t, struct gw_exchange *x);
+/* Reserves if the step is a paid one, then starts; a refusal goes on with gw_exchange_next. */
+void gw_attempt_start(struct gw_exchange *x, size_t step);
+/* Stops the attempt if it runs; its money is settled or released as `billed` says. */
+void gw_attempt_end(struct gw_try *t, bool billed);
+void gw_try_free(struct gw_try *t);
+/* After FINISH: settles at the usage, or at the reservation when there is none. */
+void gw_attempt_settle(struct gw_try *t);
+/* Cost of usage at a tier's price; false when a count or the price is missing. */
+bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, int64_t *nano);
+const struct cfg_tier *gw_try_tier(const struct gw_try *t);
+/* "local" or "provider/model". */
+void gw_try_route(const struct gw_try *t, char *out, size_t n);
+
+/* answer.c */
+/* An error in the client's terms; type and code are static. Pure, any thread. */
+struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Gives what t holds to the client from now on; headers first if they are still due. */
+void gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
+/* A delta of the committed attempt. */
+void gw_answer_flush(struct gw_exchange *x);
+/* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after. */
+void gw_answer_finish(struct gw_exchange *x);
+/* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
+void gw_answer_error(struct gw_exchange *x, const struct oai_error *e);
+void gw_answer_heartbeat(struct gw_exchange *x);
+/* The row of the request log. */
+void gw_answer_row(struct gw_exchange *x);
+
+#endif

@@ -1,0 +1,111 @@
+#include "gateway/exchange.h"
+
+#include <time.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+
+enum { ARENA_FLOOR = 1 << 20, ARENA_FACTOR = 8 };
+
+/* Decoded requests are a few times their text: parts and messages cost structs. */
+static size_t arena_max(size_t body)
+{
+    return body > SIZE_MAX / ARENA_FACTOR - ARENA_FLOOR ? SIZE_MAX
+                                                        : ARENA_FLOOR + body * ARENA_FACTOR;
+}
+
+void gw_prepare(struct gw_prepared *p)
+{
+    p->arena = tg_arena_new(arena_max(p->body.n));
+    if (!p->arena) {
+        p->failed = true;
+        p->error = gw_failure(500, "server_error", NULL, "out of memory");
+        return;
+    }
+    if (oai_chat_decode(p->body, p->arena, &p->request, &p->error) != TG_OK) {
+        p->failed = true;
+        return;
+    }
+    enum tg_status status = prov_local_prepare(p->engine, &p->request, &p->prompt, &p->n_prompt,
+                                               &p->local_error);
+    p->local_can = status == TG_OK;
+    if (!p->local_can)
+        p->local_error.code = status;
+    p->complexity = pol_complexity(&p->request, p->n_prompt);
+}
+
+void gw_prepared_free(struct gw_prepared *p)
+{
+    tg_arena_free(p->arena);
+    tg_free(p->body_copy);
+    tg_free(p->prompt);
+    *p = (struct gw_prepared){ 0 };
+}
+
+static void set(struct pol_facts *f, enum pol_name name, double value)
+{
+    f->known[name] = true;
+    f->value[name] = value;
+}
+
+static void count_parts(const struct chat_request *r, struct pol_facts *f)
+{
+    size_t turns = 0, images = 0, audio = 0;
+    for (size_t i = 0; i < r->n_messages; i++) {
+        const struct chat_message *m = &r->messages[i];
+        turns += m->role == CHAT_USER;
+        for (size_t k = 0; k < m->n_parts; k++) {
+            images += m->parts[k].kind == CHAT_PART_IMAGE;
+            audio += m->parts[k].kind == CHAT_PART_AUDIO;
+        }
+    }
+    set(f, POL_TURNS, (double)turns);
+    set(f, POL_IMAGES, (double)images);
+    set(f, POL_AUDIO, (double)audio);
+    set(f, POL_TOOLS, (double)r->n_tools);
+}
+
+static void budget_used(const struct gw_exchange *x, struct pol_facts *f)
+{
+    if (!x->config->settings->routes[x->route].has_budget)
+        return;
+    struct tel_budget_state b = tel_budget_state(x->app->store, x->config->budget[x->route]);
+    if (b.cap > 0)
+        set(f, POL_BUDGET_USED, ((double)b.spent + (double)b.reserved) / (double)b.cap);
+    else
+        set(f, POL_BUDGET_USED, 1.0);
+}
+
+static double hour_now(const char *zone)
+{
+    time_t now = (time_t)(tg_wall_ms() / 1000);
+    struct tm tm;
+    if (strcmp(zone, "local") == 0)
+        localtime_r(&now, &tm);
+    else
+        gmtime_r(&now, &tm);
+    return tm.tm_hour;
+}
+
+struct pol_facts gw_facts(const struct gw_exchange *x)
+{
+    struct pol_facts f = { .tags = x->tags, .n_tags = x->n_tags };
+    const struct gw_prepared *p = &x->prepared;
+    const struct gw_try *local = &x->local;
+    if (x->confidence.known)
+        set(&f, POL_CONFIDENCE, x->confidence.value);
+    if (p->complexity.known)
+        set(&f, POL_COMPLEXITY, p->complexity.value);
+    if (p->n_prompt)
+        set(&f, POL_PROMPT_TOKENS, p->n_prompt);
+    set(&f, POL_MAX_TOKENS, p->request.max_tokens ? p->request.max_tokens
+                                                  : x->config->settings->engine.max_tokens);
+    count_parts(&p->request, &f);
+    if (local->started_ns)
+        set(&f, POL_QUEUE_MS, (double)(local->started_ns - local->begun_ns) / 1e6);
+    if (local->first_ns)
+        set(&f, POL_TTFT_MS, (double)(local->first_ns - x->begun_ns) / 1e6);
+    budget_used(x, &f);
+    set(&f, POL_HOUR, hour_now(x->config->settings->time_zone));
+    return f;
+}

@@ -1,0 +1,92 @@
+#include "gateway/app.h"
+
+#include <string.h>
+
+#include "config/base/alloc.h"
+
+struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s)
+{
+    s->refs++;
+    return s;
+}
+
+void gw_snapshot_unref(struct gw_snapshot *s)
+{
+    if (!s || --s->refs > 0)
+        return;
+    for (size_t i = 0; i < CFG_PROVIDERS_MAX; i++)
+        prov_backend_free(s->providers[i]);
+    for (size_t i = 0; s->settings && i < s->settings->n_routes; i++)
+        pol_route_free(&s->routes[i]);
+    cfg_free(s->settings);
+    tg_free(s);
+}
+
+enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)
+{
+    struct gw_snapshot *s = tg_calloc(1, sizeof(*s));
+    if (!s)
+        return tg_fail(err, TG_NOMEM, "out of memory while loading %s", path);
+    s->refs = 1;
+    enum tg_status status = cfg_load(path, &s->settings, err);
+    for (size_t i = 0; status == TG_OK && i < s->settings->n_routes; i++)
+        status = pol_route_compile(&s->settings->routes[i], &s->routes[i], err);
+    if (status) {
+        gw_snapshot_unref(s);
+        return status;
+    }
+    *out = s;
+    return TG_OK;
+}
+
+static struct prov_backend *provider_named(const struct gw_snapshot *s, const char *name)
+{
+    for (size_t i = 0; i < s->settings->n_providers; i++)
+        if (strcmp(s->settings->providers[i].name, name) == 0)
+            return s->providers[i];
+    return NULL;
+}
+
+static enum tg_status open_providers(struct gw_snapshot *s, struct gw_app *app,
+                                     struct tg_error *err)
+{
+    for (size_t i = 0; i < s->settings->n_providers; i++) {
+        const struct cfg_provider *p = &s->settings->providers[i];
+        struct prov_openai_options options = {
+            .name = p->name,
+            .base_url = p->base_url,
+            .api_key = p->api_key,
+            .connect_timeout_ms = p->connect_timeout_ms,
+            .idle_timeout_ms = p->idle_timeout_ms,
+            .timeout_ms = p->timeout_ms,
+        };
+        s->providers[i] = prov_openai_new(app->upstream, &options, err);
+        if (!s->providers[i])
+            return err->code;
+    }
+    return TG_OK;
+}
+
+enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struct tg_error *err)
+{
+    enum tg_status status = open_providers(s, app, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < s->settings->n_routes; i++) {
+        const struct cfg_route *r = &s->settings->routes[i];
+        for (size_t t = 0; t < r->n_tiers; t++) {
+            s->tier[i][t] = provider_named(s, r->tiers[t].provider);
+            if (!s->tier[i][t])
+                return tg_fail(err, TG_INTERNAL, "route %s: no provider %s", r->name,
+                               r->tiers[t].provider);
+        }
+        /* Without a cap the spending of a route is still recorded, under the largest one. */
+        s->budget[i] = tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
+                                  r->has_budget ? r->period : CFG_PERIOD_MONTH,
+                                  r->alert_millionths);
+        if (s->budget[i] < 0)
+            return tg_fail(err, TG_LIMIT, "more than %d budgets since the start: restart to forget "
+                           "the old ones", TEL_BUDGETS_MAX);
+    }
+    return TG_OK;
+}
