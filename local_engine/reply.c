@@ -70,7 +70,7 @@ size_t le_reply_bad_calls(const struct le_reply *r)
     return r->n_bad_calls;
 }
 
-/* The first n bytes of text as valid UTF-8 without U+0000: what cannot be shown is U+FFFD. */
+/* The first n bytes of text as valid UTF-8 without U+0000; U+FFFD stands for the rest. */
 static struct tg_str clean(struct le_reply *r, size_t n)
 {
     const char *p = r->text.p;
@@ -124,7 +124,7 @@ static void put_outside(struct le_reply *r, const char *p, size_t n)
     r->cls = r->state == REASONING ? LE_TOKEN_REASONING : LE_TOKEN_CONTENT;
 }
 
-/* Behind <|channel>: the whole word opens a thought; anything else is text, the token is dropped. */
+/* Behind <|channel>: the word opens a thought; anything else is text, and the token is dropped. */
 static void feed_name(struct le_reply *r, char c)
 {
     if (c != k_thought[r->matched]) {

@@ -38,15 +38,15 @@ void le_reply_free(struct le_reply *r);
  * *cls (may be NULL): what the token was. TG_INVALID (no such id; nothing else happens), TG_NOMEM,
  * TG_LIMIT (a call above 1 MiB: it is dropped and counted, feeding may go on).
  *
- * What is shown is valid UTF-8 without U+0000 (U+FFFD instead) and never the text of a special token.
- * A stray <channel|> or <|"|> is dropped, an unknown channel's text is content, text behind a call is
- * dropped, a call inside a thought ends the thought. Nothing is given after a token that ends the
- * answer. Names of calls are not compared with the tools that were declared, and all calls are
+ * What is shown is valid UTF-8 without U+0000 (U+FFFD instead), never the text of a special token.
+ * A stray <channel|> or <|"|> is dropped, an unknown channel's text is content, text behind a call
+ * is dropped, a call inside a thought ends the thought. Nothing is given after a token that ends
+ * the answer. Names of calls are not compared with the tools that were declared, and all calls are
  * given, however many were wanted: both are the caller's to judge. */
 enum tg_status le_reply_feed(struct le_reply *r, int32_t id, enum le_token_class *cls,
                              void (*sink)(void *arg, const struct le_delta *delta), void *arg);
-/* The end of the answer: gives out what was held back; an unfinished call is given if it is complete
- * but for its closing token. */
+/* The end of the answer: gives out what was held back; an unfinished call is given if only its
+ * closing token is missing. */
 enum tg_status le_reply_end(struct le_reply *r,
                             void (*sink)(void *arg, const struct le_delta *delta), void *arg);
 /* Calls so far that could neither be read nor repaired: the answer then lacks them. */

@@ -1,5 +1,4 @@
-/* One tool call in Gemma's own syntax, as bytes: call:NAME{key:value,...}. Shared by the reply files
- * only. */
+/* One tool call in Gemma's own syntax, as bytes: call:NAME{key:value,...}. For the reply files. */
 #ifndef LE_REPLY_CALL_H
 #define LE_REPLY_CALL_H
 
@@ -29,7 +28,7 @@ bool le_call_lex(struct le_call_lexer *l, unsigned char c);
 
 /* Parses text (where LE_CALL_QUOTE stands for the quote token). closed: the model ended the call
  * itself, so that missing brackets may be supplied; otherwise the call must be complete. name and
- * arguments (JSON object text) are appended. TG_INVALID when it is no usable call, TG_LIMIT, TG_NOMEM.
+ * arguments (JSON object text) are appended. TG_INVALID: no usable call; TG_LIMIT, TG_NOMEM.
  *
  * Repaired on the way: keys and strings in ", ' or ` quotes, bare words as strings, trailing commas,
  * None/True/False, brackets missing at the end. A repeated key is refused. */

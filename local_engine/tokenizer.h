@@ -27,7 +27,8 @@ struct le_ids {
 };
 void le_ids_free(struct le_ids *ids);
 
-/* Copies what it needs: g may be closed afterwards. TG_INVALID names the key. */
+/* Copies what it needs: g may be closed afterwards. TG_INVALID names the key, TG_UNSUPPORTED: not a
+ * "gemma4" tokenizer; TG_NOMEM. *out is owned by the caller. */
 enum tg_status le_tokenizer_open(const struct le_gguf *g, struct le_tokenizer **out,
                                  struct tg_error *err);
 void le_tokenizer_close(struct le_tokenizer *t);
@@ -35,17 +36,21 @@ void le_tokenizer_close(struct le_tokenizer *t);
 uint32_t le_tokenizer_n(const struct le_tokenizer *t);
 const struct le_special_ids *le_tokenizer_special(const struct le_tokenizer *t);
 /* Appends the ids of text. special: recognise special tokens in it (for template text only; user
- * text is encoded with special off). No BOS is added. O(n log n). TG_NOMEM, TG_LIMIT (2^31 bytes). */
+ * text is encoded with special off: then none is recognised, user-defined ones neither, so that no
+ * text can forge one). Bytes that are not UTF-8 become byte tokens. No BOS is added. O(n log n).
+ * TG_NOMEM, TG_LIMIT (2^31 bytes): nothing is appended then. */
 enum tg_status le_tokenizer_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
                                    struct le_ids *out);
 /* The bytes of one token as they appear in text: U+2581 as a space, byte tokens as their byte,
  * control tokens as their literal text. Borrowed until close. */
 struct tg_str le_tokenizer_piece(const struct le_tokenizer *t, int32_t id);
+/* Special tokens: control tokens of the file and those with a role above. Never shown. */
 bool le_tokenizer_is_control(const struct le_tokenizer *t, int32_t id);
 /* End of generation: <eos>, <turn|>, <|tool_response>. */
 bool le_tokenizer_is_end(const struct le_tokenizer *t, int32_t id);
-/* Ids that sampling must never choose: media placeholders, <unusedN>, pad, bos, ... and
- * tokenizer.ggml.suppress_tokens. Borrowed until close; *n set. */
+/* Ids that sampling must never choose, ascending: media placeholders, <unusedN>, pad, bos, unk,
+ * mask, what only the template writes (<|turn>, <|think|>, tool declarations, <tool_response|>)
+ * and tokenizer.ggml.suppress_tokens. Borrowed until close; *n set. */
 const int32_t *le_tokenizer_never(const struct le_tokenizer *t, size_t *n);
 
 #endif

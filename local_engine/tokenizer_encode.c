@@ -1,5 +1,5 @@
-/* Text to ids: special tokens are cut out first, then runs of newlines, then each run is merged with
- * a heap over a linked list of symbols. */
+/* Text to ids: special tokens are cut out first, then runs of newlines, then each run is merged
+ * with a heap over a linked list of symbols. */
 #include "config/base/alloc.h"
 #include "config/base/utf8.h"
 #include "local_engine/tokenizer_internal.h"

@@ -93,8 +93,8 @@ static void check_special_off(const struct le_tokenizer *t, const struct tg_json
     le_ids_free(&ids);
 }
 
-/* What the reference hides: control tokens of the file, but not the user-defined ones (all but one of
- * which are only syntax to us). */
+/* What the reference hides: control tokens of the file, but not the user-defined ones (all but one
+ * of which are only syntax to us). */
 static struct tg_buf decode_as_reference(const struct le_tokenizer *t, const struct le_ids *ids)
 {
     const struct le_special_ids *s = le_tokenizer_special(t);
