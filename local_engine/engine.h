@@ -2,8 +2,10 @@
  * data, named by ids, and answered through a queue of events that the owner drains when the
  * descriptor is readable. No callbacks from foreign threads, no pointers across.
  *
- * Jobs run one at a time in order of submission; others wait (LE_EVENT_QUEUED tells their place).
- * Each job starts with a credit of tokens; a job without credit pauses until le_engine_credit. */
+ * A job is QUEUED -> PREFILL -> DECODE -> ENDED, told by its events STARTED, PREFILLED, TOKEN ... and
+ * END; every state may go straight to ENDED. Jobs run one at a time in order of submission. Each
+ * starts with a credit of tokens and uses one per TOKEN event; without credit it pauses, and so does
+ * every job behind it, until le_engine_credit or le_engine_cancel. */
 #ifndef LE_ENGINE_H
 #define LE_ENGINE_H
 
@@ -24,13 +26,22 @@ struct le_engine_options {
     uint32_t context;      /* positions; 0: the model's own, at most 32768 */
     uint32_t jobs_max;     /* waiting and running; default 64 */
     uint32_t credit;       /* tokens a job may be ahead of its reader; default 256 */
+    uint32_t prefill_chunk; /* prompt tokens a step, which bounds how long a cancel waits; at most
+                             * LE_STEP_TOKENS_MAX. 0: 64 on the cpu and on software Vulkan drivers,
+                             * else LE_STEP_TOKENS_MAX */
     const char *cache_dir; /* pipeline cache, or NULL */
 };
 
-/* Loads the model (may take long) and starts the thread. Errors name the file, key or device. */
+/* Loads the model (may take long) on the engine's thread, which has all signals blocked, and returns
+ * when it is ready. Errors name the file, key or device; TG_INVALID also for a context or chunk out
+ * of range. *out is owned by the caller. */
 enum tg_status le_engine_open(const struct le_engine_options *options, struct le_engine **out,
                               struct tg_error *err);
-/* Cancels every job, joins the thread, frees all. NULL allowed. */
+/* Cancels every job and refuses new ones (TG_CLOSED); returns at once. The END events can be drained
+ * as usual. Any thread. */
+void le_engine_shutdown(struct le_engine *e);
+/* As shutdown, then joins the thread and frees all, undrained events too. NULL allowed. No other
+ * thread may be inside a call on e. */
 void le_engine_close(struct le_engine *e);
 
 /* Immutable after open, any thread. */
@@ -39,6 +50,7 @@ uint32_t le_engine_context(const struct le_engine *e);
 const char *le_engine_device(const struct le_engine *e);   /* one line for people */
 const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulkan" */
 const char *le_engine_model_name(const struct le_engine *e); /* general.name, or the file's name */
+/* general.sampling.{temp,top_k,top_p} of the file, else 1, 64 and 0.95; min_p 0, seed 0. */
 struct le_sampling le_engine_default_sampling(const struct le_engine *e);
 
 enum { LE_STOPS_MAX = 4, LE_STOP_BYTES_MAX = 256 };
@@ -46,28 +58,32 @@ enum { LE_STOPS_MAX = 4, LE_STOP_BYTES_MAX = 256 };
 struct le_job {
     const int32_t *prompt; /* [n_prompt], BOS included; copied */
     uint32_t n_prompt;     /* 1 .. context - 1 */
-    uint32_t max_tokens;   /* 1 .. ; cut to what the context leaves */
+    uint32_t max_tokens;   /* 1 .. ; cut to context - n_prompt. The end token counts */
     struct le_sampling sampling;
-    struct tg_str stop[LE_STOPS_MAX]; /* in content; copied */
+    struct tg_str stop[LE_STOPS_MAX]; /* in content; UTF-8 of 1 .. LE_STOP_BYTES_MAX bytes; copied.
+                                       * The one completed first ends the answer; it is not given
+                                       * out. Not matched across a tool call or a thought. */
     uint32_t n_stops;
     bool in_thought;       /* the prompt ended inside an open thought */
     bool ignore_end;       /* benchmarks: end-of-generation ids do not stop, and are not chosen */
 };
 
-/* Any thread. TG_LIMIT (queue full, or prompt beyond the context: err says which), TG_INVALID,
- * TG_DEVICE (engine lost). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. */
+/* Any thread; waits for nothing but short locks. TG_LIMIT (queue full, or prompt beyond the context:
+ * err says which), TG_INVALID, TG_NOMEM, TG_CLOSED, TG_DEVICE (the device was lost and could not be
+ * reopened). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. A job counts towards
+ * jobs_max until its END has been taken, so that events never lack room. */
 enum tg_status le_engine_submit(struct le_engine *e, const struct le_job *job, uint64_t *id,
                                 struct tg_error *err);
-/* Any thread; takes effect between two steps, in prefill too. The END event (cancelled) still comes.
- * An unknown id is ignored. */
+/* Any thread; takes effect between two steps, in prefill too, and at once for a job that waits. The
+ * END event (cancelled) still comes. An unknown id is ignored. */
 void le_engine_cancel(struct le_engine *e, uint64_t id);
-/* Gives a job n more tokens of credit. Any thread. */
+/* Gives a job n more tokens of credit. Any thread. An unknown id is ignored. */
 void le_engine_credit(struct le_engine *e, uint64_t id, uint32_t n);
 
 enum le_event_kind {
     LE_EVENT_STARTED, /* left the queue; prefill begins */
-    LE_EVENT_PREFILLED, /* n = prompt tokens; the first token is next */
-    LE_EVENT_TOKEN,   /* one generated token, with its deltas' text */
+    LE_EVENT_PREFILLED, /* the first token is next */
+    LE_EVENT_TOKEN,   /* one generated token, the end token too, with its deltas' text */
     LE_EVENT_END,
 };
 
@@ -89,18 +105,19 @@ struct le_event {
     struct le_token_stats stats;
     struct tg_str content, reasoning; /* text that became certain with this token; may be empty */
     struct tg_str call_name, call_arguments; /* a tool call completed with this token */
-    /* END (content and reasoning above hold what was still held back) */
+    /* END (the strings above hold what was still held back, a usable unfinished call too; they are
+     * empty after LE_END_CANCELLED and LE_END_ERROR) */
     enum le_end end;
     enum tg_status status;
     const char *text;       /* END with LE_END_ERROR; static or borrowed like the strings */
-    uint32_t n_prompt, n_generated;
-    int64_t prefill_ns, decode_ns;
+    uint32_t n_prompt, n_generated; /* n_generated = TOKEN events. PREFILLED: n_prompt only */
+    int64_t prefill_ns, decode_ns;  /* without pauses for lack of credit */
 };
 
 /* Readable while events wait. Owned by the engine. */
 int le_engine_fd(const struct le_engine *e);
 /* Takes the next event; false when none waits. Strings in it are borrowed until the next call. One
- * thread drains. */
+ * thread drains. A reader that stops draining pauses the engine; no event is ever dropped. */
 bool le_engine_next(struct le_engine *e, struct le_event *event);
 
 /* Commands of tollgate-engine and tollgate: argv[0] is the command's name. Exit status of the

@@ -1,0 +1,188 @@
+/* The engine's runner for a model in a GGUF file: one model on one device, opened and closed by the
+ * engine's thread. */
+#include <stdio.h>
+
+#include "config/base/alloc.h"
+#include "config/base/utf8.h"
+#include "local_engine/device.h"
+#include "local_engine/engine_internal.h"
+#include "local_engine/model.h"
+
+enum { CONTEXT_DEFAULT = 32768, CHUNK_SLOW_DEVICE = 64 };
+
+struct sequence {
+    struct le_gguf *g;
+    struct le_tokenizer *tokenizer;
+    struct le_params params;
+    struct le_engine_info info;
+    enum le_device device;
+    char *cache_dir;
+    uint32_t context, chunk; /* chunk 0: by the device */
+    const struct le_ops *ops;
+    struct le_backend *be;
+    struct le_model *model;
+};
+
+static void sequence_close(void *arg)
+{
+    struct sequence *s = arg;
+    le_model_close(s->model);
+    s->model = NULL;
+    if (s->be)
+        s->ops->close(s->be);
+    s->be = NULL;
+}
+
+static enum tg_status sequence_open(void *arg, struct tg_error *err)
+{
+    struct sequence *s = arg;
+    enum tg_status status = le_device_open(s->device, s->cache_dir, &s->ops, &s->be, err);
+    if (!status)
+        status = le_model_open(s->g, s->ops, s->be, s->context, &s->model, err);
+    if (status) {
+        sequence_close(s);
+        return status;
+    }
+    if (!s->info.kind[0]) { /* the first time only: others read it from then on */
+        snprintf(s->info.device, sizeof(s->info.device), "%s", s->ops->describe(s->be));
+        snprintf(s->info.kind, sizeof(s->info.kind), "%s", s->ops->name);
+    }
+    return TG_OK;
+}
+
+/* Where a full step would take seconds: the cpu, and the software Vulkan drivers by their names. */
+static bool is_slow(const struct sequence *s)
+{
+    const char *device = s->ops->describe(s->be);
+    return strcmp(s->ops->name, "cpu") == 0 || strstr(device, "llvmpipe") ||
+           strstr(device, "SwiftShader");
+}
+
+static uint32_t sequence_chunk(void *arg)
+{
+    const struct sequence *s = arg;
+    if (s->chunk)
+        return s->chunk;
+    return is_slow(s) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
+}
+
+static enum tg_status sequence_step(void *arg, const int32_t *ids, uint32_t n, uint32_t pos,
+                                    bool logits, struct tg_error *err)
+{
+    const struct sequence *s = arg;
+    uint32_t last = n - 1;
+    return le_model_step(s->model, ids, n, pos, &last, logits ? 1 : 0, err);
+}
+
+static const float *sequence_logits(void *arg)
+{
+    const struct sequence *s = arg;
+    return le_model_logits(s->model, 0);
+}
+
+static void sequence_destroy(void *arg)
+{
+    struct sequence *s = arg;
+    le_tokenizer_close(s->tokenizer);
+    le_gguf_close(s->g);
+    tg_free(s->cache_dir);
+    tg_free(s);
+}
+
+static void copy_name(struct sequence *s, const char *path)
+{
+    struct tg_str name;
+    const char *slash = strrchr(path, '/');
+    if (le_gguf_string(s->g, "general.name", &name, NULL) || name.n == 0)
+        name = tg_str_of(slash ? slash + 1 : path);
+    size_t n = name.n < sizeof(s->info.name) ? name.n : sizeof(s->info.name) - 1;
+    n = tg_utf8_complete(name.p, n);
+    memcpy(s->info.name, name.p, n);
+    s->info.name[n] = '\0';
+}
+
+/* The file's own defaults; what is absent or out of range is Gemma's recommendation. */
+static void read_sampling(struct sequence *s)
+{
+    struct le_sampling o = { .temperature = 1, .top_k = 64, .top_p = 0.95f };
+    le_gguf_f32(s->g, "general.sampling.temp", &o.temperature, NULL);
+    le_gguf_u32(s->g, "general.sampling.top_k", &o.top_k, NULL);
+    le_gguf_f32(s->g, "general.sampling.top_p", &o.top_p, NULL);
+    if (le_sampling_check(&o, NULL))
+        o = (struct le_sampling){ .temperature = 1, .top_k = 64, .top_p = 0.95f };
+    s->info.sampling = o;
+}
+
+static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_options *o,
+                                   struct tg_error *err)
+{
+    uint32_t trained = s->params.context_trained;
+    s->context = o->context ? o->context
+                 : trained < CONTEXT_DEFAULT ? trained : CONTEXT_DEFAULT;
+    if (s->context < 2 || s->context > trained)
+        return tg_fail(err, TG_INVALID, "%s: a context of %u is not possible; the model allows 2 "
+                       "to %u", o->model, s->context, trained);
+    if (o->prefill_chunk > LE_STEP_TOKENS_MAX)
+        return tg_fail(err, TG_INVALID, "a prefill chunk of %u is not possible; at most %d",
+                       o->prefill_chunk, LE_STEP_TOKENS_MAX);
+    if (o->jobs_max > LE_JOBS_MAX || o->credit > LE_CREDIT_MAX)
+        return tg_fail(err, TG_INVALID, "%u jobs and a credit of %u are not possible; at most %d "
+                       "and %d", o->jobs_max, o->credit, LE_JOBS_MAX, LE_CREDIT_MAX);
+    s->chunk = o->prefill_chunk;
+    return TG_OK;
+}
+
+static enum tg_status sequence_new(const struct le_engine_options *o, struct sequence *s,
+                                   struct tg_error *err)
+{
+    enum tg_status status = le_gguf_open(o->model, &s->g, err);
+    if (!status)
+        status = le_params_read(s->g, &s->params, err);
+    if (!status)
+        status = le_tokenizer_open(s->g, &s->tokenizer, err);
+    if (!status)
+        status = choose_sizes(s, o, err);
+    if (status)
+        return status;
+    if (le_tokenizer_n(s->tokenizer) != s->params.n_vocab)
+        return tg_fail(err, TG_INVALID, "%s: the tokenizer has %u tokens, the embedding %u",
+                       o->model, le_tokenizer_n(s->tokenizer), s->params.n_vocab);
+    copy_name(s, o->model);
+    read_sampling(s);
+    s->device = o->device;
+    if (o->cache_dir && !(s->cache_dir = tg_strdup(o->cache_dir)))
+        return tg_fail(err, TG_NOMEM, "the engine: out of memory");
+    return TG_OK;
+}
+
+enum tg_status le_engine_open(const struct le_engine_options *options, struct le_engine **out,
+                              struct tg_error *err)
+{
+    *out = NULL;
+    struct sequence *s = tg_calloc(1, sizeof(*s));
+    if (!s)
+        return tg_fail(err, TG_NOMEM, "the engine: out of memory");
+    enum tg_status status = sequence_new(options, s, err);
+    if (status) {
+        sequence_destroy(s);
+        return status;
+    }
+    const struct le_engine_setup setup = {
+        .runner = {
+            .arg = s,
+            .n_vocab = s->params.n_vocab,
+            .open = sequence_open,
+            .close = sequence_close,
+            .chunk = sequence_chunk,
+            .step = sequence_step,
+            .logits = sequence_logits,
+            .destroy = sequence_destroy,
+        },
+        .tokenizer = s->tokenizer,
+        .info = &s->info,
+        .context = s->context,
+        .jobs_max = options->jobs_max,
+        .credit = options->credit,
+    };
+    return le_engine_start(&setup, out, err);
+}
