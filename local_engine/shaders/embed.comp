@@ -1,0 +1,21 @@
+#version 460
+// dst [tokens, width] = row id[t] of the table, times scale; only ids in this part of the table.
+#include "types.glsl"
+#include "dequant.glsl"
+
+PUSH(gpu_push_embed);
+
+void main()
+{
+    uint token = gl_WorkGroupID.y, k = group_x() * GROUP + gl_LocalInvocationID.x;
+    uint row = uint(Step(p.step).s.id[token]) - p.row0;
+    if (row >= p.out_rows || k >= p.chunks)
+        return;
+    Chunk c = dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
+    for (uint i = 0; i < 8; i++) {
+        vec4 v = c.q[i] * (i < 4 ? c.scale.x : c.scale.y);
+        for (uint j = 0; j < 4; j++)
+            if (k * 32 + i * 4 + j < p.width)
+                p.dst.v[token * p.width + k * 32 + i * 4 + j] = v[j] * p.scale;
+    }
+}

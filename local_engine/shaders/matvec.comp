@@ -1,0 +1,73 @@
+#version 460
+// dst [rows, out] = x [rows, in] W^T for few rows: each workgroup makes ROWS rows of W for all of up
+// to COLS rows of x, so that W is read once. Threads share the chunks of the rows.
+#include "types.glsl"
+#include "reduce.glsl"
+#include "dequant.glsl"
+layout(constant_id = 2) const uint ROWS = 4;
+layout(constant_id = 3) const uint COLS = 1;
+layout(constant_id = 4) const uint ALIGNED = 1; // in is a multiple of 32
+
+PUSH(gpu_push_matmul);
+
+vec4 load_x(uint col, uint k4)
+{
+    uint base = col * p.width;
+    if (ALIGNED != 0)
+        return Float4s(p.x).v[(base >> 2) + k4];
+    vec4 v = vec4(0.0);
+    for (uint i = 0; i < 4; i++)
+        if (k4 * 4 + i < p.width)
+            v[i] = p.x.v[base + k4 * 4 + i];
+    return v;
+}
+
+Chunk load_w(uint row, uint k)
+{
+    return dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
+}
+
+float chunk_dot(Chunk w, vec4 x[8])
+{
+    vec4 a = w.q[0] * x[0], b = w.q[4] * x[4];
+    for (uint i = 1; i < 4; i++) {
+        a += w.q[i] * x[i];
+        b += w.q[i + 4] * x[i + 4];
+    }
+    a = a * w.scale.x + b * w.scale.y;
+    return (a.x + a.y) + (a.z + a.w);
+}
+
+void main()
+{
+    uint n = Step(p.step).s.n[p.rows];
+    uint row0 = group_x() * ROWS;
+    if (row0 >= p.out_rows)
+        return;
+    float acc[ROWS * COLS];
+    for (uint i = 0; i < ROWS * COLS; i++)
+        acc[i] = 0.0;
+    for (uint k = gl_LocalInvocationID.x; k < p.chunks; k += GROUP) {
+        Chunk w[ROWS];
+        for (uint r = 0; r < ROWS; r++) // a row behind the last is the last again: no branch
+            w[r] = load_w(min(row0 + r, p.out_rows - 1), k);
+        for (uint c = 0; c < COLS; c++) {
+            if (c < n) {
+                vec4 x[8];
+                for (uint i = 0; i < 8; i++)
+                    x[i] = load_x(c, k * 8 + i);
+                for (uint r = 0; r < ROWS; r++)
+                    acc[c * ROWS + r] += chunk_dot(w[r], x);
+            }
+        }
+    }
+    for (uint c = 0; c < COLS; c++) {
+        if (c >= n)
+            break;
+        for (uint r = 0; r < ROWS; r++) {
+            float sum = group_sum(acc[c * ROWS + r]);
+            if (gl_LocalInvocationID.x == 0 && row0 + r < p.out_rows)
+                p.dst.v[c * p.dst_stride + p.dst_offset + row0 + r] = sum;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/* Layouts that C and GLSL share: the step block and the push constants of every shader. C sees
+ * addresses as 64-bit integers, GLSL as buffer references (types.glsl defines GPU_ADDR); both lay
+ * the structs out alike: 8-byte addresses first, then 4-byte words. */
+#ifndef GPU_SHARED_H
+#define GPU_SHARED_H
+
+#ifdef GPU_GLSL
+#define GPU_U32 uint
+#define GPU_I32 int
+#define GPU_F32 float
+#else
+#include <stdint.h>
+#define GPU_ADDR uint64_t
+#define GPU_U32 uint32_t
+#define GPU_I32 int32_t
+#define GPU_F32 float
+#endif
+
+#define GPU_STEP_TOKENS 512
+#define GPU_PUSH_MAX 128
+
+/* Weight layouts, as the specialisation constant of the matrix shaders. */
+#define GPU_W_F32 0
+#define GPU_W_F16 1
+#define GPU_W_Q8_0 2
+#define GPU_W_Q4_0 3
+#define GPU_W_Q6_K 4
+/* Elements of a row that one dequantisation step yields; rows are padded to a multiple. */
+#define GPU_CHUNK 32
+
+/* Variants of map.comp. */
+#define GPU_MAP_SCALE 0
+#define GPU_MAP_SOFTCAP 1
+#define GPU_MAP_GATHER 2
+
+/* Everything that changes from step to step. Written by the host, read by the shaders. */
+struct gpu_step {
+    GPU_U32 n[2]; /* rows by enum le_rows */
+    GPU_U32 reserved[2];
+    GPU_I32 id[GPU_STEP_TOKENS];
+    GPU_I32 pos[GPU_STEP_TOKENS];
+    GPU_U32 row[GPU_STEP_TOKENS]; /* token of each output */
+};
+
+/* One part of a weight: planes of chunks, row after row; strides in 4-byte words a row. */
+struct gpu_push_matmul {
+    GPU_ADDR q, s, h, d; /* quants, scales, high bits, block scales */
+    GPU_ADDR x, dst, step;
+    GPU_U32 rows;        /* enum le_rows */
+    GPU_U32 width;       /* in */
+    GPU_U32 out_rows;    /* of this part */
+    GPU_U32 dst_stride, dst_offset;
+    GPU_U32 chunks;      /* a row */
+    GPU_U32 s_stride, d_stride;
+};
+
+struct gpu_push_embed {
+    GPU_ADDR q, s, h, d;
+    GPU_ADDR dst, step;
+    GPU_U32 width, row0, out_rows;
+    GPU_U32 chunks;
+    GPU_U32 s_stride, d_stride;
+    GPU_F32 scale;
+    GPU_U32 reserved;
+};
+
+struct gpu_push_rms {
+    GPU_ADDR dst, src, w, resid;
+    GPU_U32 width, per_row;
+    GPU_F32 eps, src_scale, dst_scale;
+    GPU_U32 reserved;
+};
+
+struct gpu_push_rope {
+    GPU_ADDR x, turns, step; /* turns: uvec2 per pair, theta / 2 pi as a 64-bit binary fraction */
+    GPU_U32 heads, head_dim, rows, reserved;
+};
+
+struct gpu_push_kv_store {
+    GPU_ADDR k_cache, v_cache, k, v, step;
+    GPU_U32 width, ring;
+};
+
+struct gpu_push_attention {
+    GPU_ADDR dst, q, k, v, step;
+    GPU_U32 heads, kv_heads, ring, window, rows, reserved;
+};
+
+struct gpu_push_geglu {
+    GPU_ADDR dst, gate, up;
+    GPU_U32 width, up_stride, up_offset, reserved;
+};
+
+struct gpu_push_map {
+    GPU_ADDR dst, src, step;
+    GPU_U32 width;
+    GPU_F32 scale;
+};
+
+#endif

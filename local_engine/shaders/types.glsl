@@ -1,0 +1,25 @@
+// Buffer references and what every shader begins with.
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_control_flow_attributes : require
+
+#define GPU_GLSL 1
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float v[]; };
+#define GPU_ADDR Floats
+#include "shared.h"
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Float4s { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Words2 { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words4 { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Step { gpu_step s; };
+
+layout(constant_id = 0) const uint GROUP = 64; // threads of a workgroup, flattened
+layout(local_size_x_id = 0) in;
+
+#define PUSH(type) layout(push_constant, std430) uniform Push { type p; }
+
+// Grids too long for one dimension are folded into z by the host.
+uint group_x()
+{
+    return gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+}

@@ -1,0 +1,20 @@
+/* What the Vulkan backend tells beyond struct le_ops: for tests and for doctor. Same threading as the
+ * backend: one thread at a time. */
+#ifndef LE_VULKAN_GPU_H
+#define LE_VULKAN_GPU_H
+
+#include "local_engine/ops.h"
+
+/* Validation was asked for and the layers are installed. */
+bool gpu_has_validation(const struct le_backend *be);
+/* vkCmd* calls made so far: a replayed step makes none. */
+uint64_t gpu_vkcmd_count(const struct le_backend *be);
+/* Largest allocation of a weight from now on, at least one row; bigger tensors are split by rows.
+ * The device's own limits stay in force. For tests. */
+void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
+/* Parts a weight was split into. */
+uint32_t gpu_weight_parts(const struct le_weight *w);
+/* As the device would be lost: every later run answers TG_DEVICE. For tests. */
+void gpu_lose(struct le_backend *be);
+
+#endif

@@ -1,0 +1,176 @@
+/* The Vulkan backend's own structs and functions: for the files of this folder only. */
+#ifndef LE_VULKAN_INTERNAL_H
+#define LE_VULKAN_INTERNAL_H
+
+#include "local_engine/ops.h"
+#include "local_engine/shaders/shared.h"
+#include "local_engine/vulkan/gpu.h"
+#include "local_engine/vulkan/loader.h"
+#include "local_engine/vulkan/recorder.h"
+
+enum {
+    GPU_CLASSES_MAX = 16,
+    GPU_PARTS_MAX = 256,        /* command buffers of a class */
+    GPU_DISPATCHES_MAX = 1 << 14, /* of a class */
+    GPU_PIPELINES_MAX = 256,
+    GPU_SPECS_MAX = 5,
+    GPU_GRID_MAX = 32768,       /* workgroups in x; longer grids fold into z */
+    GPU_THETA_MAX = 1024,       /* longest constant that can be a theta table */
+    GPU_GROUP = 64,             /* threads of the workgroups that are no matvec */
+};
+
+/* A buffer with memory of its own. */
+struct gpu_mem {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    uint64_t addr, size;
+    void *map; /* host address or NULL */
+};
+
+enum gpu_mem_kind {
+    GPU_MEM_DEVICE,   /* device local; mapped too where the device shares the host's memory */
+    GPU_MEM_UPLOAD,   /* host writes, device reads */
+    GPU_MEM_READBACK, /* device writes, host reads */
+};
+
+struct le_buf {
+    struct le_backend *be;
+    struct gpu_mem mem;
+    uint64_t bytes;      /* as asked for; mem.size may be more */
+    float *theta;        /* host copy of a short constant, or NULL */
+    size_t n_theta;
+    struct le_buf *turns; /* rope.comp's table made from theta, or NULL */
+    struct le_buf *next;
+};
+
+struct gpu_part {
+    struct gpu_mem mem;
+    uint32_t row0, rows;
+    uint64_t q, s, h, d; /* addresses of the planes */
+};
+
+struct le_weight {
+    uint32_t layout; /* GPU_W_... */
+    uint32_t in, out, chunks;
+    uint32_t s_stride, d_stride; /* words a row */
+    uint32_t n_parts;
+    struct gpu_part *parts;
+    struct le_weight *next;
+};
+
+enum gpu_shader {
+    GPU_ATTENTION,
+    GPU_EMBED,
+    GPU_GEGLU,
+    GPU_KV_STORE,
+    GPU_MAP,
+    GPU_MATMUL,
+    GPU_MATVEC,
+    GPU_RMS,
+    GPU_ROPE,
+    GPU_SHADERS
+};
+
+struct gpu_pipeline {
+    enum gpu_shader shader;
+    uint32_t spec[GPU_SPECS_MAX];
+    VkPipeline handle;
+};
+
+/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by ceil(n / per_group),
+ * or none when n is outside [least, most]. */
+struct gpu_grid {
+    uint32_t x, per_group, least, most;
+    enum le_rows rows;
+};
+
+/* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS] outputs. */
+struct gpu_class {
+    uint32_t max[2];
+    bool recorded;
+    VkCommandBuffer cmd[GPU_PARTS_MAX];
+    uint32_t n_cmd;
+    struct gpu_grid *grids; /* [n_grids], of GPU_DISPATCHES_MAX */
+    uint32_t n_grids;
+    struct gpu_mem args; /* VkDispatchIndirectCommand for each grid */
+    double cost;         /* multiply-adds since the current command buffer began */
+};
+
+struct le_backend {
+    struct gpu_vk vk;
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    VkQueue queue;
+    VkCommandPool pool;
+    VkFence fence;
+    VkPipelineLayout layout;
+    VkPipelineCache cache;
+    VkDebugUtilsMessengerEXT messenger;
+    void (*on_message)(void *arg, const char *text);
+    void *message_arg;
+    bool validation;
+    bool lost;
+    uint32_t family;
+    VkPhysicalDeviceProperties props;
+    VkPhysicalDeviceMemoryProperties memory;
+    uint8_t cache_uuid[VK_UUID_SIZE];
+    bool unified;         /* device memory is the host's */
+    uint32_t subgroup;
+    uint64_t alloc_max;   /* bytes of one allocation */
+    uint64_t part_max;    /* bytes of one weight part */
+    uint32_t n_allocs;
+    char *cache_path;     /* NULL: not kept */
+    char description[512];
+
+    VkShaderModule modules[GPU_SHADERS];
+    struct gpu_pipeline pipelines[GPU_PIPELINES_MAX];
+    uint32_t n_pipelines, n_pipelines_saved;
+
+    struct le_buf *bufs;
+    struct le_weight *weights;
+    struct gpu_mem staging;
+    struct gpu_mem step; /* struct gpu_step */
+    struct gpu_class *classes[GPU_CLASSES_MAX];
+    uint32_t n_classes;
+    struct gpu_class *current;
+    struct gpu_recorder recorder;
+    uint64_t n_cmd_calls;
+    struct tg_error failed; /* code TG_OK until the first failure */
+};
+
+/* debug.c, device.c */
+enum tg_status gpu_messenger_new(struct le_backend *be, struct tg_error *err);
+void gpu_messenger_info(struct le_backend *be, VkDebugUtilsMessengerCreateInfoEXT *info);
+enum tg_status gpu_instance_new(struct le_backend *be, const struct gpu_options *options,
+                                struct tg_error *err);
+enum tg_status gpu_device_new(struct le_backend *be, bool software, struct tg_error *err);
+/* TG_OK, or the status and text for a VkResult: what names the call. */
+enum tg_status gpu_check(struct le_backend *be, VkResult result, const char *what,
+                         struct tg_error *err);
+/* Makes a failure stick; the first one wins. */
+void gpu_fail(struct le_backend *be, enum tg_status code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* memory.c */
+enum tg_status gpu_mem_new(struct le_backend *be, enum gpu_mem_kind kind, uint64_t size,
+                           struct gpu_mem *out, struct tg_error *err);
+void gpu_mem_free(struct le_backend *be, struct gpu_mem *m);
+/* Copies size bytes to m at offset: by the map, or through staging. Waits. */
+enum tg_status gpu_mem_write(struct le_backend *be, struct gpu_mem *m, uint64_t offset,
+                             const void *p, uint64_t size, struct tg_error *err);
+enum tg_status gpu_mem_zero(struct le_backend *be, struct gpu_mem *m, struct tg_error *err);
+struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,
+                           struct tg_error *err);
+struct le_buf *gpu_buf_const(struct le_backend *be, const float *values, size_t n,
+                             struct tg_error *err);
+float *gpu_buf_host(struct le_buf *buf);
+/* rope.comp's table for a constant theta of n values: per pair theta / 2 pi as a binary fraction of 64
+ * bits. NULL after a failure, which sticks. */
+const struct le_buf *gpu_buf_turns(struct le_backend *be, struct le_buf *theta, size_t n);
+/* weight.c */
+struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *t,
+                                 struct tg_error *err);
+void gpu_weight_free(struct le_backend *be, struct le_weight *w);
+
+#endif

@@ -1,0 +1,210 @@
+#include "local_engine/vulkan/record.h"
+
+enum { HEAD_DIM_MAX = 1024 };
+
+/* x workgroups for each row. */
+static struct gpu_grid per_row(const struct le_backend *be, uint32_t x, enum le_rows rows)
+{
+    return (struct gpu_grid){ .x = x, .per_group = 1, .least = 1, .most = gpu_rows_max(be, rows),
+                              .rows = rows };
+}
+
+static uint32_t groups(uint32_t threads)
+{
+    return (threads + GPU_GROUP - 1) / GPU_GROUP;
+}
+
+static void op_rms(struct le_backend *be, const struct le_rms *a)
+{
+    const struct gpu_push_rms push = {
+        .dst = a->dst->mem.addr, .src = a->src->mem.addr,
+        .w = a->w ? a->w->mem.addr : 0, .resid = a->resid ? a->resid->mem.addr : 0,
+        .width = a->width, .per_row = a->per_row,
+        .eps = a->eps, .src_scale = a->src_scale, .dst_scale = a->dst_scale,
+    };
+    struct gpu_dispatch d = {
+        .name = "rms",
+        .shader = GPU_RMS,
+        .spec = { GPU_GROUP, a->w != NULL, a->resid != NULL },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, a->per_row, a->rows),
+    };
+    uint64_t n = (uint64_t)gpu_rows_max(be, a->rows) * a->per_row * a->width;
+    gpu_uses(be, &d, a->src, n, false);
+    if (a->w)
+        gpu_uses(be, &d, a->w, a->width, false);
+    if (a->resid)
+        gpu_uses(be, &d, a->resid, n, false);
+    gpu_uses(be, &d, a->dst, n, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_rope(struct le_backend *be, const struct le_rope *a)
+{
+    if (be->current && be->current->recorded)
+        return;
+    const struct le_buf *turns = gpu_buf_turns(be, a->theta, a->head_dim / 2);
+    if (!turns)
+        return;
+    const struct gpu_push_rope push = {
+        .x = a->x->mem.addr, .turns = turns->mem.addr, .step = be->step.addr,
+        .heads = a->heads, .head_dim = a->head_dim, .rows = a->rows,
+    };
+    struct gpu_dispatch d = {
+        .name = "rope",
+        .shader = GPU_ROPE,
+        .spec = { GPU_GROUP },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, groups(a->heads * (a->head_dim / 2)), a->rows),
+    };
+    gpu_uses(be, &d, turns, a->head_dim, false);
+    gpu_uses(be, &d, a->x, (uint64_t)gpu_rows_max(be, a->rows) * a->heads * a->head_dim, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_kv_store(struct le_backend *be, const struct le_kv *kv, struct le_buf *k,
+                        struct le_buf *v)
+{
+    uint32_t width = kv->kv_heads * kv->head_dim;
+    const struct gpu_push_kv_store push = {
+        .k_cache = kv->k->mem.addr, .v_cache = kv->v->mem.addr,
+        .k = k->mem.addr, .v = v->mem.addr, .step = be->step.addr,
+        .width = width, .ring = kv->ring,
+    };
+    struct gpu_dispatch d = {
+        .name = "kv_store",
+        .shader = GPU_KV_STORE,
+        .spec = { GPU_GROUP },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, groups(width), LE_ROWS_TOKENS),
+    };
+    uint64_t rows = gpu_rows_max(be, LE_ROWS_TOKENS);
+    gpu_uses(be, &d, k, rows * width, false);
+    gpu_uses(be, &d, v, rows * width, false);
+    gpu_uses(be, &d, kv->k, (uint64_t)kv->ring * width, true);
+    gpu_uses(be, &d, kv->v, (uint64_t)kv->ring * width, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_attention(struct le_backend *be, const struct le_attention *a)
+{
+    const struct le_kv *kv = &a->kv;
+    if (kv->head_dim % 4 || kv->head_dim > HEAD_DIM_MAX || kv->kv_heads == 0 ||
+        a->heads % kv->kv_heads) {
+        gpu_fail(be, TG_UNSUPPORTED, "attention: head dimension %u, %u heads, %u kv heads",
+                 kv->head_dim, a->heads, kv->kv_heads);
+        return;
+    }
+    const struct gpu_push_attention push = {
+        .dst = a->dst->mem.addr, .q = a->q->mem.addr,
+        .k = kv->k->mem.addr, .v = kv->v->mem.addr, .step = be->step.addr,
+        .heads = a->heads, .kv_heads = kv->kv_heads, .ring = kv->ring,
+        .window = a->window, .rows = a->rows,
+    };
+    struct gpu_dispatch d = {
+        .name = "attention",
+        .shader = GPU_ATTENTION,
+        .spec = { GPU_GROUP, kv->head_dim },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, a->heads, a->rows),
+    };
+    uint64_t n = (uint64_t)gpu_rows_max(be, a->rows) * a->heads * kv->head_dim;
+    uint64_t cache = (uint64_t)kv->ring * kv->kv_heads * kv->head_dim;
+    d.cost = (double)n * (a->window ? a->window : kv->ring) * 2;
+    gpu_uses(be, &d, a->q, n, false);
+    gpu_uses(be, &d, kv->k, cache, false);
+    gpu_uses(be, &d, kv->v, cache, false);
+    gpu_uses(be, &d, a->dst, n, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_geglu(struct le_backend *be, const struct le_geglu *a)
+{
+    const struct gpu_push_geglu push = {
+        .dst = a->dst->mem.addr, .gate = a->gate->mem.addr, .up = a->up->mem.addr,
+        .width = a->width, .up_stride = a->up_stride, .up_offset = a->up_offset,
+    };
+    struct gpu_dispatch d = {
+        .name = "geglu",
+        .shader = GPU_GEGLU,
+        .spec = { GPU_GROUP },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, groups(a->width), a->rows),
+    };
+    uint64_t rows = gpu_rows_max(be, a->rows);
+    uint64_t up = rows ? (rows - 1) * a->up_stride + a->up_offset + a->width : 0;
+    gpu_uses(be, &d, a->gate, rows * a->width, false);
+    gpu_uses(be, &d, a->up, up, false);
+    gpu_uses(be, &d, a->dst, rows * a->width, true);
+    gpu_dispatch(be, &d);
+}
+
+static void map(struct le_backend *be, uint32_t mode, struct le_buf *dst, struct le_buf *src,
+                uint32_t width, float scale, enum le_rows rows)
+{
+    const struct gpu_push_map push = {
+        .dst = dst->mem.addr, .src = src->mem.addr, .step = be->step.addr,
+        .width = width, .scale = scale,
+    };
+    struct gpu_dispatch d = {
+        .name = mode == GPU_MAP_GATHER ? "gather" : mode == GPU_MAP_SCALE ? "scale" : "softcap",
+        .shader = GPU_MAP,
+        .spec = { GPU_GROUP, mode },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, groups(width), rows),
+    };
+    enum le_rows from = mode == GPU_MAP_GATHER ? LE_ROWS_TOKENS : rows;
+    gpu_uses(be, &d, src, (uint64_t)gpu_rows_max(be, from) * width, false);
+    gpu_uses(be, &d, dst, (uint64_t)gpu_rows_max(be, rows) * width, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_gather(struct le_backend *be, struct le_buf *dst, struct le_buf *src, uint32_t width)
+{
+    map(be, GPU_MAP_GATHER, dst, src, width, 1.0f, LE_ROWS_OUTPUTS);
+}
+
+static void op_scale(struct le_backend *be, struct le_buf *dst, struct le_buf *src, uint32_t width,
+                     float scale, enum le_rows rows)
+{
+    map(be, GPU_MAP_SCALE, dst, src, width, scale, rows);
+}
+
+static void op_softcap(struct le_backend *be, struct le_buf *x, uint32_t width, float cap,
+                       enum le_rows rows)
+{
+    map(be, GPU_MAP_SOFTCAP, x, x, width, cap, rows);
+}
+
+static const char *describe(const struct le_backend *be)
+{
+    return be->description;
+}
+
+const struct le_ops gpu_ops = {
+    .name = "vulkan",
+    .close = gpu_close,
+    .describe = describe,
+    .buf_new = gpu_buf_new,
+    .buf_const = gpu_buf_const,
+    .host = gpu_buf_host,
+    .weight_new = gpu_weight_new,
+    .begin = gpu_begin,
+    .embed = gpu_op_embed,
+    .matmul = gpu_op_matmul,
+    .rms = op_rms,
+    .rope = op_rope,
+    .kv_store = op_kv_store,
+    .attention = op_attention,
+    .geglu = op_geglu,
+    .gather = op_gather,
+    .scale = op_scale,
+    .softcap = op_softcap,
+    .run = gpu_run,
+};

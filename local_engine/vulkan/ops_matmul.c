@@ -1,0 +1,115 @@
+#include "local_engine/vulkan/record.h"
+
+enum { COLS = 8, TILE_W = 64, SMALL_TILE = 16, SMALL_MOST = 32, BIG_TILE = 64 };
+
+static void read_part(struct gpu_dispatch *d, const struct gpu_part *part)
+{
+    d->access[d->n_access++] = (struct gpu_access){
+        .begin = part->mem.addr, .end = part->mem.addr + part->mem.size, .write = false,
+    };
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* For 1 to cols rows. */
+static void matvec(struct le_backend *be, const struct le_weight *w, struct gpu_dispatch d,
+                   uint32_t cols)
+{
+    const struct gpu_push_matmul *push = d.push;
+    uint32_t group = be->subgroup < 8 ? 8 : smaller(be->subgroup, 64);
+    uint32_t rows = cols == 1 ? 4 : 2;
+    d.shader = GPU_MATVEC;
+    d.spec[0] = group;
+    d.spec[2] = rows;
+    d.spec[3] = cols;
+    d.grid.x = (push->out_rows + rows - 1) / rows;
+    d.grid.per_group = cols;
+    d.grid.least = 1;
+    d.grid.most = cols;
+    d.cost = (double)w->in * push->out_rows * cols;
+    gpu_dispatch(be, &d);
+}
+
+/* For least to most rows. */
+static void tiled(struct le_backend *be, const struct le_weight *w, struct gpu_dispatch d,
+                  uint32_t tile, uint32_t least, uint32_t most)
+{
+    const struct gpu_push_matmul *push = d.push;
+    d.shader = GPU_MATMUL;
+    d.spec[0] = GPU_GROUP;
+    d.spec[2] = tile;
+    d.grid.x = (push->out_rows + TILE_W - 1) / TILE_W;
+    d.grid.per_group = tile;
+    d.grid.least = least;
+    d.grid.most = most;
+    d.cost = (double)w->in * push->out_rows * most;
+    gpu_dispatch(be, &d);
+}
+
+static void matmul_part(struct le_backend *be, struct le_buf *dst, const struct le_weight *w,
+                        const struct gpu_part *part, struct le_buf *src, enum le_rows rows)
+{
+    uint32_t most = gpu_rows_max(be, rows);
+    struct gpu_push_matmul push = {
+        .q = part->q, .s = part->s, .h = part->h, .d = part->d,
+        .x = src->mem.addr, .dst = dst->mem.addr, .step = be->step.addr,
+        .rows = rows, .width = w->in, .out_rows = part->rows,
+        .dst_stride = w->out, .dst_offset = part->row0,
+        .chunks = w->chunks, .s_stride = w->s_stride, .d_stride = w->d_stride,
+    };
+    struct gpu_dispatch d = {
+        .name = "matmul",
+        .spec = { [1] = w->layout, [4] = w->in % GPU_CHUNK == 0 },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = { .rows = rows },
+    };
+    read_part(&d, part);
+    gpu_uses(be, &d, src, (uint64_t)most * w->in, false);
+    gpu_uses(be, &d, dst, (uint64_t)most * w->out, true);
+    matvec(be, w, d, most == 1 ? 1 : COLS);
+    d.n_access = 0; /* the variants exclude each other: no barrier between them */
+    if (most > COLS)
+        tiled(be, w, d, SMALL_TILE, COLS + 1, smaller(most, SMALL_MOST));
+    if (most > SMALL_MOST)
+        tiled(be, w, d, BIG_TILE, SMALL_MOST + 1, most);
+}
+
+void gpu_op_matmul(struct le_backend *be, struct le_buf *dst, struct le_weight *w,
+                   struct le_buf *src, enum le_rows rows)
+{
+    if (gpu_rows_max(be, rows) == 0)
+        return;
+    for (uint32_t i = 0; i < w->n_parts; i++)
+        matmul_part(be, dst, w, &w->parts[i], src, rows);
+}
+
+void gpu_op_embed(struct le_backend *be, struct le_buf *dst, struct le_weight *table, float scale)
+{
+    uint32_t most = gpu_rows_max(be, LE_ROWS_TOKENS);
+    for (uint32_t i = 0; i < table->n_parts; i++) {
+        const struct gpu_part *part = &table->parts[i];
+        struct gpu_push_embed push = {
+            .q = part->q, .s = part->s, .h = part->h, .d = part->d,
+            .dst = dst->mem.addr, .step = be->step.addr,
+            .width = table->in, .row0 = part->row0, .out_rows = part->rows,
+            .chunks = table->chunks, .s_stride = table->s_stride, .d_stride = table->d_stride,
+            .scale = scale,
+        };
+        struct gpu_dispatch d = {
+            .name = "embed",
+            .shader = GPU_EMBED,
+            .spec = { GPU_GROUP, table->layout },
+            .push = &push,
+            .push_size = sizeof(push),
+            .grid = { .x = (table->chunks + GPU_GROUP - 1) / GPU_GROUP, .per_group = 1,
+                      .least = 1, .most = most, .rows = LE_ROWS_TOKENS },
+        };
+        read_part(&d, part);
+        gpu_uses(be, &d, dst, (uint64_t)most * table->in, true);
+        gpu_dispatch(be, &d);
+    }
+}

@@ -1,0 +1,54 @@
+/* Pipelines, recording and running of passes: for the files of this folder only. */
+#ifndef LE_VULKAN_RECORD_H
+#define LE_VULKAN_RECORD_H
+
+#include "local_engine/vulkan/internal.h"
+
+/* One dispatch. */
+struct gpu_dispatch {
+    const char *name; /* of the op, for errors */
+    enum gpu_shader shader;
+    uint32_t spec[GPU_SPECS_MAX]; /* [0] is the workgroup's size */
+    const void *push;
+    uint32_t push_size;
+    struct gpu_grid grid;
+    struct gpu_access access[GPU_OP_ACCESSES_MAX];
+    uint32_t n_access;
+    double cost; /* multiply-adds in a full step */
+};
+
+/* pipeline.c, cache.c */
+enum tg_status gpu_pipelines_open(struct le_backend *be, struct tg_error *err);
+void gpu_pipelines_close(struct le_backend *be);
+/* VK_NULL_HANDLE after a failure, which sticks. */
+VkPipeline gpu_pipeline(struct le_backend *be, enum gpu_shader shader, const uint32_t *spec);
+enum tg_status gpu_cache_open(struct le_backend *be, const char *dir, struct tg_error *err);
+/* Writes the cache when pipelines were made since the last time. A failure is only a lost cache. */
+void gpu_cache_save(struct le_backend *be);
+
+/* record.c */
+uint32_t gpu_rows_max(const struct le_backend *be, enum le_rows rows);
+/* Declares that d reads or writes the first n floats of buf; a range beyond it fails the backend. */
+void gpu_uses(struct le_backend *be, struct gpu_dispatch *d, const struct le_buf *buf, uint64_t n,
+              bool write);
+void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d);
+bool gpu_begin(struct le_backend *be, uint32_t class_tokens, uint32_t class_outputs);
+enum tg_status gpu_record_end(struct le_backend *be);
+void gpu_class_free(struct le_backend *be, struct gpu_class *c);
+/* One command buffer for copies and fills, submitted and waited for. */
+enum tg_status gpu_once_begin(struct le_backend *be, VkCommandBuffer *cmd, struct tg_error *err);
+enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err);
+
+/* run.c */
+enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err);
+enum tg_status gpu_wait(struct le_backend *be, struct tg_error *err);
+
+/* open.c */
+void gpu_close(struct le_backend *be);
+/* ops_matmul.c, ops.c */
+void gpu_op_embed(struct le_backend *be, struct le_buf *dst, struct le_weight *table, float scale);
+void gpu_op_matmul(struct le_backend *be, struct le_buf *dst, struct le_weight *w,
+                   struct le_buf *src, enum le_rows rows);
+extern const struct le_ops gpu_ops;
+
+#endif
