@@ -1,0 +1,18 @@
+#!/bin/sh
+# From a fresh Debian machine to a passed test suite: installs what is missing, builds the plain, the
+# ASan+UBSan, the TSan and the fuzzing variants, and runs every test in one ctest run.
+# Arguments go to ctest: sh tests/run.sh -R unit.policy
+set -eu
+cd "$(dirname "$0")/.."
+. config/packages.sh
+need_packages $build_packages $test_packages
+echo "building four variants (the first time takes some minutes)" >&2
+build build
+build build-asan -DTOLLGATE_ASAN=ON -DTOLLGATE_TEST_PREFIX=asan.
+build build-tsan -DTOLLGATE_TSAN=ON -DTOLLGATE_TEST_PREFIX=tsan.
+build build-fuzz -DTOLLGATE_FUZZ=ON -DTOLLGATE_TEST_PREFIX=fuzz. -DCMAKE_C_COMPILER=clang
+mkdir -p build/suite
+cat >build/suite/CTestTestfile.cmake <<END
+subdirs("$PWD/build" "$PWD/build-asan" "$PWD/build-tsan" "$PWD/build-fuzz")
+END
+exec ctest --test-dir build/suite --output-on-failure -j "$(nproc)" "$@"
