@@ -11,6 +11,7 @@
 #include "config/base/log.h"
 #include "gateway/cmd.h"
 #include "gateway/exchange.h"
+#include "gateway/port_holder.h"
 
 enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
 
@@ -194,6 +195,22 @@ static uint64_t first_id(void)
     return id >> 1 | 1;
 }
 
+static enum tg_status open_http(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_settings *c = app->now->settings;
+    struct gw_http_handlers handlers = gw_router(app);
+    enum tg_status status = gw_http_open(gw_loop_base(app->loop), c->listen_host, c->listen_port,
+                                         &c->limits, &handlers, &app->http, err);
+    char holder[128];
+    if (status == TG_IO && gw_port_holder(c->listen_port, holder, sizeof(holder))) {
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof(err->text) - n,
+                 "; port %u is held by %s: stop it, or give another \"listen\"",
+                 (unsigned)c->listen_port, holder);
+    }
+    return status;
+}
+
 static enum tg_status start(struct server *s, struct tg_error *err)
 {
     struct gw_app *app = &s->app;
@@ -217,10 +234,7 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     status = gw_snapshot_bind(app->now, app, err);
     if (status)
         return status;
-    const struct cfg_settings *c = app->now->settings;
-    struct gw_http_handlers handlers = gw_router(app);
-    return gw_http_open(gw_loop_base(app->loop), c->listen_host, c->listen_port, &c->limits,
-                        &handlers, &app->http, err);
+    return open_http(app, err);
 }
 
 static void stop(struct server *s)
