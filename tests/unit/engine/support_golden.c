@@ -288,3 +288,14 @@ enum tg_status golden_check(const struct golden_case *c, golden_open_fn *open,
     tg_free(r.logits);
     return st;
 }
+
+void golden_print(const struct golden_case *c, const struct golden_report *report)
+{
+    fprintf(stderr, "%s: %zu rows, KL mean %.3g, max abs %.3g; top-1 of %zu positions, %zu at "
+            "near-ties; greedy %zu steps, %zu left at near-ties", c->model, report->logit_rows,
+            report->kl_mean, report->max_abs, report->top1, report->top1_near,
+            report->greedy_steps, report->greedy_cut);
+    if (report->greedy_cut)
+        fprintf(stderr, " (gap %g)", report->greedy_cut_gap);
+    fputc('\n', stderr);
+}

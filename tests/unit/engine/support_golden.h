@@ -33,6 +33,9 @@ struct golden_report {
 enum tg_status golden_check(const struct golden_case *c, golden_open_fn *open,
                             struct golden_report *report, struct tg_error *err);
 
+/* One line on stderr: the figures, and any continuation that left at a near-tie. */
+void golden_print(const struct golden_case *c, const struct golden_report *report);
+
 /* One loaded model, for tests that drive it themselves. */
 struct golden_model {
     struct le_gguf *g;

@@ -38,12 +38,7 @@ static void check_case(const struct golden_case *c)
     enum tg_status st = golden_check(c, open_vulkan, &r, &err);
     if (st && no_device)
         CHECK_SKIP(err.text);
-    fprintf(stderr, "%s: %zu rows, KL mean %.3g, max abs %.3g; top-1 of %zu positions, %zu at "
-            "near-ties; greedy %zu steps, %zu left at near-ties", c->model, r.logit_rows,
-            r.kl_mean, r.max_abs, r.top1, r.top1_near, r.greedy_steps, r.greedy_cut);
-    if (r.greedy_cut)
-        fprintf(stderr, " (gap %g)", r.greedy_cut_gap);
-    fputc('\n', stderr);
+    golden_print(c, &r);
     if (st)
         CHECK_FAIL("%s: %s", c->model, err.text);
     CHECK_INT(atomic_load(&messages), 0);

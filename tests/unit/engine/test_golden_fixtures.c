@@ -1,0 +1,56 @@
+/* The CPU backend against the full fixture set, where that lies beside the checkout. */
+#include "tests/unit/check.h"
+
+#include <unistd.h>
+
+#include "tests/unit/engine/support_golden.h"
+
+#define FIXTURES TG_SOURCE_DIR "/../shared/fixtures/models/"
+
+static enum tg_status open_cpu(const struct le_ops **ops, struct le_backend **be,
+                               struct tg_error *err)
+{
+    *be = cpu_open(ops, err);
+    return *be ? TG_OK : TG_NOMEM;
+}
+
+static void check_case(const struct golden_case *c)
+{
+    struct golden_report r;
+    struct tg_error err = { 0 };
+    enum tg_status st = golden_check(c, open_cpu, &r, &err);
+    golden_print(c, &r);
+    if (st)
+        CHECK_FAIL("%s: %s", c->model, err.text);
+}
+
+static void check_fixture(const char *model, const char *type, bool quantised)
+{
+    char dir[512], file[64], source[32], greedy[32];
+    if (access(FIXTURES, R_OK) != 0)
+        CHECK_SKIP("the full fixture set is not beside this checkout");
+    snprintf(dir, sizeof(dir), FIXTURES "%s", model);
+    snprintf(file, sizeof(file), "%s-%s.gguf", model, type);
+    snprintf(source, sizeof(source), quantised ? "hfdeq_%s" : "hf_fp32", type);
+    snprintf(greedy, sizeof(greedy), quantised ? "hfdeq/%s" : "hf_fp32", type);
+    check_case(&(struct golden_case){ dir, "golden.json", file, source, greedy });
+}
+
+static void fixture_dense_f32(void) { check_fixture("tiny-dense", "F32", false); }
+static void fixture_dense_f16(void) { check_fixture("tiny-dense", "F16", false); }
+static void fixture_dense_q8_0(void) { check_fixture("tiny-dense", "Q8_0", true); }
+static void fixture_dense_q4_0(void) { check_fixture("tiny-dense", "Q4_0", true); }
+static void fixture_dense_q6_k(void) { check_fixture("tiny-dense", "Q6_K", true); }
+static void fixture_e_f16(void) { check_fixture("tiny-e", "F16", false); }
+static void fixture_e_q8_0(void) { check_fixture("tiny-e", "Q8_0", true); }
+static void fixture_e_q4_0(void) { check_fixture("tiny-e", "Q4_0", true); }
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(fixture_dense_f32),  CASE(fixture_dense_f16),  CASE(fixture_dense_q8_0),
+        CASE(fixture_dense_q4_0), CASE(fixture_dense_q6_k), CASE(fixture_e_f16),
+        CASE(fixture_e_q8_0),     CASE(fixture_e_q4_0),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
