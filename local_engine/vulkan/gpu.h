@@ -14,7 +14,10 @@ uint64_t gpu_vkcmd_count(const struct le_backend *be);
 void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
 /* Parts a weight was split into. */
 uint32_t gpu_weight_parts(const struct le_weight *w);
-/* As the device would be lost: every later run answers TG_DEVICE. For tests. */
+/* Forgets every recorded pass: the next begin of any class records anew. For tests and benchmarks
+ * that emit other ops into the same class. */
+void gpu_forget(struct le_backend *be);
+/* As if the device were lost: every later run answers TG_DEVICE. For tests. */
 void gpu_lose(struct le_backend *be);
 
 #endif

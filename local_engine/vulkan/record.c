@@ -168,6 +168,13 @@ void gpu_class_free(struct le_backend *be, struct gpu_class *c)
     tg_free(c);
 }
 
+void gpu_forget(struct le_backend *be)
+{
+    while (be->n_classes)
+        gpu_class_free(be, be->classes[--be->n_classes]);
+    be->current = NULL;
+}
+
 /* A class that was begun but never run is recorded anew. */
 static void drop_unfinished(struct le_backend *be)
 {

@@ -1,0 +1,518 @@
+/* Every op: Vulkan against the scalar CPU, at shapes of the tiny and the released models and at odd
+ * ones. Prints the observed error beside the bound; any validation message fails the case. Errors are
+ * relative to the largest value of the reference. */
+#include "../check.h"
+#include "support_gpu.h"
+
+enum { ROWS_MOST = LE_STEP_TOKENS_MAX };
+
+static struct pair pair;
+
+static void open_pair(void)
+{
+    struct tg_error err;
+    enum tg_status status = pair_open(&pair, &err);
+    if (status == TG_NOTFOUND)
+        CHECK_SKIP(err.text);
+    if (status)
+        CHECK_FAIL("gpu_open: %s", err.text);
+    if (!gpu_has_validation(pair.be[1]))
+        fprintf(stderr, "note: no validation layers installed\n");
+}
+
+static void close_pair(void)
+{
+    pair_close(&pair);
+    if (pair.messages)
+        CHECK_FAIL("%u validation messages, the first: %s", pair.messages, pair.message);
+}
+
+/* A failed check leaves by longjmp: close first. */
+static void fail_closed(const char *name, const char *cause)
+{
+    pair_close(&pair);
+    CHECK_FAIL("%s: %s", name, cause);
+}
+
+static int32_t ids[ROWS_MOST], positions[ROWS_MOST];
+static uint32_t outputs[ROWS_MOST];
+
+/* tokens at consecutive positions from pos; the last n_outputs tokens are outputs. */
+static struct le_step step_of(uint32_t tokens, uint32_t n_outputs, int32_t pos)
+{
+    for (uint32_t i = 0; i < tokens; i++) {
+        ids[i] = (int32_t)(i * 7 % 40);
+        positions[i] = pos + (int32_t)i;
+    }
+    for (uint32_t i = 0; i < n_outputs; i++)
+        outputs[i] = tokens - n_outputs + i;
+    return (struct le_step){ .n_tokens = tokens, .n_outputs = n_outputs, .id = ids,
+                             .pos = positions, .out = outputs };
+}
+
+static void run_and_compare(const char *name, void (*emit)(struct pair *, int, void *), void *arg,
+                            const struct le_step *step, const struct pair_buf *dst, size_t n,
+                            double bound)
+{
+    struct tg_error err;
+    if (pair_run(&pair, emit, arg, step, step->n_tokens, step->n_outputs, false, &err))
+        fail_closed(name, err.text);
+    double error = pair_error(&pair, dst, n);
+    fprintf(stderr, "%-44s error %.1e bound %.0e\n", name, error, bound);
+    if (!(error <= bound))
+        fail_closed(name, "beyond the bound");
+}
+
+/* ---- matmul and embed ---- */
+
+struct matmul_args {
+    struct pair_buf dst, src;
+    struct pair_weight w;
+    float scale;
+    enum le_rows rows;
+};
+
+static void emit_matmul(struct pair *p, int side, void *arg)
+{
+    struct matmul_args *a = arg;
+    p->ops[side]->matmul(p->be[side], a->dst.b[side], a->w.w[side], a->src.b[side], a->rows);
+}
+
+static void emit_embed(struct pair *p, int side, void *arg)
+{
+    struct matmul_args *a = arg;
+    p->ops[side]->embed(p->be[side], a->dst.b[side], a->w.w[side], a->scale);
+}
+
+struct matmul_case {
+    uint32_t type, in, out, tokens;
+};
+
+static void check_matmul(const struct matmul_case *c)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "matmul %s %ux%u, %u rows", le_type_name(c->type), c->in, c->out,
+             c->tokens);
+    struct matmul_args a = { .rows = LE_ROWS_TOKENS };
+    a.w = pair_weight(&pair, c->type, c->in, c->out);
+    a.src = pair_input(&pair, (size_t)c->tokens * c->in, 2.0f);
+    a.dst = pair_output(&pair, (size_t)c->tokens * c->out);
+    if (!a.w.w[0] || !a.src.b[0] || !a.dst.b[0])
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(c->tokens, 0, 0);
+    run_and_compare(name, emit_matmul, &a, &step, &a.dst, (size_t)c->tokens * c->out, 5e-6);
+}
+
+static const uint32_t all_types[] = { LE_TYPE_F32, LE_TYPE_F16, LE_TYPE_Q8_0, LE_TYPE_Q4_0,
+                                      LE_TYPE_Q6_K };
+
+static void matmul_every_type_and_row_count(void)
+{
+    static const uint32_t rows[] = { 1, 2, 7, 8, 9, 33, 70 };
+    open_pair();
+    for (size_t t = 0; t < sizeof(all_types) / sizeof(*all_types); t++)
+        for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++)
+            check_matmul(&(struct matmul_case){ all_types[t], 256, 130, rows[r] });
+    close_pair();
+}
+
+static void matmul_real_and_odd_shapes(void)
+{
+    static const struct matmul_case cases[] = {
+        { LE_TYPE_Q8_0, 256, 4096, 1 },   { LE_TYPE_Q6_K, 256, 4096, 512 },
+        { LE_TYPE_Q8_0, 1536, 2048, 1 },  { LE_TYPE_Q4_0, 1536, 2048, 8 },
+        { LE_TYPE_Q6_K, 1536, 2048, 33 }, { LE_TYPE_Q4_0, 2112, 96, 5 },
+        { LE_TYPE_Q8_0, 704, 100, 40 },   { LE_TYPE_F16, 2048, 256, 3 },
+        { LE_TYPE_F32, 5376, 33, 2 },     { LE_TYPE_Q4_0, 32, 7, 512 },
+        { LE_TYPE_F32, 1, 1, 1 },         { LE_TYPE_F32, 33, 5, 9 },
+        { LE_TYPE_F16, 37, 3, 4 },        { LE_TYPE_F16, 51, 65, 65 },
+        { LE_TYPE_F32, 255, 129, 1 },     { LE_TYPE_Q8_0, 64, 1, 17 },
+    };
+    open_pair();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        check_matmul(&cases[i]);
+    close_pair();
+}
+
+static void matmul_split_into_parts(void)
+{
+    open_pair();
+    gpu_set_part_max(pair.be[1], 20000);
+    for (size_t t = 0; t < sizeof(all_types) / sizeof(*all_types); t++) {
+        for (uint32_t tokens = 1; tokens < 40; tokens += 12) {
+            check_matmul(&(struct matmul_case){ all_types[t], 256, 203, tokens });
+            struct pair_weight w = pair_weight(&pair, all_types[t], 256, 203);
+            if (!w.w[0] || gpu_weight_parts(w.w[1]) < 2)
+                fail_closed(le_type_name(all_types[t]), "was not split");
+        }
+    }
+    close_pair();
+}
+
+static void check_embed(uint32_t type, uint32_t width, uint32_t vocab, uint32_t tokens)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "embed %s %ux%u, %u tokens", le_type_name(type), width, vocab,
+             tokens);
+    struct matmul_args a = { .scale = 16.0f };
+    a.w = pair_weight(&pair, type, width, vocab);
+    a.dst = pair_output(&pair, (size_t)tokens * width);
+    if (!a.w.w[0] || !a.dst.b[0])
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(tokens, 0, 0);
+    run_and_compare(name, emit_embed, &a, &step, &a.dst, (size_t)tokens * width, 2e-7);
+}
+
+static void embed_every_type(void)
+{
+    open_pair();
+    for (size_t t = 0; t < sizeof(all_types) / sizeof(*all_types); t++) {
+        check_embed(all_types[t], 256, 40, 1);
+        check_embed(all_types[t], 1536, 40, 9);
+        gpu_set_part_max(pair.be[1], 5000);
+        check_embed(all_types[t], 256, 40, 40);
+        gpu_set_part_max(pair.be[1], UINT64_MAX);
+    }
+    check_embed(LE_TYPE_F16, 35, 41, 5);
+    close_pair();
+}
+
+/* ---- rms ---- */
+
+struct rms_args {
+    struct pair_buf dst, src, w, resid;
+    struct le_rms rms;
+};
+
+static void emit_rms(struct pair *p, int side, void *arg)
+{
+    struct rms_args *a = arg;
+    struct le_rms rms = a->rms;
+    rms.dst = a->dst.b[side];
+    rms.src = a->src.b[side];
+    rms.w = a->w.b[side];
+    rms.resid = a->resid.b[side];
+    p->ops[side]->rms(p->be[side], &rms);
+}
+
+struct rms_case {
+    uint32_t width, per_row, tokens;
+    bool weight, resid;
+    float src_scale, dst_scale;
+};
+
+static void check_rms(const struct rms_case *c)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "rms %u x%u%s%s, %u rows", c->width, c->per_row,
+             c->weight ? " w" : "", c->resid ? " resid" : "", c->tokens);
+    size_t n = (size_t)c->width * c->per_row * c->tokens;
+    struct rms_args a = { .rms = { .width = c->width, .per_row = c->per_row, .eps = 1e-6f,
+                                   .src_scale = c->src_scale, .dst_scale = c->dst_scale,
+                                   .rows = LE_ROWS_TOKENS } };
+    float w[8192];
+    for (uint32_t i = 0; i < c->width && i < 8192; i++)
+        w[i] = 1.0f + 0.5f * pair_random(&pair);
+    a.src = pair_input(&pair, n, 3.0f);
+    a.dst = pair_output(&pair, n);
+    if (c->weight)
+        a.w = pair_const(&pair, w, c->width);
+    if (c->resid)
+        a.resid = pair_input(&pair, n, 5.0f);
+    if (!a.src.b[0] || !a.dst.b[0] || (c->weight && !a.w.b[0]) || (c->resid && !a.resid.b[0]))
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(c->tokens, 0, 0);
+    run_and_compare(name, emit_rms, &a, &step, &a.dst, n, 2e-6);
+}
+
+static void rms_shapes(void)
+{
+    static const struct rms_case cases[] = {
+        { 256, 1, 1, true, false, 1, 1 },    { 256, 1, 9, true, true, 1, 0.37f },
+        { 64, 4, 7, true, false, 1, 1 },     { 128, 2, 33, false, false, 1, 1 },
+        { 32, 10, 512, true, false, 0.0625f, 0.70710678f },
+        { 5376, 1, 2, true, true, 1, 1.5f }, { 1, 1, 3, true, true, 1, 1 },
+        { 3, 5, 8, false, true, 1e-3f, 1 },  { 513, 1, 2, true, false, 1e-4f, 2 },
+    };
+    open_pair();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        check_rms(&cases[i]);
+    close_pair();
+}
+
+/* ---- rope ---- */
+
+struct rope_args {
+    struct pair_buf dst, src, theta;
+    uint32_t heads, head_dim;
+    enum le_rows rows;
+};
+
+static void emit_rope(struct pair *p, int side, void *arg)
+{
+    struct rope_args *a = arg;
+    const struct le_rope rope = { .x = a->dst.b[side], .theta = a->theta.b[side],
+                                  .heads = a->heads, .head_dim = a->head_dim, .rows = a->rows };
+    p->ops[side]->scale(p->be[side], a->dst.b[side], a->src.b[side], a->heads * a->head_dim, 1.0f,
+                        a->rows);
+    p->ops[side]->rope(p->be[side], &rope);
+}
+
+/* rotated: pairs that turn; the rest have theta 0. */
+static void check_rope(uint32_t heads, uint32_t head_dim, uint32_t rotated, double base,
+                       uint32_t tokens, int32_t pos, enum le_rows rows)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "rope %ux%u base %g, %u rows at %d", heads, head_dim, base,
+             tokens, pos);
+    float theta[512];
+    for (uint32_t i = 0; i < head_dim / 2; i++)
+        theta[i] = i < rotated ? (float)pow(base, -2.0 * i / head_dim) : 0.0f;
+    size_t n = (size_t)tokens * heads * head_dim;
+    struct rope_args a = { .heads = heads, .head_dim = head_dim, .rows = rows };
+    a.src = pair_input(&pair, n, 1.0f);
+    a.dst = pair_output(&pair, n);
+    a.theta = pair_const(&pair, theta, head_dim / 2);
+    if (!a.src.b[0] || !a.dst.b[0] || !a.theta.b[0])
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(tokens, rows == LE_ROWS_OUTPUTS ? tokens : 0, pos);
+    run_and_compare(name, emit_rope, &a, &step, &a.dst, n, 5e-7);
+}
+
+static void rope_up_to_the_last_position(void)
+{
+    static const int32_t starts[] = { 0, 1, 1000, 4095, 131071, 262144 - 33 };
+    open_pair();
+    for (size_t i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+        check_rope(2, 64, 32, 1e4, 33, starts[i], LE_ROWS_TOKENS);
+        check_rope(8, 256, 128, 1e4, 2, starts[i], LE_ROWS_TOKENS);
+        check_rope(1, 512, 64, 1e6, 7, starts[i], LE_ROWS_OUTPUTS);
+    }
+    check_rope(3, 2, 1, 10, 5, 77, LE_ROWS_TOKENS);
+    check_rope(1, 128, 64, 1e6, 1, 262143, LE_ROWS_TOKENS);
+    close_pair();
+}
+
+/* ---- element-wise ---- */
+
+struct map_args {
+    struct pair_buf dst, a, b;
+    uint32_t width, stride, offset, out_width;
+    float scale;
+};
+
+static void emit_geglu(struct pair *p, int side, void *arg)
+{
+    struct map_args *m = arg;
+    const struct le_geglu geglu = { .dst = m->dst.b[side], .gate = m->a.b[side],
+                                    .up = m->b.b[side], .width = m->width,
+                                    .up_stride = m->stride, .up_offset = m->offset,
+                                    .rows = LE_ROWS_TOKENS };
+    p->ops[side]->geglu(p->be[side], &geglu);
+}
+
+static void emit_softcap(struct pair *p, int side, void *arg)
+{
+    struct map_args *m = arg;
+    p->ops[side]->scale(p->be[side], m->dst.b[side], m->a.b[side], m->width, 1.25f,
+                        LE_ROWS_TOKENS);
+    p->ops[side]->softcap(p->be[side], m->dst.b[side], m->width, m->scale, LE_ROWS_TOKENS);
+}
+
+static void emit_gather(struct pair *p, int side, void *arg)
+{
+    struct map_args *m = arg;
+    p->ops[side]->gather(p->be[side], m->dst.b[side], m->a.b[side], m->width);
+    p->ops[side]->scale(p->be[side], m->dst.b[side], m->dst.b[side], m->width, -0.5f,
+                        LE_ROWS_OUTPUTS);
+}
+
+static void check_geglu(uint32_t width, uint32_t stride, uint32_t offset, uint32_t tokens,
+                        float amplitude)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "geglu %u of %u, %u rows, |x| < %g", width, stride, tokens,
+             (double)amplitude);
+    struct map_args m = { .width = width, .stride = stride, .offset = offset };
+    m.a = pair_input(&pair, (size_t)tokens * width, amplitude);
+    m.b = pair_input(&pair, (size_t)tokens * stride, 1.0f);
+    m.dst = pair_output(&pair, (size_t)tokens * width);
+    if (!m.a.b[0] || !m.b.b[0] || !m.dst.b[0])
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(tokens, 0, 0);
+    run_and_compare(name, emit_geglu, &m, &step, &m.dst, (size_t)tokens * width, 1e-6);
+}
+
+static void geglu_shapes_and_ranges(void)
+{
+    open_pair();
+    check_geglu(512, 512, 0, 1, 4.0f);
+    check_geglu(32, 320, 96, 33, 3.0f);
+    check_geglu(1, 1, 0, 512, 1.0f);
+    check_geglu(6144, 6144, 0, 2, 12.0f);
+    check_geglu(257, 300, 43, 9, 0.01f);
+    check_geglu(300, 300, 0, 3, 1e5f); /* beyond half precision, and beyond tanh's range */
+    close_pair();
+}
+
+static void check_map(void (*emit)(struct pair *, int, void *), const char *what, uint32_t width,
+                      uint32_t tokens, uint32_t n_outputs, float amplitude)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "%s %u, %u tokens, |x| < %g", what, width, tokens,
+             (double)amplitude);
+    uint32_t rows = n_outputs ? n_outputs : tokens;
+    struct map_args m = { .width = width, .scale = 30.0f };
+    m.a = pair_input(&pair, (size_t)tokens * width, amplitude);
+    m.dst = pair_output(&pair, (size_t)rows * width);
+    if (!m.a.b[0] || !m.dst.b[0])
+        fail_closed(name, "could not be made");
+    struct le_step step = step_of(tokens, n_outputs, 3);
+    struct tg_error err;
+    if (pair_run(&pair, emit, &m, &step, tokens, n_outputs, false, &err))
+        fail_closed(name, err.text);
+    double error = pair_error(&pair, &m.dst, (size_t)rows * width);
+    fprintf(stderr, "%-44s error %.1e bound %.0e\n", name, error, 1e-6);
+    if (!(error <= 1e-6))
+        fail_closed(name, "beyond the bound");
+}
+
+static void softcap_scale_and_gather(void)
+{
+    open_pair();
+    check_map(emit_softcap, "scale, softcap", 4096, 1, 0, 40.0f);
+    check_map(emit_softcap, "scale, softcap", 4097, 3, 0, 0.1f);
+    check_map(emit_softcap, "scale, softcap", 5, 512, 0, 1e6f);
+    check_map(emit_gather, "gather, scale", 256, 9, 1, 1.0f);
+    check_map(emit_gather, "gather, scale", 33, 70, 41, 1.0f);
+    check_map(emit_gather, "gather, scale", 1, 512, 512, 1.0f);
+    close_pair();
+}
+
+/* ---- attention, over several steps through a ring ---- */
+
+struct attention_args {
+    struct pair_buf dst, q, k, v, k_cache, v_cache;
+    struct le_kv kv;
+    uint32_t heads, window;
+    enum le_rows rows;
+};
+
+static void emit_attention(struct pair *p, int side, void *arg)
+{
+    struct attention_args *a = arg;
+    struct le_kv kv = a->kv;
+    kv.k = a->k_cache.b[side];
+    kv.v = a->v_cache.b[side];
+    p->ops[side]->kv_store(p->be[side], &kv, a->k.b[side], a->v.b[side]);
+    const struct le_attention attention = { .dst = a->dst.b[side], .q = a->q.b[side], .kv = kv,
+                                            .heads = a->heads, .window = a->window,
+                                            .rows = a->rows };
+    p->ops[side]->attention(p->be[side], &attention);
+}
+
+struct attention_case {
+    uint32_t head_dim, heads, kv_heads, window, ring;
+    uint32_t steps[6]; /* tokens of each step, 0: no more */
+};
+
+static void refill(struct pair_buf *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        pair.ops[0]->host(b->b[0])[i] = pair.ops[1]->host(b->b[1])[i] = pair_random(&pair);
+}
+
+static bool make_attention(struct attention_args *a, const struct attention_case *c, uint32_t most)
+{
+    size_t q = (size_t)most * c->heads * c->head_dim;
+    size_t kv = (size_t)most * c->kv_heads * c->head_dim;
+    size_t cache = (size_t)c->ring * c->kv_heads * c->head_dim;
+    *a = (struct attention_args){
+        .heads = c->heads, .window = c->window, .rows = LE_ROWS_TOKENS,
+        .kv = { .kv_heads = c->kv_heads, .head_dim = c->head_dim, .ring = c->ring },
+    };
+    a->q = pair_input(&pair, q, 1.0f);
+    a->k = pair_input(&pair, kv, 1.0f);
+    a->v = pair_input(&pair, kv, 1.0f);
+    a->dst = pair_output(&pair, q);
+    a->k_cache = pair_device(&pair, cache);
+    a->v_cache = pair_device(&pair, cache);
+    return a->q.b[0] && a->k.b[0] && a->v.b[0] && a->dst.b[0] && a->k_cache.b[0] &&
+           a->v_cache.b[0];
+}
+
+static void check_attention(const struct attention_case *c)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "attention %u, %u/%u heads, W %u, ring %u", c->head_dim, c->heads,
+             c->kv_heads, c->window, c->ring);
+    uint32_t most = 1;
+    for (size_t i = 0; i < 6; i++)
+        most = c->steps[i] > most ? c->steps[i] : most;
+    struct attention_args a;
+    if (!make_attention(&a, c, most))
+        fail_closed(name, "could not be made");
+    double worst = 0;
+    int32_t pos = 0;
+    for (size_t i = 0; i < 6 && c->steps[i]; i++) {
+        uint32_t n = c->steps[i];
+        refill(&a.q, (size_t)n * c->heads * c->head_dim);
+        refill(&a.k, (size_t)n * c->kv_heads * c->head_dim);
+        refill(&a.v, (size_t)n * c->kv_heads * c->head_dim);
+        struct le_step step = step_of(n, 0, pos);
+        struct tg_error err;
+        if (pair_run(&pair, emit_attention, &a, &step, most, 0, i > 0, &err))
+            fail_closed(name, err.text);
+        double error = pair_error(&pair, &a.dst, (size_t)n * c->heads * c->head_dim);
+        worst = fmax(worst, error);
+        pos += (int32_t)n;
+    }
+    fprintf(stderr, "%-44s error %.1e bound %.0e\n", name, worst, 5e-6);
+    if (!(worst <= 5e-6))
+        fail_closed(name, "beyond the bound");
+}
+
+static void attention_head_sizes_and_ratios(void)
+{
+    static const uint32_t dims[] = { 64, 128, 256, 512 }, ratios[] = { 1, 2, 4, 8, 16 };
+    open_pair();
+    for (size_t d = 0; d < 4; d++)
+        for (size_t r = 0; r < 5; r++)
+            check_attention(&(struct attention_case){
+                dims[d], ratios[r] * (d < 2 ? 2 : 1), d < 2 ? 2 : 1, 0, 80, { 9, 1, 33, 1, 1 } });
+    close_pair();
+}
+
+static void attention_windows_and_rings(void)
+{
+    static const struct attention_case cases[] = {
+        { 64, 4, 2, 16, 48, { 32, 1, 7, 32, 1, 32 } },  /* the ring wraps twice */
+        { 64, 2, 1, 1, 9, { 8, 8, 1, 3 } },             /* sees itself only */
+        { 128, 2, 1, 8, 8, { 1, 1, 1, 1, 1, 1 } },      /* ring = window */
+        { 64, 2, 1, 512, 1024, { 512, 512, 512, 1 } },  /* released window and micro-batch */
+        { 256, 4, 1, 64, 200, { 100, 100, 100, 1 } },
+        { 60, 3, 1, 5, 40, { 33, 2, 1 } },              /* no power of two */
+        { 4, 1, 1, 0, 300, { 65, 64, 63, 1 } },
+    };
+    open_pair();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        check_attention(&cases[i]);
+    close_pair();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(matmul_every_type_and_row_count),
+        CASE(matmul_real_and_odd_shapes),
+        CASE(matmul_split_into_parts),
+        CASE(embed_every_type),
+        CASE(rms_shapes),
+        CASE(rope_up_to_the_last_position),
+        CASE(geglu_shapes_and_ranges),
+        CASE(softcap_scale_and_gather),
+        CASE(attention_head_sizes_and_ratios),
+        CASE(attention_windows_and_rings),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
