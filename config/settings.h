@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "config/base/status.h"
+#include "config/base/str.h"
 #include "config/prices.h"
 
 enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8 };
@@ -19,6 +20,7 @@ struct cfg_provider {
     const char *kind;     /* "openai": the only one in this version */
     const char *base_url; /* https://api.openai.com/v1 unless "baseUrl" is given */
     const char *api_key;  /* resolved from {"env": NAME} or {"file": PATH}; NULL when not given */
+    const char *path;     /* JSON path of it, for errors: providers.openai */
     int64_t connect_timeout_ms, idle_timeout_ms, timeout_ms;
 };
 
@@ -28,7 +30,7 @@ struct cfg_tier {
     const char *trigger;      /* expression text, or NULL: only when what comes before it failed */
     const char *trigger_path; /* JSON path of it, for errors: routes[0].fallback[0].trigger */
     uint32_t max_tokens;      /* sent when the client names none; default 1024 */
-    struct cfg_price price;   /* from the table */
+    struct cfg_price price;   /* providers.X.prices, else the table; known = false: neither has it */
 };
 
 struct cfg_route {
@@ -61,7 +63,7 @@ struct cfg_settings {
     struct {
         const char *model;   /* resolved path; found in modelDir or relative to the file */
         const char *device;  /* "auto", "cpu", "vulkan" */
-        uint32_t context;
+        uint32_t context;    /* positions; 0: the model's own, at most 32768 */
         uint32_t queue;      /* jobs waiting and running; default 64 */
         uint32_t max_tokens; /* of an answer when the client names none; default 1024 */
     } engine;
@@ -75,12 +77,19 @@ struct cfg_settings {
     void *memory;            /* owner of all strings */
 };
 
+enum { CFG_FILE_MAX = 1 << 20 }; /* bytes of a configuration file or price table */
+
 /* Reads, checks and resolves; opens nothing but the file, the price table and secret files. Secrets are
- * registered with tg_log_secret. err: "FILE: routes[0].fallback[0].model: ...". *out owned by the
- * caller. */
+ * registered with tg_log_secret; a tier that has a budget but no known price is warned of in the log.
+ * err: "FILE: routes[0].fallback[0].model: ...": TG_INVALID, TG_UNSUPPORTED (not in this version),
+ * TG_NOTFOUND or TG_IO (a file named in it), TG_LIMIT, TG_NOMEM. *out owned by the caller. */
 enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_error *err);
+/* The same from text in memory; path names it in errors, and relative paths start from its folder. */
+enum tg_status cfg_parse(struct tg_str text, const char *path, struct cfg_settings **out,
+                         struct tg_error *err);
 void cfg_free(struct cfg_settings *s);
-/* Where a setting that only a restart can change differs between the two: its JSON path, else NULL. */
+/* Where a setting that only a restart can change (listen, dataDir, timeZone, engine) differs between the
+ * two: its JSON path, static, else NULL. */
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);
 
 #endif

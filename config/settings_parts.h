@@ -1,0 +1,30 @@
+/* The parts that settings.c is put together from. Used by config/ only. */
+#ifndef CONFIG_SETTINGS_PARTS_H
+#define CONFIG_SETTINGS_PARTS_H
+
+#include "config/prices_table.h"
+#include "config/reader.h"
+#include "config/settings.h"
+
+/* What is known while a file is being read; cfg_reader.owner. */
+struct cfg_loading {
+    struct cfg_settings *out;
+    const char *folder;       /* of the configuration file, absolute */
+    const char *model_dir;    /* NULL: none */
+    struct cfg_prices *table; /* the shipped one, or the one named by "prices" */
+    struct cfg_prices own;    /* providers.X.prices; in the arena of the settings */
+};
+
+/* For CFG_READ fields: "providers", "routes", a member of a provider. */
+enum tg_status cfg_read_providers(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_routes(struct cfg_reader *r, const struct tg_json *v, void *base);
+/* The route that stands in where the file has none: local only. */
+void cfg_default_route(struct cfg_route *route);
+/* A name that may stand in a header: 1 to 64 of A-Z a-z 0-9 . _ - */
+enum tg_status cfg_check_name(struct cfg_reader *r, const char *name);
+/* {"env": NAME} or {"file": PATH}: the secret, registered with the log. */
+enum tg_status cfg_read_secret(struct cfg_reader *r, const struct tg_json *v, const char **out);
+/* "https://...", or "http://..." of a loopback host; without a slash at its end. */
+enum tg_status cfg_read_url(struct cfg_reader *r, const struct tg_json *v, const char **out);
+
+#endif
