@@ -218,7 +218,7 @@ static enum tg_status check_shape(const struct source *s, const char *name, bool
                        t->ne[0], t->ne[1], t->ne[2], t->ne[3], in, out);
     if (vector ? t->type != LE_TYPE_F32 : !le_type_block(t->type, &block, &bytes))
         return tg_fail(s->err, TG_UNSUPPORTED,
-                       "%s: tensor %s: type %s is not supported here (%s)", le_gguf_path(s->g),
+                       "%s: tensor %s: %s is not supported here (%s)", le_gguf_path(s->g),
                        name, le_type_name(t->type),
                        vector ? "F32 only" : "F32, F16, Q8_0, Q4_0, Q6_K are");
     return TG_OK;

@@ -75,7 +75,7 @@ static struct le_weight *cpu_weight_new(struct le_backend *be, const struct le_t
 {
     uint32_t block, bytes;
     if (!le_type_block(t->type, &block, &bytes)) {
-        tg_fail(err, TG_UNSUPPORTED, "tensor %.*s: weights of type %s cannot be run",
+        tg_fail(err, TG_UNSUPPORTED, "tensor %.*s: weights of %s cannot be run",
                 TG_FMT(t->name), le_type_name(t->type));
         return NULL;
     }

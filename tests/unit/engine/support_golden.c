@@ -192,7 +192,8 @@ static enum tg_status check_prompts(struct run *r)
                 continue;
             if (pos < 0 || pos >= n || at < 0 || at % 4 != 0 ||
                 (size_t)at + r->n_vocab * sizeof(float) > r->bin.n)
-                return tg_fail(r->err, TG_INVALID, "%s: a layout entry is out of range", r->c->json);
+                return tg_fail(r->err, TG_INVALID, "%s: a layout entry is out of range",
+                               r->c->json);
             const float *want = (const float *)(const void *)(r->bin.p + at);
             compare_row(r, want, r->logits + (size_t)pos * r->n_vocab);
         }

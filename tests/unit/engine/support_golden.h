@@ -28,8 +28,8 @@ struct golden_report {
 };
 
 /* TG_OK when all is within the F32 row of the tolerance table: KL mean <= 1e-7, max abs <= 0.01,
- * top-1 equal except at gaps < 0.005, greedy ids equal up to a step with a gap < 0.01. The report is
- * filled either way. */
+ * top-1 equal except at gaps < 0.005, greedy ids equal up to a step with a gap < 0.01. The report
+ * is filled either way. */
 enum tg_status golden_check(const struct golden_case *c, golden_open_fn *open,
                             struct golden_report *report, struct tg_error *err);
 

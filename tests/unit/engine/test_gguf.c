@@ -303,10 +303,10 @@ static void named_faults(void)
     check_patched("k.u8", 4, UINT32_MAX, 4, TG_INVALID, "unknown");
     check_patched("k.i64", 0, 'k' | '.' << 8 | 'u' << 16, 3, TG_INVALID, "k.u64 occurs twice");
     check_patched("hello", -8, UINT64_MAX - 7, 8, TG_INVALID, "longer than the file");
-    check_patched("k.strings", 13, UINT64_MAX, 8, TG_INVALID, "more strings");
-    check_patched("k.strings", 9 + 4, LE_GGUF_ARRAY, 4, TG_INVALID, "");
-    check_patched("k.numbers", 9 + 4, LE_GGUF_ARRAY, 4, TG_INVALID, "array inside an array");
-    check_patched("k.numbers", 9 + 8, UINT64_MAX / 4 + 2, 8, TG_INVALID, "longer than the file");
+    check_patched("k.strings", 17, UINT64_MAX, 8, TG_INVALID, "more strings");
+    check_patched("k.strings", 13, LE_GGUF_ARRAY, 4, TG_INVALID, "array inside");
+    check_patched("k.numbers", 13, LE_GGUF_ARRAY, 4, TG_INVALID, "array inside an array");
+    check_patched("k.numbers", 17, UINT64_MAX / 4 + 2, 8, TG_INVALID, "longer than the file");
     check_patched("general.alignment", 21, 0, 4, TG_INVALID, "general.alignment");
     check_patched("general.alignment", 21, 24, 4, TG_INVALID, "general.alignment");
     check_patched("general.alignment", 21, 1 << 21, 4, TG_INVALID, "general.alignment");

@@ -1,4 +1,4 @@
-/* Block layouts, against values worked out from the format by hand and from a second formulation. */
+/* Block layouts, against values worked out by hand and against a second formulation. */
 #include "tests/unit/check.h"
 
 #include "local_engine/gguf.h"
