@@ -23,7 +23,8 @@ struct gw_header {
 
 /* What was asked. Borrowed until the request ends. */
 struct gw_ask {
-    struct tg_str method, path, query; /* path percent-decoded and checked, no NUL */
+    struct tg_str method, path, query; /* path percent-decoded and checked: UTF-8, no controls */
+    struct tg_str host;                /* of an absolute target, else of the Host header */
     const struct gw_header *headers;
     size_t n_headers;
     struct tg_str body;
