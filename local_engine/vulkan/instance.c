@@ -6,19 +6,20 @@
 enum { LAYERS_MAX = 256 };
 static const char validation_layer[] = "VK_LAYER_KHRONOS_validation";
 
-static bool has_validation_layer(struct le_backend *be)
+static enum tg_status find_validation_layer(struct le_backend *be, struct tg_error *err)
 {
     uint32_t n = 0;
     if (be->vk.EnumerateInstanceLayerProperties(&n, NULL) != VK_SUCCESS || n == 0)
-        return false;
+        return TG_OK;
     n = n < LAYERS_MAX ? n : LAYERS_MAX;
     VkLayerProperties *layers = tg_calloc(n, sizeof(*layers));
-    bool found = false;
-    if (layers && be->vk.EnumerateInstanceLayerProperties(&n, layers) >= VK_SUCCESS)
+    if (!layers)
+        return tg_fail(err, TG_NOMEM, "out of memory");
+    if (be->vk.EnumerateInstanceLayerProperties(&n, layers) >= VK_SUCCESS)
         for (uint32_t i = 0; i < n; i++)
-            found = found || strcmp(layers[i].layerName, validation_layer) == 0;
+            be->validation |= strcmp(layers[i].layerName, validation_layer) == 0;
     tg_free(layers);
-    return found;
+    return TG_OK;
 }
 
 enum tg_status gpu_instance_new(struct le_backend *be, const struct gpu_options *options,
@@ -29,7 +30,8 @@ enum tg_status gpu_instance_new(struct le_backend *be, const struct gpu_options 
         return tg_fail(err, TG_UNSUPPORTED, "the Vulkan loader is older than 1.3");
     be->on_message = options->on_message;
     be->message_arg = options->arg;
-    be->validation = options->validation && has_validation_layer(be);
+    if (options->validation && find_validation_layer(be, err))
+        return TG_NOMEM;
     const char *layers[] = { validation_layer };
     const char *extensions[] = { VK_EXT_DEBUG_UTILS_EXTENSION_NAME };
     VkDebugUtilsMessengerCreateInfoEXT messenger;
