@@ -156,8 +156,8 @@ static enum tg_status check_job(const struct le_engine *e, const struct le_job *
     if (!job->prompt || job->n_prompt == 0)
         return tg_fail(err, TG_INVALID, "the prompt is empty");
     if (job->n_prompt >= e->context)
-        return tg_fail(err, TG_LIMIT, "the prompt has %u tokens; the context holds %u and needs one "
-                       "for the answer", job->n_prompt, e->context);
+        return tg_fail(err, TG_LIMIT, "the prompt has %u tokens; the context holds %u and needs "
+                       "one for the answer", job->n_prompt, e->context);
     if (job->max_tokens == 0)
         return tg_fail(err, TG_INVALID, "max_tokens is 0");
     for (uint32_t i = 0; i < job->n_prompt; i++)

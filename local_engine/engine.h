@@ -2,10 +2,10 @@
  * data, named by ids, and answered through a queue of events that the owner drains when the
  * descriptor is readable. No callbacks from foreign threads, no pointers across.
  *
- * A job is QUEUED -> PREFILL -> DECODE -> ENDED, told by its events STARTED, PREFILLED, TOKEN ... and
- * END; every state may go straight to ENDED. Jobs run one at a time in order of submission. Each
- * starts with a credit of tokens and uses one per TOKEN event; without credit it pauses, and so does
- * every job behind it, until le_engine_credit or le_engine_cancel. */
+ * A job is QUEUED -> PREFILL -> DECODE -> ENDED, told by its events STARTED, PREFILLED, TOKEN ...
+ * and END; every state may go straight to ENDED. Jobs run one at a time in order of submission.
+ * Each starts with a credit of tokens and uses one per TOKEN event; without credit it pauses, and
+ * so does every job behind it, until le_engine_credit or le_engine_cancel. */
 #ifndef LE_ENGINE_H
 #define LE_ENGINE_H
 
@@ -32,13 +32,13 @@ struct le_engine_options {
     const char *cache_dir; /* pipeline cache, or NULL */
 };
 
-/* Loads the model (may take long) on the engine's thread, which has all signals blocked, and returns
+/* Loads the model (may take long) on the engine's thread, which has all signals blocked; returns
  * when it is ready. Errors name the file, key or device; TG_INVALID also for a context or chunk out
  * of range. *out is owned by the caller. */
 enum tg_status le_engine_open(const struct le_engine_options *options, struct le_engine **out,
                               struct tg_error *err);
-/* Cancels every job and refuses new ones (TG_CLOSED); returns at once. The END events can be drained
- * as usual. Any thread. */
+/* Cancels every job and refuses new ones (TG_CLOSED); returns at once. The END events can be
+ * drained as usual. Any thread. */
 void le_engine_shutdown(struct le_engine *e);
 /* As shutdown, then joins the thread and frees all, undrained events too. NULL allowed. No other
  * thread may be inside a call on e. */
@@ -68,10 +68,10 @@ struct le_job {
     bool ignore_end;       /* benchmarks: end-of-generation ids do not stop, and are not chosen */
 };
 
-/* Any thread; waits for nothing but short locks. TG_LIMIT (queue full, or prompt beyond the context:
- * err says which), TG_INVALID, TG_NOMEM, TG_CLOSED, TG_DEVICE (the device was lost and could not be
- * reopened). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. A job counts towards
- * jobs_max until its END has been taken, so that events never lack room. */
+/* Any thread; waits for nothing but short locks. TG_LIMIT (queue full, or prompt beyond the
+ * context: err says which), TG_INVALID, TG_NOMEM, TG_CLOSED, TG_DEVICE (the device was lost and
+ * could not be reopened). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. A job counts
+ * towards jobs_max until its END has been taken, so that events never lack room. */
 enum tg_status le_engine_submit(struct le_engine *e, const struct le_job *job, uint64_t *id,
                                 struct tg_error *err);
 /* Any thread; takes effect between two steps, in prefill too, and at once for a job that waits. The

@@ -19,10 +19,10 @@ struct le_stop {
 /* TG_INVALID (empty or not UTF-8), TG_LIMIT (too many or too long): err names the string. */
 enum tg_status le_stop_init(struct le_stop *s, const struct tg_str *text, uint32_t n,
                             struct tg_error *err);
-/* Appends to out what of the text so far can no longer be part of a stop string. *hit: a stop string
- * is complete; what came before it has been appended, the rest is dropped. The result does not
- * depend on how the text was cut into calls: the string whose last byte comes first wins, of those
- * the longest. TG_NOMEM or TG_LIMIT from out. */
+/* Appends to out what of the text so far can no longer be part of a stop string. *hit: a stop
+ * string is complete; what came before it has been appended, the rest is dropped. The result does
+ * not depend on how the text was cut into calls: the string whose last byte comes first wins, of
+ * those the longest. TG_NOMEM or TG_LIMIT from out. */
 enum tg_status le_stop_feed(struct le_stop *s, struct tg_str text, struct tg_buf *out, bool *hit);
 /* Appends what is held back, and starts afresh. */
 enum tg_status le_stop_flush(struct le_stop *s, struct tg_buf *out);

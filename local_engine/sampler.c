@@ -214,8 +214,8 @@ static uint32_t keep_top(struct le_sampler *s, uint32_t n, double limit)
     return kept;
 }
 
-/* Collects the allowed ids. With top_k only those from the bucket in which the k-th best lies on, so
- * that the later passes see few. */
+/* Collects the allowed ids. With top_k only those from the bucket in which the k-th best lies on,
+ * so that the later passes see few. */
 static uint32_t gather(struct le_sampler *s, const float *logits)
 {
     uint32_t floor = 0, n = 0, k = s->sampling.top_k;

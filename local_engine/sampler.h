@@ -2,8 +2,8 @@
  *
  * Order: never-sampled ids out -> top_k -> top_p -> min_p -> temperature -> one draw. This is the
  * default chain of llama.cpp. Temperature comes last, so that it changes how the survivors are
- * drawn but never who survives; top_p counts the probability that top_k left, renormalised; min_p is
- * relative to the best id. Every stage is O(n_vocab): nothing is sorted. */
+ * drawn but never who survives; top_p counts the probability that top_k left, renormalised; min_p
+ * is relative to the best id. Every stage is O(n_vocab): nothing is sorted. */
 #ifndef LE_SAMPLER_H
 #define LE_SAMPLER_H
 

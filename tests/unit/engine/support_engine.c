@@ -72,8 +72,9 @@ static enum tg_status fake_step(void *arg, const int32_t *ids, uint32_t n, uint3
         pthread_cond_wait(&f->changed, &f->lock);
     if (f->gate > 0)
         f->gate--;
-    bool fails = f->fail_at && (number == f->fail_at || (f->fail_every && number > f->fail_at &&
-                                                         (number - f->fail_at) % f->fail_every == 0));
+    bool fails = f->fail_at && number == f->fail_at;
+    if (f->fail_every && number > f->fail_at)
+        fails = (number - f->fail_at) % f->fail_every == 0;
     pthread_mutex_unlock(&f->lock);
     if (fails)
         return tg_fail(err, f->failure, "the fake fails at step %u", number);

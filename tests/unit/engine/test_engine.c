@@ -197,8 +197,8 @@ static void thoughts_and_calls(void)
     CHECK(strstr(answer.reasoning.p, "hm"));
     CHECK_STR(answer.content.p, "yes");
     close_engine();
-    open_engine("ok st<|tool_call>call:look{city:<|\"|>Rome<|\"|>}<tool_call|><|tool_response>", PROMPT,
-                0, 0);
+    open_engine("ok st<|tool_call>call:look{city:<|\"|>Rome<|\"|>}<tool_call|><|tool_response>",
+                PROMPT, 0, 0);
     job = job_of(PROMPT);
     job.stop[0] = TG_STR("stop");
     job.n_stops = 1;
@@ -283,7 +283,8 @@ static void credit(void)
     close_engine();
 }
 
-/* With all the credit in the world, a reader that does not drain pauses the engine; nothing is lost. */
+/* With all the credit in the world, a reader that does not drain pauses the engine; nothing is
+ * lost. */
 static void reader_that_waits(void)
 {
     open_engine("a b c d e f g h", PROMPT, 0, 8);

@@ -87,7 +87,8 @@ static bool sampled(int32_t id)
 }
 
 /* ids holds n prompt tokens. The golden run had more ids to choose from than sampling allows: where
- * it took one of those, the next job starts behind it. Stops at a near-tie. Returns ids compared. */
+ * it took one of those, the next job starts behind it. Stops at a near-tie. Returns how many
+ * ids were compared. */
 static uint32_t check_greedy(uint32_t n, const int32_t *want, const struct tg_json *gap)
 {
     uint32_t compared = 0;
@@ -281,7 +282,8 @@ static void refused_options(void)
     refused(&(struct le_engine_options){ .model = MODEL, .jobs_max = 100000 }, TG_INVALID, "jobs");
 }
 
-/* Fails the first allocations one by one, later ones in growing steps: the tokenizer makes thousands. */
+/* Fails the first allocations one by one, later ones in growing steps: the tokenizer makes
+ * thousands. */
 static void failing_allocations(void)
 {
     const struct le_engine_options options = { .model = MODEL,

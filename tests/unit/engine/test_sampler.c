@@ -231,7 +231,7 @@ static void not_finite(void)
         }
 }
 
-/* p = 1/2, 1/4, 1/8, 1/8: H = 7/4 ln 2, margin 1/4. The same figures at any temperature and top_k. */
+/* p = 1/2, 1/4, 1/8, 1/8: H = 7/4 ln 2, margin 1/4. The same at any temperature and top_k. */
 static void stats_by_hand(void)
 {
     static const struct le_sampling table[] = { { 0, 0, 1, 0, 1 }, { 2, 1, 0.1f, 0.9f, 1 } };
@@ -264,7 +264,7 @@ static void stats_by_hand(void)
     le_sampler_free(s);
 }
 
-/* Log probabilities over the real vocabulary size, far from zero: sums must not drift or overflow. */
+/* Log probabilities over the real vocabulary size, far from zero: sums must not drift. */
 static void stats_large(void)
 {
     enum { N = 262144 };
