@@ -1,0 +1,46 @@
+#include "providers/chat.h"
+
+size_t chat_request_bytes(const struct chat_request *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_messages; i++) {
+        const struct chat_message *m = &r->messages[i];
+        n += m->name.n;
+        for (size_t k = 0; k < m->n_parts; k++)
+            n += m->parts[k].text.n + m->parts[k].id.n + m->parts[k].name.n;
+    }
+    for (size_t i = 0; i < r->n_tools; i++)
+        n += r->tools[i].name.n + r->tools[i].description.n + r->tools[i].parameters.n;
+    return n;
+}
+
+const char *chat_role_name(enum chat_role role)
+{
+    static const char *const names[] = {
+        [CHAT_SYSTEM] = "system",       [CHAT_DEVELOPER] = "developer", [CHAT_USER] = "user",
+        [CHAT_ASSISTANT] = "assistant", [CHAT_TOOL] = "tool",
+    };
+    return names[role];
+}
+
+const char *chat_finish_name(enum chat_finish finish)
+{
+    static const char *const names[] = {
+        [CHAT_FINISH_STOP] = "stop",
+        [CHAT_FINISH_LENGTH] = "length",
+        [CHAT_FINISH_TOOL_CALLS] = "tool_calls",
+        [CHAT_FINISH_FILTER] = "content_filter",
+    };
+    return names[finish];
+}
+
+const char *chat_error_name(enum chat_error_kind kind)
+{
+    static const char *const names[] = {
+        [CHAT_ERROR_CONNECT] = "connect",     [CHAT_ERROR_TIMEOUT] = "timeout",
+        [CHAT_ERROR_STATUS] = "status",       [CHAT_ERROR_TRUNCATED] = "truncated",
+        [CHAT_ERROR_MALFORMED] = "malformed", [CHAT_ERROR_LIMIT] = "limit",
+        [CHAT_ERROR_REQUEST] = "request",     [CHAT_ERROR_ENGINE] = "engine",
+    };
+    return names[kind];
+}

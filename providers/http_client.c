@@ -1,0 +1,565 @@
+#include "providers/http_client.h"
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+#include "config/base/log.h"
+
+/* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready list by
+ * what curl reports and delivered to the owner only after curl has returned. `easy` is NULL from the
+ * moment curl is through with it; `owner` is false from the moment the owner gave it up. */
+
+enum { CONNECTIONS_KEPT = 256, NS_PER_MS = 1000000 };
+
+struct prov_http {
+    struct event_base *base;
+    CURLM *multi;
+    struct event *timer; /* what curl asked for */
+    struct event *kick;  /* delivers what became ready outside of curl */
+    TAILQ_HEAD(, prov_transfer) all;
+    TAILQ_HEAD(, prov_transfer) ready;
+    struct prov_transfer *delivering; /* its callbacks run; memory kept until they returned */
+    uint64_t opened;
+};
+
+struct socket_watch {
+    struct prov_http *http;
+    struct event *event;
+    curl_socket_t fd;
+};
+
+struct prov_transfer {
+    TAILQ_ENTRY(prov_transfer) in_all, in_ready;
+    struct prov_http *http;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct prov_http_handlers handlers;
+    void *arg;
+    struct tg_buf body; /* of the request */
+    size_t body_read;   /* handed to curl */
+    struct tg_buf in;   /* body of the answer that the owner has not taken yet */
+    struct event *timer;
+    int64_t idle_ns, active_ns, deadline_ns;
+    struct prov_http_head_reader head;
+    size_t discarded;
+    bool owner;   /* still wants callbacks */
+    bool doomed;  /* freed inside its own callback */
+    bool ready, head_given, held, curl_paused, done;
+    struct prov_http_result result;
+    char text[CURL_ERROR_SIZE + 64];
+    char curl_text[CURL_ERROR_SIZE];
+};
+
+static void make_ready(struct prov_transfer *t)
+{
+    if (t->ready)
+        return;
+    t->ready = true;
+    TAILQ_INSERT_TAIL(&t->http->ready, t, in_ready);
+}
+
+/* ready lists filled outside of curl's callbacks are delivered by the loop's next turn. */
+static void kick(struct prov_http *http)
+{
+    event_active(http->kick, EV_TIMEOUT, 0);
+}
+
+static void drop_easy(struct prov_transfer *t)
+{
+    if (t->easy) {
+        curl_multi_remove_handle(t->http->multi, t->easy);
+        curl_easy_cleanup(t->easy);
+        t->easy = NULL;
+    }
+}
+
+static void release(struct prov_transfer *t)
+{
+    drop_easy(t);
+    if (t->ready)
+        TAILQ_REMOVE(&t->http->ready, t, in_ready);
+    TAILQ_REMOVE(&t->http->all, t, in_all);
+    if (t->timer)
+        event_free(t->timer);
+    curl_slist_free_all(t->headers);
+    tg_buf_free(&t->body);
+    tg_buf_free(&t->in);
+    tg_free(t);
+}
+
+static void finish(struct prov_transfer *t, enum prov_http_end end, const char *text)
+{
+    if (t->done)
+        return;
+    snprintf(t->text, sizeof(t->text), "%s", text);
+    t->result = (struct prov_http_result){ end, t->body_read > 0, t->text };
+    t->done = true;
+    event_del(t->timer);
+    make_ready(t);
+}
+
+/* ---- delivery ---- */
+
+static void deliver_body(struct prov_transfer *t)
+{
+    size_t taken = t->handlers.on_body(t->arg, tg_buf_str(&t->in));
+    if (taken < t->in.n)
+        t->held = true;
+    tg_buf_drop(&t->in, taken);
+}
+
+/* Each callback may free t or give it up: owner is then false. */
+static void deliver_to_owner(struct prov_transfer *t)
+{
+    if (t->head.whole && !t->head_given) {
+        t->head_given = true;
+        t->handlers.on_head(t->arg, &t->head.head);
+    }
+    if (t->owner && t->in.n && !t->held)
+        deliver_body(t);
+    if (!t->owner)
+        return;
+    if (t->curl_paused && t->easy && !t->held && t->in.n == 0) {
+        t->curl_paused = false;
+        t->active_ns = tg_mono_ns();
+        curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may write, and make t ready again */
+    }
+    if (t->done && (t->in.n == 0 || t->result.end == PROV_HTTP_TIMEOUT)) {
+        drop_easy(t);
+        t->handlers.on_done(t->arg, &t->result);
+    }
+}
+
+static void deliver_ready(struct prov_http *http)
+{
+    struct prov_transfer *t;
+    while ((t = TAILQ_FIRST(&http->ready))) {
+        TAILQ_REMOVE(&http->ready, t, in_ready);
+        t->ready = false;
+        http->delivering = t;
+        if (t->owner)
+            deliver_to_owner(t);
+        http->delivering = NULL;
+        if (t->doomed || (t->done && !t->owner))
+            release(t);
+    }
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    deliver_ready(arg);
+}
+
+/* ---- curl to libevent ---- */
+
+static const char *describe(struct prov_transfer *t, CURLcode code)
+{
+    return t->curl_text[0] ? t->curl_text : curl_easy_strerror(code);
+}
+
+static void finish_from_curl(struct prov_transfer *t, CURLcode code)
+{
+    if (code == CURLE_OK)
+        finish(t, PROV_HTTP_DONE, "");
+    else if (code == CURLE_OUT_OF_MEMORY)
+        finish(t, PROV_HTTP_NOMEM, "out of memory");
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        finish(t, PROV_HTTP_TIMEOUT, describe(t, code));
+    else if (code == CURLE_SEND_FAIL_REWIND)
+        finish(t, PROV_HTTP_BROKEN, "a reused connection was closed before the answer");
+    else
+        finish(t, t->body_read > 0 ? PROV_HTTP_BROKEN : PROV_HTTP_CONNECT, describe(t, code));
+}
+
+/* After every call into curl that may have moved something. */
+static void after_curl(struct prov_http *http)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(http->multi, &left))) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = message->data.result;
+        char *private = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+        struct prov_transfer *t = (struct prov_transfer *)(void *)private;
+        finish_from_curl(t, code);
+        drop_easy(t); /* the connection goes back to the pool, or is closed */
+    }
+    deliver_ready(http);
+}
+
+static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct socket_watch *w = arg;
+    struct prov_http *http = w->http; /* w may be freed inside */
+    int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+    int running;
+    curl_multi_socket_action(http->multi, fd, mask, &running);
+    after_curl(http);
+}
+
+static void on_curl_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct prov_http *http = arg;
+    int running;
+    (void)fd;
+    (void)what;
+    curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    after_curl(http);
+}
+
+static int curl_wants_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    struct prov_http *http = arg;
+    (void)multi;
+    if (timeout_ms < 0) {
+        event_del(http->timer);
+        return 0;
+    }
+    struct timeval tv = { timeout_ms / 1000, (timeout_ms % 1000) * 1000 };
+    event_add(http->timer, &tv);
+    return 0;
+}
+
+static void watch_free(struct socket_watch *w)
+{
+    if (w && w->event)
+        event_free(w->event);
+    tg_free(w);
+}
+
+/* Returning an error to curl would end every transfer; so a failure ends this one only. */
+static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    struct prov_http *http = arg;
+    struct socket_watch *w = socket_arg;
+    if (what == CURL_POLL_REMOVE) {
+        curl_multi_assign(http->multi, fd, NULL);
+        watch_free(w);
+        return 0;
+    }
+    short mask = (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) |
+                         ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
+    bool ok = true;
+    if (!w) {
+        w = tg_calloc(1, sizeof(*w));
+        if (w) {
+            *w = (struct socket_watch){ .http = http, .fd = fd };
+            w->event = event_new(http->base, fd, mask, on_socket_event, w);
+        }
+        ok = w && w->event && curl_multi_assign(http->multi, fd, w) == CURLM_OK;
+    } else {
+        event_del(w->event);
+        ok = event_assign(w->event, http->base, fd, mask, on_socket_event, w) == 0;
+    }
+    if (ok && event_add(w->event, NULL) == 0)
+        return 0;
+    if (!socket_arg) {
+        curl_multi_assign(http->multi, fd, NULL);
+        watch_free(w);
+    }
+    char *private = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    if (private) {
+        finish((struct prov_transfer *)(void *)private, PROV_HTTP_NOMEM, "out of memory");
+        kick(http);
+    }
+    return 0;
+}
+
+static curl_socket_t curl_opens(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct prov_http *http = arg;
+    (void)purpose;
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    http->opened++;
+    return fd;
+}
+
+/* ---- what curl reads and writes ---- */
+
+static size_t curl_reads(char *out, size_t size, size_t n, void *arg)
+{
+    struct prov_transfer *t = arg;
+    size_t left = t->body.n - t->body_read, take = size * n < left ? size * n : left;
+    if (take)
+        memcpy(out, t->body.p + t->body_read, take);
+    t->body_read += take;
+    t->active_ns = tg_mono_ns();
+    return take;
+}
+
+/* curl rewinds to send again on a fresh connection: only what was never begun may be sent again. */
+static int curl_seeks(void *arg, curl_off_t offset, int origin)
+{
+    struct prov_transfer *t = arg;
+    bool at_start = origin == SEEK_SET && offset == 0 && t->body_read == 0;
+    return at_start ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+static size_t curl_writes(char *data, size_t size, size_t n, void *arg)
+{
+    struct prov_transfer *t = arg;
+    size_t bytes = size * n;
+    t->active_ns = tg_mono_ns();
+    if (!t->owner) {
+        t->discarded += bytes;
+        return t->discarded > PROV_HTTP_LINGER_BYTES ? 0 : bytes;
+    }
+    if (bytes > t->in.max - t->in.n) {
+        t->curl_paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (tg_buf_add(&t->in, data, bytes)) {
+        finish(t, PROV_HTTP_NOMEM, "out of memory");
+        return 0;
+    }
+    make_ready(t);
+    return bytes;
+}
+
+static size_t curl_heads(char *data, size_t size, size_t n, void *arg)
+{
+    struct prov_transfer *t = arg;
+    t->active_ns = tg_mono_ns();
+    struct tg_str line = { data, size * n };
+    enum tg_status status = prov_http_head_line(&t->head, line, tg_wall_ms());
+    if (status == TG_LIMIT) {
+        finish(t, PROV_HTTP_LIMIT, "the response headers are larger than 64 KiB");
+        return 0;
+    }
+    if (status == TG_OK)
+        make_ready(t);
+    return line.n;
+}
+
+/* ---- deadlines: connect is curl's, idle and total are ours ---- */
+
+static void arm(struct prov_transfer *t, int64_t now)
+{
+    int64_t at = t->active_ns + t->idle_ns;
+    if (at <= now)
+        at = now + t->idle_ns;
+    if (t->deadline_ns < at)
+        at = t->deadline_ns;
+    int64_t us = at > now ? (at - now) / 1000 + 1 : 0;
+    struct timeval tv = { us / 1000000, us % 1000000 };
+    event_add(t->timer, &tv);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct prov_transfer *t = arg;
+    struct prov_http *http = t->http;
+    int64_t now = tg_mono_ns();
+    curl_off_t connected = 0;
+    (void)fd;
+    (void)what;
+    if (t->easy)
+        curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    bool waiting = connected > 0 && !t->curl_paused && !t->held;
+    if (now >= t->deadline_ns)
+        finish(t, PROV_HTTP_TIMEOUT, "the answer was not complete in time");
+    else if (waiting && now >= t->active_ns + t->idle_ns)
+        finish(t, PROV_HTTP_TIMEOUT, "no byte came for too long");
+    else
+        arm(t, now);
+    if (t->done)
+        drop_easy(t);
+    deliver_ready(http);
+}
+
+/* ---- start and end ---- */
+
+#define SET(option, value) (code = code ? code : curl_easy_setopt(t->easy, option, value))
+
+static CURLcode configure(struct prov_transfer *t, const struct prov_http_request *request)
+{
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_ERRORBUFFER, t->curl_text);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NOPROXY, "*");
+    SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+    SET(CURLOPT_OPENSOCKETFUNCTION, curl_opens);
+    SET(CURLOPT_OPENSOCKETDATA, t->http);
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);
+    SET(CURLOPT_READFUNCTION, curl_reads);
+    SET(CURLOPT_READDATA, t);
+    SET(CURLOPT_SEEKFUNCTION, curl_seeks);
+    SET(CURLOPT_SEEKDATA, t);
+    SET(CURLOPT_WRITEFUNCTION, curl_writes);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HEADERFUNCTION, curl_heads);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_HTTPHEADER, t->headers);
+    return code;
+}
+
+static bool add_header(struct prov_transfer *t, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(t->headers, line);
+    if (more)
+        t->headers = more;
+    return more;
+}
+
+static enum tg_status prepare(struct prov_transfer *t, const struct prov_http_request *request)
+{
+    bool ok = add_header(t, "Expect:"); /* no waiting for 100 Continue */
+    for (size_t i = 0; ok && i < request->n_headers; i++)
+        ok = add_header(t, request->headers[i]);
+    t->timer = evtimer_new(t->http->base, on_deadline, t);
+    t->easy = ok && t->timer ? curl_easy_init() : NULL;
+    if (!t->easy || configure(t, request) != CURLE_OK)
+        return TG_NOMEM;
+    if (curl_multi_add_handle(t->http->multi, t->easy) == CURLM_OK)
+        return TG_OK;
+    curl_easy_cleanup(t->easy);
+    t->easy = NULL;
+    return TG_NOMEM;
+}
+
+struct prov_transfer *prov_transfer_start(struct prov_http *http,
+                                          const struct prov_http_request *request,
+                                          struct tg_error *err)
+{
+    struct prov_transfer *t = tg_calloc(1, sizeof(*t));
+    if (!t) {
+        tg_buf_free(request->body);
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    int64_t now = tg_mono_ns();
+    t->http = http;
+    t->owner = true;
+    t->handlers = request->handlers;
+    t->arg = request->arg;
+    t->body = *request->body;
+    *request->body = (struct tg_buf){ .max = t->body.max };
+    t->active_ns = now;
+    t->idle_ns = request->idle_timeout_ms * NS_PER_MS;
+    t->deadline_ns = now + request->timeout_ms * NS_PER_MS;
+    tg_buf_init(&t->in, PROV_HTTP_AHEAD_MAX);
+    TAILQ_INSERT_TAIL(&http->all, t, in_all);
+    if (prepare(t, request)) {
+        release(t);
+        tg_fail(err, TG_NOMEM, "out of memory, or the URL is not usable");
+        return NULL;
+    }
+    arm(t, now);
+    return t;
+}
+
+void prov_transfer_pause(struct prov_transfer *t, bool paused)
+{
+    t->held = paused;
+    if (paused)
+        return;
+    t->active_ns = tg_mono_ns();
+    make_ready(t);
+    kick(t->http);
+}
+
+void prov_transfer_free(struct prov_transfer *t)
+{
+    if (!t)
+        return;
+    t->owner = false;
+    t->doomed = true;
+    drop_easy(t); /* closes now */
+    if (t->http->delivering != t)
+        release(t);
+}
+
+void prov_transfer_linger(struct prov_transfer *t)
+{
+    if (!t || t->done || !t->easy || t->curl_paused) {
+        prov_transfer_free(t);
+        return;
+    }
+    int64_t now = tg_mono_ns();
+    t->owner = false;
+    t->held = false;
+    t->in.n = 0; /* its bytes may be in use further up the stack */
+    t->deadline_ns = now + (int64_t)PROV_HTTP_LINGER_MS * NS_PER_MS;
+    arm(t, now);
+}
+
+struct prov_http *prov_http_new(struct event_base *base, struct tg_error *err)
+{
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, tg_alloc, tg_free, tg_realloc, tg_strdup,
+                             tg_calloc) != CURLE_OK) {
+        tg_fail(err, TG_NOMEM, "libcurl cannot be initialised");
+        return NULL;
+    }
+    struct prov_http *http = tg_calloc(1, sizeof(*http));
+    if (!http) {
+        curl_global_cleanup();
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    http->base = base;
+    TAILQ_INIT(&http->all);
+    TAILQ_INIT(&http->ready);
+    http->timer = evtimer_new(base, on_curl_timer, http);
+    http->kick = evtimer_new(base, on_kick, http);
+    http->multi = http->timer && http->kick ? curl_multi_init() : NULL;
+    if (!http->multi) {
+        prov_http_free(http);
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, curl_wants_socket);
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+    return http;
+}
+
+void prov_http_free(struct prov_http *http)
+{
+    if (!http)
+        return;
+    struct prov_transfer *t;
+    while ((t = TAILQ_FIRST(&http->all)))
+        release(t); /* lingering ones; owners have freed theirs */
+    if (http->multi)
+        curl_multi_cleanup(http->multi);
+    if (http->timer)
+        event_free(http->timer);
+    if (http->kick)
+        event_free(http->kick);
+    tg_free(http);
+    curl_global_cleanup();
+}
+
+uint64_t prov_http_connections(const struct prov_http *http)
+{
+    return http->opened;
+}

@@ -1,0 +1,136 @@
+#include "config/base/alloc.h"
+#include "local_engine/engine.h"
+#include "providers/backend.h"
+
+static const char *lacking(enum chat_part_kind kind)
+{
+    switch (kind) {
+    case CHAT_PART_IMAGE:
+        return "images";
+    case CHAT_PART_AUDIO:
+        return "audio";
+    case CHAT_PART_VIDEO:
+        return "video";
+    case CHAT_PART_TOOL_CALL:
+        return "tool calls";
+    case CHAT_PART_TOOL_RESULT:
+        return "tool results";
+    case CHAT_PART_TEXT:
+    case CHAT_PART_REASONING:
+        break;
+    }
+    return NULL;
+}
+
+static enum tg_status check_message(const struct chat_message *m, size_t at, struct tg_error *err)
+{
+    if (m->role == CHAT_TOOL)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "messages[%zu].role: the local model of this version takes no tool messages",
+                       at);
+    for (size_t i = 0; i < m->n_parts; i++) {
+        enum chat_part_kind kind = m->parts[i].kind;
+        const char *field = kind == CHAT_PART_TOOL_CALL ? "tool_calls" : "content";
+        if (lacking(kind))
+            return tg_fail(err, TG_UNSUPPORTED,
+                           "messages[%zu].%s[%zu]: the local model of this version takes no %s", at,
+                           field, i, lacking(kind));
+    }
+    return TG_OK;
+}
+
+static enum tg_status check_request(const struct chat_request *r, struct tg_error *err)
+{
+    const struct chat_sampling *s = &r->sampling;
+    bool presence = s->has_presence && (s->presence < 0 || s->presence > 0);
+    bool frequency = s->has_frequency && (s->frequency < 0 || s->frequency > 0);
+    for (size_t i = 0; i < r->n_messages; i++) {
+        enum tg_status status = check_message(&r->messages[i], i, err);
+        if (status)
+            return status;
+    }
+    if (r->n_tools)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "tools: the local model of this version takes no tools");
+    if (presence || frequency)
+        return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
+                       presence ? "presence_penalty" : "frequency_penalty");
+    return TG_OK;
+}
+
+/* Texts only, as the template's parts. Reasoning of earlier turns is dropped, as the template drops
+ * it from turns without calls. */
+static bool make_message(struct tg_arena *arena, const struct chat_message *m,
+                         struct le_message *out)
+{
+    out->role = m->role == CHAT_ASSISTANT ? LE_ROLE_MODEL
+                : m->role == CHAT_USER    ? LE_ROLE_USER
+                                          : LE_ROLE_SYSTEM;
+    struct le_part *parts = tg_arena_alloc(arena, m->n_parts, sizeof(*parts));
+    if (!parts)
+        return false;
+    for (size_t i = 0; i < m->n_parts; i++)
+        if (m->parts[i].kind == CHAT_PART_TEXT)
+            parts[out->n_parts++] = (struct le_part){ LE_PART_TEXT, m->parts[i].text };
+    out->parts = parts;
+    return true;
+}
+
+static bool make_chat(struct tg_arena *arena, const struct chat_request *r, struct le_chat *out)
+{
+    struct le_message *messages = tg_arena_alloc(arena, r->n_messages, sizeof(*messages));
+    if (!messages)
+        return false;
+    for (size_t i = 0; i < r->n_messages; i++)
+        if (!make_message(arena, &r->messages[i], &messages[i]))
+            return false;
+    *out = (struct le_chat){ .messages = messages,
+                             .n = r->n_messages,
+                             .thinking = r->thinking,
+                             .add_generation_prompt = true };
+    return true;
+}
+
+static enum tg_status encode(const struct le_engine *engine, const struct le_chat *chat,
+                             int32_t **ids, uint32_t *n, struct tg_error *err)
+{
+    struct le_ids out = { 0 };
+    uint32_t context = le_engine_context(engine);
+    enum tg_status status = le_template_encode(le_engine_tokenizer(engine), chat, &out);
+    if (status)
+        tg_fail(err, status, "the prompt cannot be tokenised: %s", tg_status_name(status));
+    else if (out.n >= context)
+        status = tg_fail(err, TG_LIMIT,
+                         "messages: the prompt has %zu tokens; the local model's context holds %u "
+                         "and needs one for the answer",
+                         out.n, (unsigned)context);
+    if (status) {
+        le_ids_free(&out);
+        return status;
+    }
+    *ids = out.id;
+    *n = (uint32_t)out.n;
+    return TG_OK;
+}
+
+enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
+                                  int32_t **ids, uint32_t *n, struct tg_error *err)
+{
+    struct le_chat chat;
+    *ids = NULL;
+    *n = 0;
+    enum tg_status status = check_request(r, err);
+    if (status)
+        return status;
+    size_t parts = 0;
+    for (size_t i = 0; i < r->n_messages; i++)
+        parts += r->messages[i].n_parts;
+    struct tg_arena *arena = tg_arena_new(r->n_messages * sizeof(struct le_message) +
+                                          parts * sizeof(struct le_part) + 1);
+    if (!arena || !make_chat(arena, r, &chat))
+        status = tg_fail(err, TG_NOMEM, "out of memory");
+    else
+        status = encode(engine, &chat, ids, n, err);
+    tg_arena_free(arena);
+    return status;
+}

@@ -1,0 +1,321 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "config/base/alloc.h"
+#include "providers/backend_internal.h"
+#include "providers/http_client.h"
+#include "providers/openai_reader.h"
+
+/* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended. Its
+ * memory outlives the callback that frees it: `depth` counts the callbacks under way. */
+
+enum {
+    BODY_MAX = 64 << 20,       /* of a request; the gateway's own limit is far below */
+    ERROR_BODY_MAX = 64 << 10, /* of an HTTP error: what is beyond is cut */
+    KEY_MAX = 4096,
+};
+
+struct openai {
+    struct prov_backend base;
+    struct prov_http *http;
+    char *url, *authorization; /* owned; authorization may be NULL */
+    struct prov_openai_options options; /* its strings are not kept */
+    uint32_t running;
+};
+
+enum state { SENT, STREAMING, WHOLE, REFUSED };
+
+struct attempt {
+    struct prov_attempt base;
+    struct openai *openai;
+    struct prov_transfer *transfer;
+    struct prov_reader reader;
+    prov_event_fn fn;
+    void *arg;
+    enum state state;
+    bool wants_stream, dead;
+    unsigned depth;
+    int status;
+    int64_t retry_after_ms;
+    struct tg_buf body; /* WHOLE and REFUSED */
+};
+
+static struct attempt *attempt_of(struct prov_attempt *a)
+{
+    return (struct attempt *)(void *)a;
+}
+
+static struct openai *openai_of(struct prov_backend *b)
+{
+    return (struct openai *)(void *)b;
+}
+
+static void attempt_release(struct attempt *a)
+{
+    prov_reader_free(&a->reader);
+    tg_buf_free(&a->body);
+    tg_free(a);
+}
+
+static void enter(struct attempt *a)
+{
+    a->depth++;
+}
+
+static void leave(struct attempt *a)
+{
+    if (--a->depth == 0 && a->dead)
+        attempt_release(a);
+}
+
+static void emit(void *arg, const struct chat_event *event)
+{
+    struct attempt *a = arg;
+    a->fn(a->arg, event);
+}
+
+static void on_head(void *arg, const struct prov_http_head *head)
+{
+    static const struct tg_str sse = { "text/event-stream", 17 };
+    struct attempt *a = arg;
+    struct tg_str type = head->content_type;
+    const char *semicolon = type.n ? memchr(type.p, ';', type.n) : NULL;
+    if (semicolon)
+        type.n = (size_t)(semicolon - type.p);
+    type = tg_str_trim(type);
+    a->status = head->status;
+    a->retry_after_ms = head->retry_after_ms;
+    /* A server may not know streaming, or know nothing else: its type decides where it says one. */
+    bool streams = tg_str_ieq(type, sse) ||
+                   (a->wants_stream && !tg_str_ieq(type, TG_STR("application/json")));
+    a->state = head->status < 200 || head->status > 299 ? REFUSED : streams ? STREAMING : WHOLE;
+    a->body.max = a->state == REFUSED ? ERROR_BODY_MAX : a->openai->options.answer_max;
+    if (a->state == REFUSED)
+        return;
+    enter(a);
+    emit(a, &(struct chat_event){ .kind = CHAT_EVENT_STARTED });
+    leave(a);
+}
+
+static size_t on_body(void *arg, struct tg_str data)
+{
+    struct attempt *a = arg;
+    size_t taken = data.n;
+    enter(a);
+    if (a->reader.ended) {
+        ; /* the owner has its last event and has not freed yet */
+    } else if (a->state == STREAMING) {
+        taken = prov_reader_feed(&a->reader, data);
+    } else if (a->state == REFUSED) {
+        size_t room = a->body.max - a->body.n;
+        tg_buf_add(&a->body, data.p, data.n < room ? data.n : room);
+        if (a->body.n == a->body.max) /* enough for a message; do not wait for the rest */
+            prov_reader_status(&a->reader, a->status, a->retry_after_ms, tg_buf_str(&a->body));
+    } else if (tg_buf_add(&a->body, data.p, data.n)) {
+        bool limit = a->body.failed == TG_LIMIT;
+        prov_reader_fail(&a->reader, CHAT_ERROR_LIMIT, true,
+                         limit ? TG_STR("the answer is too large") : TG_STR("out of memory"));
+    }
+    leave(a);
+    return taken;
+}
+
+static void on_failed(struct attempt *a, const struct prov_http_result *result)
+{
+    static const enum chat_error_kind kinds[] = {
+        [PROV_HTTP_CONNECT] = CHAT_ERROR_CONNECT, [PROV_HTTP_TIMEOUT] = CHAT_ERROR_TIMEOUT,
+        [PROV_HTTP_BROKEN] = CHAT_ERROR_TRUNCATED, [PROV_HTTP_LIMIT] = CHAT_ERROR_LIMIT,
+        [PROV_HTTP_NOMEM] = CHAT_ERROR_LIMIT,
+    };
+    prov_reader_fail(&a->reader, kinds[result->end], result->sent, tg_str_of(result->text));
+}
+
+static void on_done(void *arg, const struct prov_http_result *result)
+{
+    struct attempt *a = arg;
+    enter(a);
+    if (a->state == REFUSED)
+        prov_reader_status(&a->reader, a->status, a->retry_after_ms, tg_buf_str(&a->body));
+    else if (result->end != PROV_HTTP_DONE)
+        on_failed(a, result);
+    else if (a->state == STREAMING)
+        prov_reader_end(&a->reader);
+    else
+        prov_reader_whole(&a->reader, tg_buf_str(&a->body));
+    leave(a);
+}
+
+static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
+                                struct tg_error *err)
+{
+    const struct openai *o = a->openai;
+    int64_t total = o->options.timeout_ms;
+    struct tg_buf body;
+    tg_buf_init(&body, BODY_MAX);
+    enum tg_status status = prov_openai_body(call, &body);
+    if (status == TG_OK)
+        status = body.failed;
+    if (status) {
+        tg_buf_free(&body);
+        return tg_fail(err, status, "%s: the request cannot be sent in the OpenAI dialect (%s)",
+                       o->base.name, tg_status_name(status));
+    }
+    if (call->timeout_ms > 0 && call->timeout_ms < total)
+        total = call->timeout_ms;
+    const char *headers[] = { "Content-Type: application/json",
+                              a->wants_stream ? "Accept: text/event-stream"
+                                              : "Accept: application/json",
+                              "User-Agent: tollgate/" TG_VERSION, o->authorization };
+    struct prov_http_request request = {
+        .url = o->url,
+        .headers = headers,
+        .n_headers = o->authorization ? 4 : 3,
+        .body = &body,
+        .connect_timeout_ms = o->options.connect_timeout_ms,
+        .idle_timeout_ms = o->options.idle_timeout_ms,
+        .timeout_ms = total,
+        .handlers = { on_head, on_body, on_done },
+        .arg = a,
+    };
+    a->transfer = prov_transfer_start(o->http, &request, err);
+    return a->transfer ? TG_OK : TG_NOMEM;
+}
+
+static struct prov_attempt *start(struct prov_backend *b, const struct prov_call *call,
+                                  prov_event_fn fn, void *arg, struct tg_error *err)
+{
+    struct openai *o = openai_of(b);
+    if (o->running >= o->options.transfers_max) {
+        tg_fail(err, TG_LIMIT, "%s: %u transfers run already", b->name,
+                (unsigned)o->options.transfers_max);
+        return NULL;
+    }
+    struct attempt *a = tg_calloc(1, sizeof(*a));
+    if (!a) {
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    a->openai = o;
+    a->fn = fn;
+    a->arg = arg;
+    a->wants_stream = call->request->stream;
+    a->retry_after_ms = -1;
+    prov_reader_init(&a->reader, o->options.answer_max, emit, a);
+    tg_buf_init(&a->body, 0);
+    if (send_call(a, call, err)) {
+        attempt_release(a);
+        return NULL;
+    }
+    o->running++;
+    return &a->base;
+}
+
+static void pause_attempt(struct prov_attempt *base, bool paused)
+{
+    struct attempt *a = attempt_of(base);
+    a->reader.held = paused;
+    prov_transfer_pause(a->transfer, paused);
+}
+
+static void end_attempt(struct prov_attempt *base)
+{
+    struct attempt *a = attempt_of(base);
+    struct openai *o = a->openai;
+    bool whole = a->reader.ended && a->state == STREAMING && a->reader.has_finish;
+    a->reader.dead = true;
+    a->dead = true;
+    if (whole)
+        prov_transfer_linger(a->transfer); /* only the end of the message is missing */
+    else
+        prov_transfer_free(a->transfer);
+    a->transfer = NULL;
+    if (a->depth == 0)
+        attempt_release(a);
+    o->running--;
+    prov_unref(&o->base);
+}
+
+static void destroy(struct prov_backend *b)
+{
+    struct openai *o = openai_of(b);
+    tg_free(o->url);
+    tg_free(o->authorization);
+    tg_free(o);
+}
+
+static enum tg_status check_options(const struct prov_openai_options *options,
+                                    struct tg_error *err)
+{
+    const char *url = options->base_url, *key = options->api_key;
+    if (!url || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0))
+        return tg_fail(err, TG_INVALID, "%s: the base URL must begin with https:// or http://",
+                       options->name);
+    for (const char *p = url; *p; p++)
+        if ((unsigned char)*p <= 0x20 || *p == 0x7F || *p == '?' || *p == '#')
+            return tg_fail(err, TG_INVALID, "%s: the base URL holds a space, '?' or '#'",
+                           options->name);
+    for (const char *p = key ? key : ""; *p; p++)
+        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7F || p - key >= KEY_MAX)
+            return tg_fail(err, TG_INVALID,
+                           "%s: the API key holds a space or a control character, or is above 4096 "
+                           "bytes",
+                           options->name);
+    return TG_OK;
+}
+
+static struct prov_openai_options with_defaults(const struct prov_openai_options *given)
+{
+    struct prov_openai_options o = *given;
+    o.name = o.base_url = o.api_key = NULL;
+    o.connect_timeout_ms = o.connect_timeout_ms > 0 ? o.connect_timeout_ms : 10000;
+    o.idle_timeout_ms = o.idle_timeout_ms > 0 ? o.idle_timeout_ms : 60000;
+    o.timeout_ms = o.timeout_ms > 0 ? o.timeout_ms : 600000;
+    o.answer_max = o.answer_max > 0 ? o.answer_max : 16 << 20;
+    o.transfers_max = o.transfers_max > 0 ? o.transfers_max : 256;
+    return o;
+}
+
+/* Copies url and key in the form they are sent in. */
+static enum tg_status copy_strings(struct openai *o, const struct prov_openai_options *options)
+{
+    static const char path[] = "/chat/completions", scheme[] = "Authorization: Bearer ";
+    size_t n = strlen(options->base_url);
+    while (n && options->base_url[n - 1] == '/')
+        n--;
+    size_t url_size = n + sizeof(path);
+    o->url = tg_alloc(url_size);
+    if (!o->url)
+        return TG_NOMEM;
+    snprintf(o->url, url_size, "%.*s%s", (int)n, options->base_url, path);
+    if (!options->api_key || !options->api_key[0])
+        return TG_OK;
+    size_t size = sizeof(scheme) + strlen(options->api_key);
+    o->authorization = tg_alloc(size);
+    if (!o->authorization)
+        return TG_NOMEM;
+    snprintf(o->authorization, size, "%s%s", scheme, options->api_key);
+    return TG_OK;
+}
+
+struct prov_backend *prov_openai_new(struct prov_http *http,
+                                     const struct prov_openai_options *options,
+                                     struct tg_error *err)
+{
+    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy };
+    if (check_options(options, err))
+        return NULL;
+    struct openai *o = tg_calloc(1, sizeof(*o));
+    if (!o || prov_backend_init(&o->base, &ops, options->name, false)) {
+        tg_free(o);
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    o->http = http;
+    o->options = with_defaults(options);
+    if (copy_strings(o, options)) {
+        prov_unref(&o->base);
+        tg_fail(err, TG_NOMEM, "out of memory");
+        return NULL;
+    }
+    return &o->base;
+}

@@ -1,0 +1,260 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/json.h"
+#include "providers/backend.h"
+
+/* Reasoning of earlier turns stays here: providers refuse what is not their own. top_k and min_p are
+ * not of this dialect and are left out. A developer message travels as system, which every compatible
+ * server knows. */
+
+static void add_member(struct tg_buf *out, const char *key, struct tg_str value)
+{
+    tg_buf_addf(out, "\"%s\":", key);
+    tg_buf_add_json(out, value);
+}
+
+/* The shortest form that reads back as the same double; left out when it is not a number. */
+static void add_number(struct tg_buf *out, const char *key, double value)
+{
+    char text[40];
+    if (!isfinite(value))
+        return;
+    snprintf(text, sizeof(text), "%.15g", value);
+    if (strtod(text, NULL) != value)
+        snprintf(text, sizeof(text), "%.17g", value);
+    tg_buf_addf(out, ",\"%s\":%s", key, text);
+}
+
+static bool is_content(const struct chat_part *p)
+{
+    return p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_IMAGE || p->kind == CHAT_PART_AUDIO ||
+           p->kind == CHAT_PART_VIDEO;
+}
+
+/* data:audio/wav;base64,AAAA -> format and data. */
+static enum tg_status add_audio(struct tg_buf *out, struct tg_str url)
+{
+    static const char head[] = "data:audio/";
+    const char *comma = url.n ? memchr(url.p, ',', url.n) : NULL;
+    size_t h = sizeof(head) - 1;
+    if (!comma || url.n < h || memcmp(url.p, head, h) != 0)
+        return TG_UNSUPPORTED;
+    struct tg_str format = { url.p + h, (size_t)(comma - url.p) - h };
+    const char *semicolon = memchr(format.p, ';', format.n);
+    if (semicolon)
+        format.n = (size_t)(semicolon - format.p);
+    if (tg_str_eq(format, TG_STR("mpeg")))
+        format = TG_STR("mp3");
+    tg_buf_adds(out, "{\"type\":\"input_audio\",\"input_audio\":{");
+    add_member(out, "data", (struct tg_str){ comma + 1, url.n - (size_t)(comma + 1 - url.p) });
+    tg_buf_addc(out, ',');
+    add_member(out, "format", format);
+    return tg_buf_adds(out, "}}");
+}
+
+static enum tg_status add_part(struct tg_buf *out, const struct chat_part *p)
+{
+    switch (p->kind) {
+    case CHAT_PART_TEXT:
+        tg_buf_adds(out, "{\"type\":\"text\",");
+        add_member(out, "text", p->text);
+        return tg_buf_addc(out, '}');
+    case CHAT_PART_IMAGE:
+        tg_buf_adds(out, "{\"type\":\"image_url\",\"image_url\":{");
+        add_member(out, "url", p->text);
+        return tg_buf_adds(out, "}}");
+    case CHAT_PART_AUDIO:
+        return add_audio(out, p->text);
+    default:
+        return TG_UNSUPPORTED;
+    }
+}
+
+/* "content": a string for one text, null for nothing at all, else the list of parts. */
+static enum tg_status add_content(struct tg_buf *out, const struct chat_message *m, bool null_ok)
+{
+    const struct chat_part *only = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_parts; i++) {
+        if (is_content(&m->parts[i])) {
+            only = &m->parts[i];
+            n++;
+        }
+    }
+    if (n == 0)
+        return tg_buf_adds(out, null_ok ? "\"content\":null" : "\"content\":\"\"");
+    if (n == 1 && only->kind == CHAT_PART_TEXT) {
+        add_member(out, "content", only->text);
+        return out->failed;
+    }
+    tg_buf_adds(out, "\"content\":[");
+    bool first = true;
+    for (size_t i = 0; i < m->n_parts; i++) {
+        if (!is_content(&m->parts[i]))
+            continue;
+        if (!first)
+            tg_buf_addc(out, ',');
+        first = false;
+        enum tg_status status = add_part(out, &m->parts[i]);
+        if (status)
+            return status;
+    }
+    return tg_buf_addc(out, ']');
+}
+
+static size_t count_parts(const struct chat_message *m, enum chat_part_kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_parts; i++)
+        n += m->parts[i].kind == kind;
+    return n;
+}
+
+static void add_calls(struct tg_buf *out, const struct chat_message *m)
+{
+    bool first = true;
+    tg_buf_adds(out, ",\"tool_calls\":[");
+    for (size_t i = 0; i < m->n_parts; i++) {
+        const struct chat_part *p = &m->parts[i];
+        if (p->kind != CHAT_PART_TOOL_CALL)
+            continue;
+        tg_buf_adds(out, first ? "{" : ",{");
+        first = false;
+        add_member(out, "id", p->id);
+        tg_buf_adds(out, ",\"type\":\"function\",\"function\":{");
+        add_member(out, "name", p->name);
+        tg_buf_addc(out, ',');
+        add_member(out, "arguments", p->text.n ? p->text : TG_STR("{}"));
+        tg_buf_adds(out, "}}");
+    }
+    tg_buf_addc(out, ']');
+}
+
+/* Each result is a message of its own in this dialect. */
+static void add_results(struct tg_buf *out, const struct chat_message *m, bool *first)
+{
+    for (size_t i = 0; i < m->n_parts; i++) {
+        const struct chat_part *p = &m->parts[i];
+        if (p->kind != CHAT_PART_TOOL_RESULT)
+            continue;
+        tg_buf_adds(out, *first ? "{\"role\":\"tool\"," : ",{\"role\":\"tool\",");
+        *first = false;
+        add_member(out, "tool_call_id", p->id);
+        tg_buf_addc(out, ',');
+        add_member(out, "content", p->text);
+        tg_buf_addc(out, '}');
+    }
+}
+
+static enum tg_status add_message(struct tg_buf *out, const struct chat_message *m, bool *first)
+{
+    size_t calls = count_parts(m, CHAT_PART_TOOL_CALL);
+    if (count_parts(m, CHAT_PART_TOOL_RESULT) > 0) {
+        add_results(out, m, first);
+        bool more = calls > 0;
+        for (size_t i = 0; i < m->n_parts; i++)
+            more = more || is_content(&m->parts[i]);
+        if (!more)
+            return out->failed;
+    }
+    enum chat_role role = m->role == CHAT_DEVELOPER ? CHAT_SYSTEM
+                          : m->role == CHAT_TOOL    ? CHAT_USER
+                                                    : m->role;
+    tg_buf_adds(out, *first ? "{" : ",{");
+    *first = false;
+    add_member(out, "role", tg_str_of(chat_role_name(role)));
+    tg_buf_addc(out, ',');
+    enum tg_status status = add_content(out, m, calls > 0);
+    if (status)
+        return status;
+    if (m->name.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "name", m->name);
+    }
+    if (calls)
+        add_calls(out, m);
+    return tg_buf_addc(out, '}');
+}
+
+static enum tg_status add_tools(struct tg_buf *out, const struct chat_request *r)
+{
+    tg_buf_adds(out, ",\"tools\":[");
+    for (size_t i = 0; i < r->n_tools; i++) {
+        const struct chat_tool *t = &r->tools[i];
+        tg_buf_adds(out, i ? ",{" : "{");
+        tg_buf_adds(out, "\"type\":\"function\",\"function\":{");
+        add_member(out, "name", t->name);
+        if (t->description.n) {
+            tg_buf_addc(out, ',');
+            add_member(out, "description", t->description);
+        }
+        if (t->parameters.n) {
+            enum tg_status status = tg_json_scan(t->parameters, NULL);
+            if (status)
+                return status; /* it goes in as it is, so it must be JSON */
+            tg_buf_adds(out, ",\"parameters\":");
+            tg_buf_add(out, t->parameters.p, t->parameters.n);
+        }
+        tg_buf_adds(out, "}}");
+    }
+    return tg_buf_addc(out, ']');
+}
+
+static void add_settings(struct tg_buf *out, const struct prov_call *call)
+{
+    const struct chat_request *r = call->request;
+    const struct chat_sampling *s = &r->sampling;
+    tg_buf_addf(out, ",\"max_tokens\":%u", (unsigned)call->max_tokens);
+    if (s->has_temperature)
+        add_number(out, "temperature", s->temperature);
+    if (s->has_top_p)
+        add_number(out, "top_p", s->top_p);
+    if (s->has_presence)
+        add_number(out, "presence_penalty", s->presence);
+    if (s->has_frequency)
+        add_number(out, "frequency_penalty", s->frequency);
+    if (s->has_seed)
+        tg_buf_addf(out, ",\"seed\":%llu", (unsigned long long)(s->seed & INT64_MAX));
+    if (r->n_stops) {
+        tg_buf_adds(out, ",\"stop\":[");
+        for (size_t i = 0; i < r->n_stops; i++) {
+            if (i)
+                tg_buf_addc(out, ',');
+            tg_buf_add_json(out, r->stop[i]);
+        }
+        tg_buf_addc(out, ']');
+    }
+    if (r->user.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "user", r->user);
+    }
+    if (r->stream)
+        tg_buf_adds(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    else
+        tg_buf_adds(out, ",\"stream\":false");
+}
+
+enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out)
+{
+    const struct chat_request *r = call->request;
+    bool first = true;
+    tg_buf_addc(out, '{');
+    add_member(out, "model", call->model);
+    tg_buf_adds(out, ",\"messages\":[");
+    for (size_t i = 0; i < r->n_messages; i++) {
+        enum tg_status status = add_message(out, &r->messages[i], &first);
+        if (status)
+            return status;
+    }
+    tg_buf_addc(out, ']');
+    if (r->n_tools) {
+        enum tg_status status = add_tools(out, r);
+        if (status)
+            return status;
+    }
+    add_settings(out, call);
+    return tg_buf_addc(out, '}');
+}
