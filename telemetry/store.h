@@ -19,7 +19,10 @@ struct tel_options {
     const char *dir;       /* made if missing, mode 0700 */
     const char *time_zone; /* "UTC" or "local": calendar periods */
     int64_t lease_nano;    /* size of a lease; 0: cap / 64, between $0.01 and $5 */
-    uint32_t in_flight;    /* requests admitted at once; default 4096 */
+    uint32_t in_flight;    /* requests admitted at once; default 4096, at most 65536 */
+    /* Wall clock in ms, for tests; NULL: tg_wall_ms. Called from both threads. */
+    int64_t (*now_ms)(void *arg);
+    void *clock_arg;
 };
 
 /* Locks the directory (TG_AGAIN: another process holds it, its pid is in err), opens or creates and
@@ -28,7 +31,9 @@ struct tel_options {
  * the log cannot be written the store still opens: reservations then answer TEL_UNAVAILABLE. */
 enum tg_status tel_open(const struct tel_options *options, struct tel_store **out,
                         struct tg_error *err);
-/* Writes all that is pending, gives leases back, joins, closes. NULL allowed. */
+/* Writes all that is pending, gives leases back, joins, closes; waits for the disk. Reservations still
+ * open count as spent in full, flagged; requests that wait for one are dropped, fn not called. NULL
+ * allowed. */
 void tel_close(struct tel_store *s);
 
 /* Readable when tel_dispatch has something to do (a lease came, an alert fired). */
@@ -36,15 +41,21 @@ int tel_fd(const struct tel_store *s);
 void tel_dispatch(struct tel_store *s);
 
 /* --- admission: slots for a request's reservations, settlements and row, taken before it starts --- */
+/* Slots for the ends of nine reservations and for one row: what they push later neither fails nor
+ * waits. False: too many requests in flight, or the disk is that far behind; try again later. */
 bool tel_admit(struct tel_store *s);
-/* Gives the slots back; called once per admitted request, after its row. */
+/* Gives back what was not used; called once per admitted request, after its row and after its last
+ * reservation ended. */
 void tel_retire(struct tel_store *s);
 
 /* --- money --- */
 enum { TEL_BUDGETS_MAX = 64 };
 
-/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum.
- * Spending is kept per name and calendar period across restarts. */
+/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum or
+ * when out of memory. Spending is kept per name and calendar period across restarts; it is read by the
+ * thread and counts as 0 in tel_budget_state until then (at start: tel_flush, then tel_dispatch), while
+ * reservations wait for it. alert_millionths of the cap: spending that fires the alert, an event
+ * "budget-alert" in the log once per period and cap; 0: no alert. */
 int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg_period period,
                int64_t alert_millionths);
 
@@ -58,20 +69,32 @@ enum tel_outcome {
     TEL_RESERVED,    /* *id is a reservation: settle or release it exactly once */
     TEL_WAIT,        /* a lease was asked for: fn is called later with one of the others */
     TEL_OVER_CAP,    /* spent + reserved + amount would exceed the cap */
-    TEL_UNAVAILABLE, /* the ledger cannot be written: no paid call */
+    TEL_UNAVAILABLE, /* the ledger cannot be written, or slots are out: no paid call */
 };
 
+/* Called by tel_dispatch only; may call everything here but tel_close. */
 typedef void (*tel_reserved_fn)(void *arg, enum tel_outcome outcome, uint64_t id);
 
 /* Draws amount (>= 0) from a lease of the budget. request: the request's id, kept for the audit. With
- * TEL_WAIT *id is a ticket for tel_reserve_cancel. */
+ * TEL_WAIT *id is a ticket for tel_reserve_cancel, and becomes the reservation's id. Those that wait are
+ * served in order. A reservation belongs to the period in which it was made, however late it ends. */
 enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nano,
                              uint64_t request, tel_reserved_fn fn, void *arg, uint64_t *id);
 void tel_reserve_cancel(struct tel_store *s, uint64_t ticket);
 /* The end of a reservation. actual may exceed the reserved amount: the overage is counted and alarmed.
- * estimated: no usage was reported. */
+ * estimated: no usage was reported. An id that is unknown or ended before changes nothing; it is logged
+ * and counted. */
 void tel_settle(struct tel_store *s, uint64_t id, int64_t actual_nano, bool estimated);
 void tel_release(struct tel_store *s, uint64_t id);
+
+/* Since tel_open, for metrics. */
+struct tel_counters {
+    uint64_t bad_ends;     /* settle or release of an unknown or ended reservation */
+    uint64_t overages;     /* settlements above their reservation */
+    int64_t overage_nano;
+    uint64_t rows_dropped; /* the log could not be written */
+};
+struct tel_counters tel_counters(const struct tel_store *s);
 
 /* --- rows --- */
 struct tel_row {
@@ -92,18 +115,21 @@ struct tel_row {
     int64_t queue_ms, ttft_ms, total_ms; /* -1: not reached */
     int attempts;
 };
-/* Copied; uses the slot taken by tel_admit. */
+/* Copied (long strings are cut); uses the slot taken by tel_admit. */
 void tel_row(struct tel_store *s, const struct tel_row *row);
 
-/* Waits until everything queued so far is on disk (tests, drain). Not for the loop while serving. */
-void tel_flush(struct tel_store *s);
+/* Waits until everything queued so far is on disk (start, tests, drain). Not for the loop while serving.
+ * False: one of the files could not be written; what is pending stays so. */
+bool tel_flush(struct tel_store *s);
 
 /* --- report: any process, read-only, while a gateway runs or not --- */
 /* since_ms, until_ms: wall clock, half-open. Prints totals (requests, share local, cost, saved, mean
- * confidence), per route and per backend; json: one JSON object instead of a table. */
+ * confidence), per route and per backend, and the budgets of the ledger in their latest periods; json:
+ * one JSON object instead of a table. TG_NOTFOUND: no log in dir. */
 enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, bool json, FILE *out,
                           struct tg_error *err);
-/* Midnight-aligned start of the calendar period that holds now_ms, and of the one after it. */
+/* Midnight-aligned start of the calendar period that holds now_ms, and of the one after it; weeks begin
+ * on Monday. CFG_PERIOD_NONE: INT64_MIN and INT64_MAX. Any thread. */
 void tel_period(enum cfg_period period, const char *time_zone, int64_t now_ms, int64_t *start_ms,
                 int64_t *end_ms);
 

@@ -1,0 +1,140 @@
+/* What the files of this folder share. Two sides meet in three queues: the loop (ledger.c, holds.c) and
+ * the telemetry thread (thread.c, ledger_db.c, log_db.c). Everything of one side is touched by it alone. */
+#ifndef TELEMETRY_INTERNAL_H
+#define TELEMETRY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "config/base/queue.h"
+#include "telemetry/ledger_db.h"
+#include "telemetry/log_db.h"
+#include "telemetry/store.h"
+
+enum {
+    TEL_CHAIN_MAX = 9, /* ends of reservations a request may queue: one for each step of a plan */
+    TEL_BATCH_MAX = 512,
+    TEL_ROW_BATCH_MAX = 256,
+    TEL_RETRY_FIRST_MS = 250,
+    TEL_RETRY_LAST_MS = 5000,
+};
+
+/* --- loop side --- */
+
+enum { TEL_NO_HOLD = -1 };
+
+/* A reservation, or a request for one that waits for a lease. */
+struct tel_hold {
+    uint64_t id, request;
+    int64_t amount;
+    struct tel_key key; /* the period it was made in; while it waits only the budget counts */
+    bool used, waiting;
+    tel_reserved_fn fn;
+    void *arg;
+    int32_t next_in_bucket; /* or next free */
+    int32_t before, after;  /* among the waiting of its budget */
+};
+
+/* All holds by id: a hash table of fixed size, filled and emptied without allocation. */
+struct tel_holds {
+    struct tel_hold *hold;
+    int32_t *bucket;
+    size_t cap, mask, count;
+    int32_t free;
+};
+
+/* TG_NOMEM; cap is the largest number of holds. */
+enum tg_status tel_holds_init(struct tel_holds *h, size_t cap);
+void tel_holds_free(struct tel_holds *h);
+/* NULL when full; id must be new. */
+struct tel_hold *tel_holds_add(struct tel_holds *h, uint64_t id);
+struct tel_hold *tel_holds_find(const struct tel_holds *h, uint64_t id);
+void tel_holds_remove(struct tel_holds *h, struct tel_hold *hold);
+
+struct tel_purse {
+    int64_t cap, alert_millionths;
+    enum cfg_period period; /* as declared; the key's may still be the one before */
+    struct tel_key key;
+    int64_t start_ms, end_ms; /* of the key's period */
+    int64_t spent, reserved;
+    int64_t lease;  /* drawn from the ledger, not reserved */
+    int64_t lease_size;
+    bool loaded;    /* spent holds what the ledger knew */
+    bool asked;     /* an ask is on its way there or back: never two */
+    int64_t want;   /* of that ask */
+    bool changed;   /* the thread knows an older cap or alert */
+    bool denied;    /* the ledger had less room than the purse expected: reported once */
+    int32_t first, last; /* waiting holds */
+};
+
+/* --- thread side --- */
+
+struct tel_worker {
+    struct tel_ledger_db ledger;
+    struct tel_log_db log;
+    struct tel_op batch[TEL_BATCH_MAX]; /* popped, not durable yet */
+    size_t n_batch;
+    struct tel_reply reply[TEL_BUDGETS_MAX];
+    struct tel_log_item row[TEL_ROW_BATCH_MAX];
+    size_t n_rows;
+    char told[2][512]; /* the failures that were logged last, of ledger and log */
+    int64_t ledger_retry_ns, log_retry_ns; /* 0: healthy; else not before */
+    int64_t ledger_wait_ms, log_wait_ms;
+};
+
+struct tel_store {
+    char *dir;
+    char zone[8];
+    int64_t lease_nano;
+    uint32_t in_flight;
+    int64_t (*now_ms)(void *arg);
+    void *clock_arg;
+    int lock_fd;
+
+    struct tg_queue *ops;     /* loop to thread: ends of reservations and asks, in order */
+    struct tg_queue *rows;    /* loop to thread */
+    struct tg_queue *replies; /* thread to loop */
+    const char *name[TEL_BUDGETS_MAX]; /* written by the loop before the first op that means it */
+
+    /* loop */
+    struct tel_purse purse[TEL_BUDGETS_MAX];
+    size_t n_budgets;
+    struct tel_holds holds;
+    uint64_t last_id;
+    size_t admitted, slots, row_slots; /* slots: taken in ops and not used yet */
+    bool available;                    /* as last told by the thread */
+    struct tel_counters counters;
+
+    /* thread */
+    struct tel_worker *work;
+    pthread_t thread;
+    int wake_fd; /* stop and flush */
+
+    /* both */
+    atomic_bool ledger_up;  /* written by the thread */
+    atomic_bool log_up;     /* likewise */
+    atomic_bool state_told; /* a reply about ledger_up waits in the queue */
+    atomic_uint_fast64_t rows_dropped;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t flushed;
+    uint64_t flush_wanted, flush_done;
+    bool flush_ok, stop;
+};
+
+int64_t tel_now(const struct tel_store *s);
+/* a + b, stopped at INT64_MAX. Neither may be negative. */
+int64_t tel_add(int64_t a, int64_t b);
+
+/* thread.c: the thread's main function, and its start and end for the one who opens and closes. */
+void *tel_thread_run(void *store);
+/* Opens both files. TG_UNSUPPORTED ends tel_open; what merely fails is retried by the thread. */
+enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err);
+/* After the join: ends the reservations still open, gives leases back, closes both files. */
+void tel_thread_close(struct tel_store *s);
+
+/* period.c: the period of this kind that holds now_ms, and its label (the date of its first day). */
+void tel_period_key(enum cfg_period period, const char *time_zone, int64_t now_ms,
+                    struct tel_key *key, int64_t *start_ms, int64_t *end_ms);
+const char *tel_period_name(enum cfg_period period);
+
+#endif
