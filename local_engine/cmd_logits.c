@@ -136,8 +136,10 @@ static enum tg_status read_ids(struct session *s)
     tg_buf_init(&text, IDS_BYTES_MAX);
     while (!text.failed && (n = fread(block, 1, sizeof(block), f)) > 0)
         tg_buf_add(&text, block, n);
-    enum tg_status st = text.failed ? tg_fail(s->err, text.failed, "%s: too long", s->o.ids) : TG_OK;
-    if (!st && ferror(f))
+    enum tg_status st = TG_OK;
+    if (text.failed)
+        st = tg_fail(s->err, text.failed, "%s: too long", s->o.ids);
+    else if (ferror(f))
         st = tg_fail(s->err, TG_IO, "%s cannot be read", s->o.ids);
     if (!standard)
         fclose(f);

@@ -9,9 +9,9 @@
 bool le_device_parse(struct tg_str name, enum le_device *out);
 
 /* Opens a backend; closed with (*ops)->close(*be), owned by the caller, one thread at a time.
- * LE_DEVICE_AUTO: a real GPU if there is one that works, else the CPU (the reason is logged), never a
- * software Vulkan driver. LE_DEVICE_VULKAN: a real GPU, else a software driver. cache_dir: where the
- * pipeline cache is kept, or NULL. Errors as cpu_open and gpu_open. */
+ * LE_DEVICE_AUTO: a real GPU if there is one that works, else the CPU (the reason is logged), never
+ * a software Vulkan driver. LE_DEVICE_VULKAN: a real GPU, else a software driver. cache_dir: where
+ * the pipeline cache is kept, or NULL. Errors as cpu_open and gpu_open. */
 enum tg_status le_device_open(enum le_device kind, const char *cache_dir, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err);
 

@@ -105,8 +105,8 @@ static void attend(const struct le_model *m, const struct le_layer *w,
     add_normed(m, s, w->post_attn_norm, 1.0f);
 }
 
-/* u = rms(x; w); x += rms(Wdown (gelu(Wgate u) * Wup u); w). The layer's output scale multiplies the
- * whole stream after its last sum, which is this one where there is no per-layer input. */
+/* u = rms(x; w); x += rms(Wdown (gelu(Wgate u) * Wup u); w). The layer's output scale multiplies
+ * the whole stream after its last sum, which is this one where there is no per-layer input. */
 static void feed_forward(const struct le_model *m, const struct le_layer *w,
                          const struct le_layer_params *l, const struct stream *s)
 {

@@ -5,7 +5,8 @@
 #include "local_engine/model.h"
 
 struct le_layer {
-    struct le_weight *q, *k, *v, *o; /* k, v: own-KV layers; v NULL there: V is the raw K projection */
+    struct le_weight *q, *o;
+    struct le_weight *k, *v; /* own-KV layers; v NULL there: V is the raw K projection */
     struct le_weight *gate, *up, *down;
     struct le_weight *ple_gate, *ple_proj;
     struct le_buf *attn_norm, *q_norm, *k_norm, *post_attn_norm;

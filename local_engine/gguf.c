@@ -149,7 +149,8 @@ static int compare_kv(const void *a, const void *b)
 
 static int compare_tensor(const void *a, const void *b)
 {
-    return compare_str((*(struct le_tensor *const *)a)->name, (*(struct le_tensor *const *)b)->name);
+    const struct le_tensor *x = *(struct le_tensor *const *)a, *y = *(struct le_tensor *const *)b;
+    return compare_str(x->name, y->name);
 }
 
 static enum tg_status read_metadata(struct reader *r, struct le_gguf *g)

@@ -1,5 +1,6 @@
 /* GGUF reader over mmap (format: GGUF specification, version 2 and 3, little-endian). Every offset,
- * count and length is checked against the file before it is used; nothing is copied but the index. */
+ * count and length is checked against the file before it is used; only the index is copied. A file
+ * must not be truncated while it is open. */
 #ifndef LE_GGUF_H
 #define LE_GGUF_H
 
@@ -29,8 +30,8 @@ struct le_tensor {
     uint32_t type;      /* as in the file; may be one that le_type_name does not know */
     uint32_t n_dims;    /* 1 to 4 */
     uint64_t ne[4];     /* elements per dimension, fastest first; 1 beyond n_dims */
-    const uint8_t *data;
-    uint64_t nbytes;
+    const uint8_t *data; /* no alignment is promised: le_dequantise copes */
+    uint64_t nbytes;     /* 0 when the type is not one that le_type_block knows */
 };
 
 struct le_gguf; /* opaque; immutable after open, so any thread may read it */
@@ -65,15 +66,16 @@ enum tg_status le_gguf_string(const struct le_gguf *g, const char *key, struct t
  * width or sign, bool included) and string for _array_string. i < n. */
 enum tg_status le_gguf_array_count(const struct le_gguf *g, const char *key, uint64_t *n,
                                    struct tg_error *err);
-enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint64_t i, uint32_t *out,
-                                 struct tg_error *err);
-/* Sequential access to a string array, O(1) a step: start with *cursor = 0. */
+enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint64_t i,
+                                 uint32_t *out, struct tg_error *err);
+/* Sequential access to a string array: start with *cursor = 0. TG_NOTFOUND behind the last. */
 enum tg_status le_gguf_array_string_next(const struct le_gguf *g, const char *key, uint64_t *cursor,
                                          struct tg_str *out, struct tg_error *err);
 
 /* Type table. n elements a block, bytes a block; false for a type this version does not run. */
 bool le_type_block(uint32_t type, uint32_t *n, uint32_t *bytes);
-/* "Q4_0", or "type 41" for one without a name (static storage or a ring of thread-local buffers). */
+/* "Q4_0", or "type 41" for one without a name (static storage, or one of four buffers of the
+ * calling thread, overwritten in turn). */
 const char *le_type_name(uint32_t type);
 /* Dequantises n elements (a multiple of the block) from p into out (F32), exactly. type must be one
  * that le_type_block knows. */

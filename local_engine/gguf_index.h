@@ -1,4 +1,4 @@
-/* What gguf.c builds and gguf_value.c reads: the index over one mapped file. Private to these two. */
+/* The index over one mapped file: gguf.c builds it, gguf_value.c reads it. Private to these two. */
 #ifndef LE_GGUF_INDEX_H
 #define LE_GGUF_INDEX_H
 

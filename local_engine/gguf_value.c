@@ -167,8 +167,8 @@ enum tg_status le_gguf_array_count(const struct le_gguf *g, const char *key, uin
     return st;
 }
 
-enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint64_t i, uint32_t *out,
-                                 struct tg_error *err)
+enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint64_t i,
+                                 uint32_t *out, struct tg_error *err)
 {
     const struct le_gguf_kv *kv;
     enum tg_status st = find(g, key, true, &kv, err);
@@ -196,7 +196,7 @@ enum tg_status le_gguf_array_string_next(const struct le_gguf *g, const char *ke
         return st;
     if (kv->item_type != LE_GGUF_STRING)
         return wrong_type(g, key, kv->item_type, "an array of strings", err);
-    /* The cursor is the byte offset of the next item; anything else a caller may hold is refused. */
+    /* The cursor is the byte offset of the next item; a caller may hold anything. */
     if (*cursor > kv->nbytes || kv->nbytes - *cursor < 8)
         return tg_fail(err, TG_NOTFOUND, "%s: key %s has no further item", g->path, key);
     uint64_t n = little_endian(kv->p + *cursor, 8);

@@ -90,8 +90,8 @@ static const char *layer_name(char *out, uint32_t i, const char *what)
     return out;
 }
 
-/* theta[i] = base^(-2i/hd) / factor[i] (RoPE, Su et al. 2021; "proportional" RoPE: the factors are 1
- * or so large that nothing rotates, which becomes an exact 0). */
+/* theta[i] = base^(-2i/hd) / factor[i] (RoPE, Su et al. 2021; "proportional" RoPE: the factors are
+ * 1 or so large that nothing rotates, which becomes an exact 0). */
 static struct le_buf *theta(struct loader *l, uint32_t head_dim, double base,
                             const struct le_tensor *factors)
 {

@@ -1,6 +1,6 @@
-/* A Gemma 4 text model: hyperparameters from a GGUF file, validated once at load, its weights on one
- * backend, and the forward pass over the op table (docs: Gemma 4 architecture as in the GGUF arch
- * "gemma4"; every formula is named in gemma4.c). */
+/* A Gemma 4 text model: hyperparameters from a GGUF file, validated once at load, its weights on
+ * one backend, and the forward pass over the op table (the architecture that GGUF calls "gemma4";
+ * its formulas stand in gemma4.c). */
 #ifndef LE_MODEL_H
 #define LE_MODEL_H
 
@@ -35,8 +35,8 @@ enum tg_status le_params_read(const struct le_gguf *g, struct le_params *out, st
 struct le_model; /* opaque: weights and buffers on a backend, one sequence's KV cache */
 
 /* g must stay open, and be, until le_model_close; both stay the caller's. One model a backend: its
- * buffers and weights are freed with the backend. context: positions the KV cache holds, at least 1.
- * TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
+ * buffers and weights are freed with the backend. context: positions the KV cache holds, at least
+ * 1. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
                              struct le_backend *be, uint32_t context, struct le_model **out,
                              struct tg_error *err);
@@ -49,10 +49,10 @@ uint32_t le_model_context(const struct le_model *m);
 uint32_t le_model_outputs_max(const struct le_model *m);
 
 /* Runs n tokens (1 .. LE_STEP_TOKENS_MAX) whose first has position pos; the cache must hold
- * positions 0 .. pos-1 of the same sequence. Going back is allowed (later positions are overwritten)
- * to 0, or to within LE_STEP_TOKENS_MAX of the highest position since the last start at 0. Logits
- * after softcap are computed for the tokens listed in out (ascending indices, may be none, at most
- * le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id outside the
+ * positions 0 .. pos-1 of the same sequence. Going back is allowed (later positions are
+ * overwritten) to 0, or to within LE_STEP_TOKENS_MAX of the highest position since the last start
+ * at 0. Logits after softcap are computed for the tokens listed in out (ascending indices, may be
+ * none, at most le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id outside the
  * vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT (beyond the
  * context, too many outputs), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in the logits.
  * After a failed run the sequence ends at pos. */

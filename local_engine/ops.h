@@ -2,15 +2,15 @@
  * implement. Activations are F32; weights are dequantised exactly (precision `exact`).
  *
  * A step runs at most max_tokens tokens of one sequence. Everything that changes from step to step
- * lives in struct le_step: an op never takes a token, a position or a length as an argument, so that
- * a device can record the emitted ops once per class and replay them. Protocol, one thread at a time:
+ * lives in struct le_step: an op never takes a token, a position or a length as an argument, so
+ * that a device can record the emitted ops once per class and replay them. Protocol, one thread at
+ * a time:
  *
  *     if (ops->begin(be, class_tokens, class_outputs))   true: nothing recorded for this class yet
  *         emit every op of the pass, in order
  *     status = ops->run(be, step)                        fills the step block, runs, waits
  *
- * The CPU backend answers true each time, and computes inside run() from its recorded list or inside
- * the calls themselves, as it likes; the result must be the same.
+ * The CPU backend answers true each time and computes inside run() from its recorded list.
  *
  * Rows. Each op works on a number of rows given by enum le_rows: LE_ROWS_TOKENS = step->n_tokens
  * rows, or LE_ROWS_OUTPUTS = step->n_outputs rows, of which row r belongs to token step->out[r].
@@ -63,7 +63,7 @@ struct le_rms {
 };
 
 /* In place on x [rows, heads, head_dim]: rotate-half RoPE (Su et al. 2021) of pair (i, i + hd/2) by
- * angle pos * theta[i]; theta [hd/2] F32 holds base^(-2i/hd) / factor, so 0 where nothing rotates. */
+ * angle pos * theta[i]; theta [hd/2] F32 holds base^(-2i/hd) / factor, 0 where nothing rotates. */
 struct le_rope {
     struct le_buf *x, *theta;
     uint32_t heads, head_dim;
@@ -87,7 +87,8 @@ struct le_attention {
     enum le_rows rows;
 };
 
-/* dst[r, i] = gelu_tanh(gate[r, i]) * up[r * up_stride + up_offset + i], i < width. dst may be gate. */
+/* dst[r, i] = gelu_tanh(gate[r, i]) * up[r * up_stride + up_offset + i], i < width. dst may be
+ * gate. */
 struct le_geglu {
     struct le_buf *dst, *gate, *up;
     uint32_t width, up_stride, up_offset;

@@ -346,12 +346,14 @@ static enum tg_status check_unknown(const struct source *s, const struct le_para
             known = known || tg_str_eq(name, tg_str_of(top[k]));
         for (size_t k = 0; k < sizeof(media) / sizeof(*media); k++)
             known = known || has_prefix(name, media[k]);
-        if (!known)
-            return tg_fail(s->err, TG_UNSUPPORTED,
-                           "%s: tensor %.*s is not understood by this version%s", le_gguf_path(s->g),
-                           TG_FMT(name), memmem(name.p, name.n, "ffn_gate_inp", 12)
-                           ? " (mixture of experts)" : memmem(name.p, name.n, "attn_qkv", 8)
-                           ? " (fused query, key and value)" : "");
+        if (known)
+            continue;
+        const char *kind = memmem(name.p, name.n, "ffn_gate_inp", 12) ? " (mixture of experts)"
+                           : memmem(name.p, name.n, "attn_qkv", 8)
+                               ? " (fused query, key and value)" : "";
+        return tg_fail(s->err, TG_UNSUPPORTED,
+                       "%s: tensor %.*s is not understood by this version%s", le_gguf_path(s->g),
+                       TG_FMT(name), kind);
     }
     return TG_OK;
 }

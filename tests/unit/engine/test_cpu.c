@@ -1,0 +1,289 @@
+/* Each op of the CPU backend alone, against values worked out here in doubles or by hand. */
+#include "tests/unit/check.h"
+
+#include "local_engine/ops.h"
+
+static const struct le_ops *ops;
+static struct le_backend *be;
+static const int32_t ids[4] = { 1, 0, 2, 1 }, positions[4] = { 5, 6, 7, 8 };
+static const uint32_t outputs[2] = { 1, 3 };
+static const struct le_step step = { 4, 2, ids, positions, outputs };
+
+static void start(void)
+{
+    struct tg_error err;
+    be = cpu_open(&ops, &err);
+    CHECK(be != NULL);
+    CHECK_STR(ops->name, "cpu");
+    CHECK(ops->begin(be, 4, 2));
+}
+
+static void finish(void)
+{
+    ops->close(be);
+}
+
+static void run(void)
+{
+    struct tg_error err = { 0 };
+    CHECK_INT(ops->run(be, &step, &err), TG_OK);
+}
+
+static struct le_buf *empty(size_t n)
+{
+    struct le_buf *b = ops->buf_new(be, n, LE_BUF_OUTPUT, NULL);
+    CHECK(b != NULL);
+    return b;
+}
+
+/* n values that look random, between -2 and 2. */
+static struct le_buf *filled(size_t n, uint32_t seed)
+{
+    struct le_buf *b = empty(n);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        ops->host(b)[i] = (float)((int32_t)seed >> 8) * 0x1p-22f;
+    }
+    return b;
+}
+
+static struct le_weight *weight(const float *values, uint64_t in, uint64_t out)
+{
+    const struct le_tensor t = { .name = TG_STR("w"), .type = LE_TYPE_F32, .n_dims = 2,
+                                 .ne = { in, out, 1, 1 }, .data = (const uint8_t *)values,
+                                 .nbytes = in * out * sizeof(float) };
+    struct le_weight *w = ops->weight_new(be, &t, NULL);
+    CHECK(w != NULL);
+    return w;
+}
+
+static void embed_and_gather(void)
+{
+    static const float table[6] = { 1, 2, 3, 4, 5, 6 };
+    static const float want[8] = { 6, 8, 2, 4, 10, 12, 6, 8 };
+    start();
+    struct le_buf *x = empty(8), *rows = empty(4);
+    ops->embed(be, x, weight(table, 2, 3), 2.0f);
+    ops->gather(be, rows, x, 2);
+    run();
+    CHECK(memcmp(ops->host(x), want, sizeof(want)) == 0);
+    CHECK(memcmp(ops->host(rows), want + 2, 8) == 0);
+    CHECK(memcmp(ops->host(rows) + 2, want + 6, 8) == 0);
+    finish();
+}
+
+static void matmul_of_both_kinds_of_rows(void)
+{
+    enum { IN = 83, OUT = 5 };
+    float w[IN * OUT];
+    start();
+    struct le_buf *values = filled(IN * OUT, 3), *src = filled(4 * IN, 4);
+    struct le_buf *all = empty(4 * OUT), *some = empty(4 * OUT);
+    memcpy(w, ops->host(values), sizeof(w));
+    ops->host(some)[2 * OUT] = 7.0f;
+    ops->matmul(be, all, weight(w, IN, OUT), src, LE_ROWS_TOKENS);
+    ops->matmul(be, some, weight(w, IN, OUT), src, LE_ROWS_OUTPUTS);
+    run();
+    for (size_t r = 0; r < 4; r++)
+        for (size_t o = 0; o < OUT; o++) {
+            double sum = 0;
+            for (size_t i = 0; i < IN; i++)
+                sum += (double)w[o * IN + i] * (double)ops->host(src)[r * IN + i];
+            CHECK_NEAR(ops->host(all)[r * OUT + o], sum, 1e-4);
+            if (r < 2)
+                CHECK(ops->host(some)[r * OUT + o] == ops->host(all)[r * OUT + o]);
+        }
+    CHECK(ops->host(some)[2 * OUT] == 7.0f); /* two outputs: the third row is not touched */
+    finish();
+}
+
+static void rms_with_everything(void)
+{
+    enum { W = 6, HEADS = 2 };
+    start();
+    struct le_buf *src = filled(4 * W * HEADS, 5), *resid = filled(4 * W * HEADS, 6);
+    struct le_buf *w = filled(W, 7), *dst = empty(4 * W * HEADS);
+    ops->rms(be, &(struct le_rms){ .dst = dst, .src = src, .w = w, .resid = resid, .width = W,
+                                   .per_row = HEADS, .eps = 0.5f, .src_scale = 0.25f,
+                                   .dst_scale = 3.0f, .rows = LE_ROWS_TOKENS });
+    run();
+    for (size_t v = 0; v < 4 * HEADS; v++) {
+        const float *x = ops->host(src) + v * W;
+        double sum = 0;
+        for (size_t i = 0; i < W; i++)
+            sum += (double)x[i] * (double)x[i] / 16;
+        for (size_t i = 0; i < W; i++) {
+            double want = (double)x[i] / 4 / sqrt(sum / W + 0.5) * (double)ops->host(w)[i];
+            want = (want + (double)ops->host(resid)[v * W + i]) * 3;
+            CHECK_NEAR(ops->host(dst)[v * W + i], want, 1e-5);
+        }
+    }
+    finish();
+}
+
+static void rms_bare_and_in_place(void)
+{
+    start();
+    struct le_buf *x = empty(8);
+    for (int i = 0; i < 8; i++)
+        ops->host(x)[i] = i % 2 ? 4.0f : -3.0f;
+    ops->rms(be, &(struct le_rms){ .dst = x, .src = x, .width = 2, .per_row = 1, .src_scale = 1,
+                                   .dst_scale = 1, .rows = LE_ROWS_OUTPUTS });
+    run();
+    CHECK_NEAR(ops->host(x)[0], -3 / sqrt(12.5), 1e-6);
+    CHECK_NEAR(ops->host(x)[3], 4 / sqrt(12.5), 1e-6);
+    CHECK(ops->host(x)[4] == -3.0f); /* two outputs: the third row is left as it was */
+    finish();
+}
+
+/* Positions go by the token of the row, also for output rows. */
+static void rope_rotates_halves(void)
+{
+    static const float theta_values[2] = { 0.5f, 0.0f };
+    start();
+    struct le_buf *x = filled(4 * 2 * 4, 8), *theta = ops->buf_const(be, theta_values, 2, NULL);
+    float before[32];
+    memcpy(before, ops->host(x), sizeof(before));
+    ops->rope(be, &(struct le_rope){ .x = x, .theta = theta, .heads = 2, .head_dim = 4,
+                                     .rows = LE_ROWS_OUTPUTS });
+    run();
+    for (int r = 0; r < 2; r++)
+        for (int h = 0; h < 2; h++) {
+            const float *a = before + (r * 2 + h) * 4, *b = ops->host(x) + (r * 2 + h) * 4;
+            double angle = positions[outputs[r]] * 0.5;
+            CHECK_NEAR(b[0], (double)a[0] * cos(angle) - (double)a[2] * sin(angle), 1e-6);
+            CHECK_NEAR(b[2], (double)a[2] * cos(angle) + (double)a[0] * sin(angle), 1e-6);
+            CHECK(b[1] == a[1] && b[3] == a[3]);
+        }
+    CHECK(memcmp(ops->host(x) + 16, before + 16, 64) == 0);
+    finish();
+}
+
+/* Two kv heads, four query heads, a ring of 9 cells that wraps, a window of 3. */
+static void attention_over_a_ring(void)
+{
+    enum { HD = 2, KV = 2, HEADS = 4, RING = 9, WINDOW = 3 };
+    start();
+    struct le_kv kv = { filled(RING * KV * HD, 1), filled(RING * KV * HD, 2), KV, HD, RING };
+    struct le_buf *k = filled(4 * KV * HD, 11), *v = filled(4 * KV * HD, 12);
+    struct le_buf *q = filled(4 * HEADS * HD, 13), *dst = empty(4 * HEADS * HD);
+    static const int32_t late[4] = { 7, 8, 9, 10 };
+    const struct le_step wrapped = { 4, 0, ids, late, outputs };
+    ops->kv_store(be, &kv, k, v);
+    ops->attention(be, &(struct le_attention){ .dst = dst, .q = q, .kv = kv, .heads = HEADS,
+                                               .window = WINDOW, .rows = LE_ROWS_TOKENS });
+    CHECK_INT(ops->run(be, &wrapped, NULL), TG_OK);
+    /* Token 2, position 9, lies in cell 0; token 3 in cell 1. */
+    CHECK(memcmp(ops->host(kv.k), ops->host(k) + 2 * KV * HD, 2 * KV * HD * 4) == 0);
+    CHECK(memcmp(ops->host(kv.v) + 7 * KV * HD, ops->host(v), 2 * KV * HD * 4) == 0);
+    for (int r = 0; r < 4; r++)
+        for (int h = 0; h < HEADS; h++) {
+            double weight[WINDOW], sum = 0, out[HD] = { 0 };
+            const float *qh = ops->host(q) + (r * HEADS + h) * HD;
+            for (int j = 0; j < WINDOW; j++) {
+                int at = ((late[r] - j) % RING * KV + h / 2) * HD;
+                const float *kh = ops->host(kv.k) + at;
+                weight[j] = exp((double)qh[0] * (double)kh[0] + (double)qh[1] * (double)kh[1]);
+                sum += weight[j];
+            }
+            for (int j = 0; j < WINDOW; j++)
+                for (int i = 0; i < HD; i++)
+                    out[i] += weight[j] / sum *
+                              (double)ops->host(kv.v)[((late[r] - j) % RING * KV + h / 2) * HD + i];
+            for (int i = 0; i < HD; i++)
+                CHECK_NEAR(ops->host(dst)[(r * HEADS + h) * HD + i], out[i], 1e-5);
+        }
+    finish();
+}
+
+/* Without a window the first key is that of position 0. */
+static void attention_sees_all(void)
+{
+    start();
+    struct le_kv kv = { empty(16), empty(16), 1, 1, 16 };
+    struct le_buf *q = empty(4), *dst = empty(4);
+    for (int p = 0; p < 16; p++)
+        ops->host(kv.v)[p] = (float)p;
+    ops->attention(be, &(struct le_attention){ .dst = dst, .q = q, .kv = kv, .heads = 1,
+                                               .rows = LE_ROWS_OUTPUTS });
+    run(); /* q = 0: the mean of all values up to the position */
+    CHECK_NEAR(ops->host(dst)[0], 3.0, 1e-6);
+    CHECK_NEAR(ops->host(dst)[1], 4.0, 1e-6);
+    finish();
+}
+
+static void geglu_takes_a_slice(void)
+{
+    start();
+    struct le_buf *gate = filled(8, 21), *up = filled(4 * 10, 22), *dst = empty(8);
+    ops->host(gate)[0] = 3000.0f; /* tanh saturates */
+    ops->host(gate)[1] = -3000.0f;
+    ops->geglu(be, &(struct le_geglu){ .dst = dst, .gate = gate, .up = up, .width = 2,
+                                       .up_stride = 10, .up_offset = 6, .rows = LE_ROWS_TOKENS });
+    run();
+    for (int r = 0; r < 4; r++)
+        for (int i = 0; i < 2; i++) {
+            double z = (double)ops->host(gate)[r * 2 + i];
+            double u = (double)ops->host(up)[r * 10 + 6 + i];
+            double want = 0.5 * z * (1 + tanh(sqrt(2 / 3.14159265358979323846) *
+                                              (z + 0.044715 * z * z * z))) * u;
+            CHECK_NEAR(ops->host(dst)[r * 2 + i], want, fabs(want) * 1e-5 + 1e-6);
+        }
+    finish();
+}
+
+static void scale_and_softcap(void)
+{
+    start();
+    struct le_buf *x = filled(12, 31), *y = empty(12);
+    ops->scale(be, y, x, 3, -2.0f, LE_ROWS_TOKENS);
+    ops->softcap(be, y, 3, 1.5f, LE_ROWS_OUTPUTS);
+    run();
+    for (int i = 0; i < 12; i++) {
+        double scaled = -2 * (double)ops->host(x)[i];
+        CHECK_NEAR(ops->host(y)[i], i < 6 ? 1.5 * tanh(scaled / 1.5) : scaled, 1e-6);
+    }
+    finish();
+}
+
+/* begin() forgets the ops of the pass before. */
+static void begin_starts_anew(void)
+{
+    start();
+    struct le_buf *x = filled(4, 41);
+    float before[4];
+    memcpy(before, ops->host(x), sizeof(before));
+    ops->scale(be, x, x, 1, 2.0f, LE_ROWS_TOKENS);
+    run();
+    CHECK(ops->begin(be, 4, 2));
+    run();
+    for (int i = 0; i < 4; i++)
+        CHECK(ops->host(x)[i] == 2 * before[i]);
+    finish();
+}
+
+static void unknown_type_is_named(void)
+{
+    struct tg_error err = { 0 };
+    const struct le_tensor t = { .name = TG_STR("some.weight"), .type = 12,
+                                 .ne = { 256, 1, 1, 1 } };
+    start();
+    CHECK(ops->weight_new(be, &t, &err) == NULL);
+    CHECK_INT(err.code, TG_UNSUPPORTED);
+    CHECK(strstr(err.text, "some.weight") && strstr(err.text, "Q4_K"));
+    finish();
+    ops->close(NULL);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(embed_and_gather),    CASE(matmul_of_both_kinds_of_rows),
+        CASE(rms_with_everything), CASE(rms_bare_and_in_place),
+        CASE(rope_rotates_halves), CASE(attention_over_a_ring),
+        CASE(attention_sees_all),  CASE(geglu_takes_a_slice),
+        CASE(scale_and_softcap),   CASE(begin_starts_anew),
+        CASE(unknown_type_is_named),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
