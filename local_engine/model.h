@@ -52,10 +52,10 @@ uint32_t le_model_outputs_max(const struct le_model *m);
  * positions 0 .. pos-1 of the same sequence. Going back is allowed (later positions are
  * overwritten) to 0, or to within LE_STEP_TOKENS_MAX of the highest position since the last start
  * at 0. Logits after softcap are computed for the tokens listed in out (ascending indices, may be
- * none, at most le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id outside the
- * vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT (beyond the
- * context, too many outputs), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in the logits.
- * After a failed run the sequence ends at pos. */
+ * none, at most le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id
+ * outside the vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT
+ * (beyond the context, too many outputs), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in
+ * the logits. After a failed run the sequence ends at pos. */
 enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n, uint32_t pos,
                              const uint32_t *out, uint32_t n_out, struct tg_error *err);
 /* [n_vocab] of output row r of the last step; borrowed until the next one. The caller may write
