@@ -234,6 +234,8 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     status = gw_snapshot_bind(app->now, app, err);
     if (status)
         return status;
+    if (tel_flush(app->store)) /* what the budgets have spent is known before the first request */
+        tel_dispatch(app->store);
     return open_http(app, err);
 }
 
@@ -317,6 +319,7 @@ int gw_cmd_serve(int argc, char **argv)
         return check(s.config);
     struct tg_error err = { 0 };
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of the write, as a full disk is */
     s.app.next_id = first_id();
     s.app.started_s = tg_wall_ms() / 1000;
     enum tg_status status = start(&s, &err);

@@ -100,13 +100,13 @@ static void commit(struct gw_exchange *x, struct gw_try *t)
     gw_exchange_done(x);
 }
 
+/* The local job runs on while a tier is tried: stopped, it would hold up those behind it, and its
+ * answer is wanted if the tier fails. */
 static void park_local(struct gw_exchange *x)
 {
     x->local_parked = true;
     gw_timer_stop(x->window);
     gw_timer_stop(x->latency);
-    if (x->local.attempt)
-        prov_pause(x->local.attempt, true);
 }
 
 /* The untried tier that wants the request now, as an index into the plan; -1: local may commit. */
@@ -161,8 +161,6 @@ static void resume_local(struct gw_exchange *x)
     x->local_parked = false;
     x->current = &x->local;
     x->step = 0;
-    if (x->local.attempt)
-        prov_pause(x->local.attempt, false);
     if (x->window_over)
         commit(x, &x->local);
     else if (window_full(x))
