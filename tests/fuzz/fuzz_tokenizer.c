@@ -1,0 +1,63 @@
+/* Any bytes as text. The first byte says whether special tokens are on; what is encoded must decode
+ * to the text, and with special off nothing in it may become a special token. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/base/buf.h"
+#include "local_engine/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct le_tokenizer *tokenizer(void)
+{
+    static struct le_tokenizer *t;
+    struct le_gguf *g;
+    struct tg_error err;
+    if (t)
+        return t;
+    if (le_gguf_open(TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf", &g, &err) ||
+        le_tokenizer_open(g, &t, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    le_gguf_close(g);
+    return t;
+}
+
+/* The text as it decodes: a literal U+2581 is a space. */
+static void add_expected(struct tg_buf *out, struct tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        bool space = s.n - i >= 3 && memcmp(s.p + i, "\xE2\x96\x81", 3) == 0;
+        tg_buf_addc(out, space ? ' ' : s.p[i]);
+        i += space ? 2 : 0;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct le_tokenizer *t = tokenizer();
+    struct le_ids ids = { 0 };
+    struct tg_buf got, want;
+    if (size == 0)
+        return 0;
+    bool special = data[0] & 1;
+    struct tg_str text = { (const char *)data + 1, size - 1 };
+    if (le_tokenizer_encode(t, text, special, &ids))
+        abort();
+    tg_buf_init(&got, (size_t)1 << 30);
+    tg_buf_init(&want, (size_t)1 << 30);
+    for (size_t i = 0; i < ids.n; i++) {
+        struct tg_str piece = le_tokenizer_piece(t, ids.id[i]);
+        if (piece.n == 0 || (!special && le_tokenizer_is_control(t, ids.id[i])))
+            abort();
+        tg_buf_add(&got, piece.p, piece.n);
+    }
+    add_expected(&want, text);
+    if (!tg_str_eq(tg_buf_str(&got), tg_buf_str(&want)))
+        abort();
+    tg_buf_free(&got);
+    tg_buf_free(&want);
+    le_ids_free(&ids);
+    return 0;
+}
