@@ -1,0 +1,158 @@
+#include "policy/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum tg_status pol_route_compile(const struct cfg_route *settings, struct pol_route *out,
+                                 struct tg_error *err)
+{
+    *out = (struct pol_route){ .settings = settings };
+    for (size_t i = 0; i < settings->n_tiers; i++) {
+        const struct cfg_tier *tier = &settings->tiers[i];
+        struct tg_error cause;
+        if (!tier->trigger)
+            continue;
+        enum tg_status status =
+            pol_compile(tg_str_of(tier->trigger), &out->trigger[i], NULL, &cause);
+        if (status) {
+            pol_route_free(out);
+            return tg_fail(err, status, "%s: %s",
+                           tier->trigger_path ? tier->trigger_path : "trigger", cause.text);
+        }
+    }
+    return TG_OK;
+}
+
+void pol_route_free(struct pol_route *r)
+{
+    for (size_t i = 0; i < CFG_TIERS_MAX; i++)
+        pol_expr_free(r->trigger[i]);
+    *r = (struct pol_route){ 0 };
+}
+
+enum tg_status pol_bound(const struct cfg_price *price, size_t body_bytes, size_t n_messages,
+                         uint32_t max_tokens, int64_t *nano)
+{
+    int64_t tokens, overhead, input, output;
+    if (!price->known)
+        return TG_UNSUPPORTED;
+    if (n_messages > INT64_MAX || body_bytes > INT64_MAX ||
+        __builtin_mul_overflow((int64_t)n_messages, price->tokens_per_message, &overhead) ||
+        __builtin_add_overflow(overhead, price->tokens_per_request, &overhead) ||
+        __builtin_add_overflow((int64_t)body_bytes, overhead, &tokens))
+        return TG_LIMIT;
+    int64_t rate = price->input > price->cached_input ? price->input : price->cached_input;
+    enum tg_status status = cfg_cost(tokens, rate, &input);
+    if (status == TG_OK)
+        status = cfg_cost(max_tokens, price->output, &output);
+    if (status)
+        return status;
+    return __builtin_add_overflow(input, output, nano) ? TG_LIMIT : TG_OK;
+}
+
+/* A reason goes into a header: printable ASCII, cut to fit. */
+static void say(char reason[POL_REASON_MAX], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(char reason[POL_REASON_MAX], const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(reason, POL_REASON_MAX, fmt, args);
+    va_end(args);
+    for (char *p = reason; *p; p++)
+        if (*p < 0x20 || *p > 0x7E)
+            *p = *p == '\t' || *p == '\n' || *p == '\r' ? ' ' : '?';
+}
+
+/* The step for a tier, when it may be called at all. */
+static bool tier_step(const struct pol_route *route, const struct pol_request_facts *f, size_t tier,
+                      struct pol_step *step)
+{
+    const struct cfg_tier *t = &route->settings->tiers[tier];
+    *step = (struct pol_step){ .target = POL_TIER, .tier = tier, .max_tokens = t->max_tokens };
+    if (f->request->max_tokens)
+        step->max_tokens = f->request->max_tokens;
+    if (f->local_only)
+        return false;
+    enum tg_status status = pol_bound(&t->price, f->body_bytes, f->request->n_messages,
+                                      step->max_tokens, &step->ceiling_nano);
+    if (status == TG_OK)
+        return true;
+    step->ceiling_nano = 0;
+    return !route->settings->has_budget; /* nothing to bound without one */
+}
+
+static bool is_true(const struct pol_route *route, size_t tier, const struct pol_facts *facts)
+{
+    return route->trigger[tier] && pol_eval(route->trigger[tier], facts) == POL_TRUE;
+}
+
+static void say_why(const struct pol_route *route, size_t tier, const struct pol_facts *facts,
+                    char reason[POL_REASON_MAX])
+{
+    struct tg_str why = pol_why(route->trigger[tier], facts);
+    say(reason, "trigger: %.*s", TG_FMT(why));
+}
+
+static void say_nobody(const struct pol_route *route, const struct pol_request_facts *f,
+                       char reason[POL_REASON_MAX])
+{
+    const char *cannot = f->local_cannot ? f->local_cannot : "the local model cannot";
+    if (f->local_only)
+        say(reason, "local-only: %s", cannot);
+    else if (route->settings->n_tiers == 0)
+        say(reason, "no fallback: %s", cannot);
+    else
+        say(reason, "no price under the budget: %s", cannot);
+}
+
+void pol_decide(const struct pol_route *route, const struct pol_request_facts *f,
+                struct pol_plan *plan)
+{
+    struct pol_step later[CFG_TIERS_MAX];
+    size_t n_later = 0;
+    *plan = (struct pol_plan){ 0 };
+    for (size_t i = 0; i < route->settings->n_tiers; i++) {
+        struct pol_step step;
+        if (!tier_step(route, f, i, &step))
+            continue;
+        if (!is_true(route, i, &f->facts)) {
+            later[n_later++] = step;
+            continue;
+        }
+        if (plan->n == 0)
+            say_why(route, i, &f->facts, plan->reason);
+        plan->step[plan->n++] = step;
+    }
+    if (plan->n == 0 && f->local_can)
+        say(plan->reason, f->local_only ? "local-only" : "primary");
+    else if (plan->n == 0 && n_later)
+        say(plan->reason, "local-cannot: %s", f->local_cannot ? f->local_cannot : "");
+    else if (plan->n == 0)
+        say_nobody(route, f, plan->reason);
+    /* Local stands before the tiers that nothing asked for: it costs nothing. */
+    if (f->local_can)
+        plan->step[plan->n++] = (struct pol_step){ .target = POL_LOCAL,
+                                                   .max_tokens = f->request->max_tokens };
+    for (size_t i = 0; i < n_later; i++)
+        plan->step[plan->n++] = later[i];
+}
+
+int pol_escalate(const struct pol_route *route, const struct pol_plan *plan,
+                 const struct pol_facts *facts, char reason[POL_REASON_MAX])
+{
+    bool behind_local = false; /* those in front of it have been tried already */
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct pol_step *step = &plan->step[i];
+        if (step->target == POL_LOCAL) {
+            behind_local = true;
+        } else if (behind_local && is_true(route, step->tier, facts)) {
+            say_why(route, step->tier, facts, reason);
+            return (int)step->tier;
+        }
+    }
+    say(reason, "primary");
+    return -1;
+}
