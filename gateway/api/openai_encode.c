@@ -1,0 +1,165 @@
+#include <inttypes.h>
+
+#include "gateway/api/openai_chat.h"
+
+/* Text is printed by hand: the order and the bytes are part of what clients were written for. */
+
+static void add_text(struct tg_buf *out, const char *key, struct tg_str value)
+{
+    tg_buf_adds(out, key);
+    tg_buf_add_json(out, value);
+}
+
+static void add_identity(const struct oai_answer *a, const char *object, struct tg_buf *out)
+{
+    add_text(out, "{\"id\":", tg_str_of(a->id));
+    tg_buf_addf(out, ",\"object\":\"%s\",\"created\":%" PRId64, object, a->created_s);
+    add_text(out, ",\"model\":", a->model);
+}
+
+/* Counts that are not known are left out, never printed as 0; without both sides there is no usage. */
+static bool usage_known(const struct chat_usage *u)
+{
+    return u->input.present && u->output.present && u->input.n <= UINT64_MAX - u->output.n;
+}
+
+static void add_usage(const struct chat_usage *u, struct tg_buf *out)
+{
+    tg_buf_addf(out,
+                ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
+                ",\"total_tokens\":%" PRIu64,
+                u->input.n, u->output.n, u->input.n + u->output.n);
+    if (u->cached_input.present)
+        tg_buf_addf(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}",
+                    u->cached_input.n);
+    if (u->reasoning.present)
+        tg_buf_addf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%" PRIu64 "}",
+                    u->reasoning.n);
+    tg_buf_adds(out, "}");
+}
+
+static void add_calls(const struct oai_whole *w, struct tg_buf *out)
+{
+    tg_buf_adds(out, ",\"tool_calls\":[");
+    for (size_t i = 0; i < w->n_calls; i++) {
+        add_text(out, i ? ",{\"id\":" : "{\"id\":", w->calls[i].id);
+        add_text(out, ",\"type\":\"function\",\"function\":{\"name\":", w->calls[i].name);
+        add_text(out, ",\"arguments\":", w->calls[i].arguments);
+        tg_buf_adds(out, "}}");
+    }
+    tg_buf_adds(out, "]");
+}
+
+enum tg_status oai_whole_print(const struct oai_answer *a, const struct oai_whole *w,
+                               struct tg_buf *out)
+{
+    add_identity(a, "chat.completion", out);
+    tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    if (w->content.n == 0 && w->n_calls > 0)
+        tg_buf_adds(out, "null");
+    else
+        tg_buf_add_json(out, w->content);
+    if (w->reasoning.n)
+        add_text(out, ",\"reasoning_content\":", w->reasoning);
+    tg_buf_adds(out, ",\"refusal\":null");
+    if (w->n_calls)
+        add_calls(w, out);
+    tg_buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", chat_finish_name(w->finish));
+    if (usage_known(&w->usage))
+        add_usage(&w->usage, out);
+    return tg_buf_adds(out, "}");
+}
+
+static void begin_chunk(const struct oai_answer *a, struct tg_buf *out)
+{
+    tg_buf_adds(out, "data: ");
+    add_identity(a, "chat.completion.chunk", out);
+}
+
+static void begin_delta(const struct oai_answer *a, struct tg_buf *out)
+{
+    begin_chunk(a, out);
+    tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{");
+}
+
+static enum tg_status end_delta(struct tg_buf *out)
+{
+    return tg_buf_adds(out, "},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+}
+
+enum tg_status oai_stream_role(const struct oai_answer *a, struct tg_buf *out)
+{
+    begin_delta(a, out);
+    tg_buf_adds(out, "\"role\":\"assistant\",\"content\":\"\"");
+    return end_delta(out);
+}
+
+static void add_call_delta(const struct chat_event *e, struct tg_buf *out)
+{
+    tg_buf_addf(out, "\"tool_calls\":[{\"index\":%" PRIu32, e->index);
+    if (e->id.n) {
+        add_text(out, ",\"id\":", e->id);
+        tg_buf_adds(out, ",\"type\":\"function\"");
+    }
+    tg_buf_adds(out, ",\"function\":{");
+    if (e->name.n) {
+        add_text(out, "\"name\":", e->name);
+        tg_buf_adds(out, ",");
+    }
+    add_text(out, "\"arguments\":", e->text);
+    tg_buf_adds(out, "}}]");
+}
+
+enum tg_status oai_stream_event(const struct oai_answer *a, const struct chat_event *e,
+                                struct tg_buf *out)
+{
+    if (e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING &&
+        e->kind != CHAT_EVENT_TOOL_CALL)
+        return out->failed;
+    begin_delta(a, out);
+    if (e->kind == CHAT_EVENT_TOOL_CALL)
+        add_call_delta(e, out);
+    else
+        add_text(out, e->kind == CHAT_EVENT_TEXT ? "\"content\":" : "\"reasoning_content\":",
+                 e->text);
+    return end_delta(out);
+}
+
+enum tg_status oai_stream_finish(const struct oai_answer *a, enum chat_finish finish,
+                                 const struct chat_usage *usage_or_null, struct tg_buf *out)
+{
+    begin_delta(a, out);
+    tg_buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]}\n\n",
+                chat_finish_name(finish));
+    if (usage_or_null && usage_known(usage_or_null)) {
+        begin_chunk(a, out);
+        tg_buf_adds(out, ",\"choices\":[]");
+        add_usage(usage_or_null, out);
+        tg_buf_adds(out, "}\n\n");
+    }
+    return out->failed;
+}
+
+enum tg_status oai_stream_error(const struct oai_error *err, struct tg_buf *out)
+{
+    tg_buf_adds(out, "data: ");
+    oai_error_print(err, out);
+    return tg_buf_adds(out, "\n\n");
+}
+
+enum tg_status oai_stream_done(struct tg_buf *out)
+{
+    return tg_buf_adds(out, "data: [DONE]\n\n");
+}
+
+enum tg_status oai_models_print(const char *const *names, size_t n, int64_t created_s,
+                                struct tg_buf *out)
+{
+    tg_buf_adds(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < n; i++) {
+        add_text(out, i ? ",{\"id\":" : "{\"id\":", tg_str_of(names[i]));
+        tg_buf_addf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tollgate\"}",
+                    created_s);
+    }
+    return tg_buf_adds(out, "]}");
+}

@@ -1,0 +1,426 @@
+#include <stdlib.h>
+
+#include "../check.h"
+#include "config/base/alloc.h"
+#include "gateway/api/openai_chat.h"
+
+enum { ARENA = 4 << 20 };
+
+/* One decoding whose outcome lives until finish(). */
+struct trial {
+    struct tg_arena *arena;
+    struct chat_request rq;
+    struct oai_error err;
+    enum tg_status status;
+};
+
+static struct trial decode(struct tg_str body)
+{
+    struct trial t = { .arena = tg_arena_new(ARENA) };
+    t.status = oai_chat_decode(body, t.arena, &t.rq, &t.err);
+    return t;
+}
+
+static void finish(struct trial *t)
+{
+    tg_arena_free(t->arena);
+}
+
+static bool is(struct tg_str s, const char *want)
+{
+    return tg_str_eq(s, tg_str_of(want));
+}
+
+struct bad {
+    const char *body, *param, *says; /* says: a part of the message */
+};
+
+static void check_bad(const struct bad *row)
+{
+    struct trial t = decode(tg_str_of(row->body));
+    struct oai_error err = t.err;
+    bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
+    finish(&t);
+    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
+        !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
+        CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
+                   row->body, refused, err.status, err.param, row->param, err.message, row->says);
+}
+
+#define M "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define MSG(members) "{\"messages\":[{" members "}]}"
+#define USER(content) MSG("\"role\":\"user\",\"content\":" content)
+#define CALL "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","      \
+             "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}"
+#define TOOL(function) "{" M ",\"tools\":[{\"type\":\"function\",\"function\":" function "}]}"
+#define UNSUPPORTED "is not supported in this version"
+
+static void refuses_what_is_no_request(void)
+{
+    static const struct bad rows[] = {
+        { "", "", "empty" },
+        { " \r\n", "", "empty" },
+        { "{", "", "line 1, column 2" },
+        { "[]", "", "not an array" },
+        { "null", "", "object" },
+        { "{} {}", "", "column 4" },
+        { "{\"model\":\"a\",\"model\":\"b\"}", "", "duplicate key" },
+        { "{\"model\":\"\xff\"}", "", "UTF-8" },
+        { "{\"model\":\"\\ud800\"}", "", "surrogate" },
+        { "{\"model\":\"\\u0000\"}", "", "U+0000" },
+        { "{\"seed\":99999999999999999999}", "", "64 bits" },
+        { "{}", "messages", "missing" },
+        { "{\"messages\":null}", "messages", "missing" },
+        { "{\"messages\":{}}", "messages", "an array was expected, not an object" },
+        { "{\"messages\":[]}", "messages", "empty" },
+        { "{\"messages\":[1]}", "messages[0]", "an object was expected, not a number" },
+        { "{" M ",\"colour\":1}", "colour", "unknown field" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i]);
+}
+
+static void refuses_wrong_values(void)
+{
+    static const struct bad rows[] = {
+        { "{" M ",\"model\":7}", "model", "a string was expected, not a number" },
+        { "{" M ",\"model\":\"\"}", "model", "empty" },
+        { "{" M ",\"stream\":1}", "stream", "a boolean was expected" },
+        { "{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options", "only allowed" },
+        { "{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}",
+          "stream_options.include_usage", "boolean" },
+        { "{" M ",\"stream\":true,\"stream_options\":{\"x\":1}}", "stream_options.x", "unknown" },
+        { "{" M ",\"stream\":true,\"stream_options\":[]}", "stream_options", "object" },
+        { "{" M ",\"temperature\":2.01}", "temperature", "from 0 to 2" },
+        { "{" M ",\"temperature\":-0.1}", "temperature", "from 0 to 2" },
+        { "{" M ",\"temperature\":\"1\"}", "temperature", "a number" },
+        { "{" M ",\"top_p\":0}", "top_p", "above 0" },
+        { "{" M ",\"top_p\":1.1}", "top_p", "from 0 to 1" },
+        { "{" M ",\"top_k\":1.5}", "top_k", "whole number" },
+        { "{" M ",\"top_k\":-2}", "top_k", "whole number" },
+        { "{" M ",\"min_p\":2}", "min_p", "from 0 to 1" },
+        { "{" M ",\"seed\":0.5}", "seed", "whole" },
+        { "{" M ",\"seed\":9007199254740994}", "seed", "whole" },
+        { "{" M ",\"presence_penalty\":3}", "presence_penalty", "from -2 to 2" },
+        { "{" M ",\"frequency_penalty\":-2.5}", "frequency_penalty", "from -2 to 2" },
+        { "{" M ",\"max_tokens\":0}", "max_tokens", "whole number from 1" },
+        { "{" M ",\"max_tokens\":-5}", "max_tokens", "whole" },
+        { "{" M ",\"max_tokens\":1e300}", "max_tokens", "whole" },
+        { "{" M ",\"max_tokens\":1048577}", "max_tokens", "1048576" },
+        { "{" M ",\"max_completion_tokens\":1.5}", "max_completion_tokens", "whole" },
+        { "{" M ",\"max_tokens\":5,\"max_completion_tokens\":6}", "max_completion_tokens",
+          "differ" },
+        { "{" M ",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}", "stop", "more than 4" },
+        { "{" M ",\"stop\":[\"a\",\"\"]}", "stop[1]", "empty" },
+        { "{" M ",\"stop\":[1]}", "stop[0]", "a string" },
+        { "{" M ",\"stop\":5}", "stop", "a string or an array" },
+        { "{" M ",\"user\":5}", "user", "a string" },
+        { "{" M ",\"n\":0}", "n", "whole" },
+        { "{" M ",\"reasoning_effort\":\"max\"}", "reasoning_effort", "none, minimal, low" },
+        { "{" M ",\"response_format\":{}}", "response_format.type", "missing" },
+        { "{" M ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type", "one of" },
+        { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
+        { "{" M ",\"modalities\":[3]}", "modalities[0]", "a string" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i]);
+}
+
+static void refuses_by_name_what_is_not_built(void)
+{
+    static const struct bad rows[] = {
+        { "{" M ",\"n\":2}", "n", "n " UNSUPPORTED },
+        { "{" M ",\"logprobs\":true}", "logprobs", UNSUPPORTED },
+        { "{" M ",\"top_logprobs\":3}", "top_logprobs", UNSUPPORTED },
+        { "{" M ",\"logit_bias\":{\"5\":1}}", "logit_bias", UNSUPPORTED },
+        { "{" M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format.type",
+          UNSUPPORTED },
+        { "{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}}",
+          "response_format.type", UNSUPPORTED },
+        { "{" M ",\"audio\":{}}", "audio", UNSUPPORTED },
+        { "{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities[1]", UNSUPPORTED },
+        { "{" M ",\"prediction\":{}}", "prediction", UNSUPPORTED },
+        { "{" M ",\"web_search_options\":{}}", "web_search_options", UNSUPPORTED },
+        { "{" M ",\"functions\":[]}", "functions", UNSUPPORTED },
+        { "{" M ",\"function_call\":\"auto\"}", "function_call", UNSUPPORTED },
+        { "{" M ",\"store\":true}", "store", UNSUPPORTED },
+        { "{" M ",\"metadata\":{\"a\":\"b\"}}", "metadata", UNSUPPORTED },
+        { "{" M ",\"parallel_tool_calls\":false}", "parallel_tool_calls", UNSUPPORTED },
+        { "{" M ",\"service_tier\":\"flex\"}", "service_tier", UNSUPPORTED },
+        { "{" M ",\"verbosity\":\"low\"}", "verbosity", UNSUPPORTED },
+        { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", UNSUPPORTED },
+        { "{" M ",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice", UNSUPPORTED },
+        { TOOL("{\"name\":\"f\",\"strict\":true}"), "tools[0].function.strict", UNSUPPORTED },
+        { "{" M ",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].type", UNSUPPORTED },
+        { USER("[{\"type\":\"file\",\"file\":{}}]"), "messages[0].content[0].type",
+          "file parts are not supported" },
+        { USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\",\"detail\":\"high\"}}]"),
+          "messages[0].content[0].image_url.detail", UNSUPPORTED },
+        { MSG("\"role\":\"assistant\",\"content\":\"a\",\"refusal\":\"no\""), "messages[0].refusal",
+          UNSUPPORTED },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i]);
+}
+
+static void refuses_bad_messages(void)
+{
+    static const struct bad rows[] = {
+        { MSG("\"content\":\"a\""), "messages[0].role", "missing" },
+        { MSG("\"role\":3,\"content\":\"a\""), "messages[0].role", "a string" },
+        { MSG("\"role\":\"wizard\",\"content\":\"a\""), "messages[0].role", "\"wizard\"" },
+        { MSG("\"role\":\"function\",\"content\":\"a\""), "messages[0].role", "use \"tool\"" },
+        { MSG("\"role\":\"user\""), "messages[0].content", "missing" },
+        { USER("null"), "messages[0].content", "missing" },
+        { USER("5"), "messages[0].content", "a string or an array of parts" },
+        { USER("[]"), "messages[0].content", "empty" },
+        { USER("[\"a\"]"), "messages[0].content[0]", "an object" },
+        { USER("[{}]"), "messages[0].content[0].type", "missing" },
+        { USER("[{\"type\":\"smell\"}]"), "messages[0].content[0].type", "\"smell\"" },
+        { USER("[{\"type\":\"text\"}]"), "messages[0].content[0].text", "missing" },
+        { USER("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":1}]"),
+          "messages[0].content[1].text", "a string was expected, not a number" },
+        { USER("[{\"type\":\"text\",\"text\":\"a\",\"x\":1}]"), "messages[0].content[0].x",
+          "unknown" },
+        { USER("[{\"type\":\"image_url\"}]"), "messages[0].content[0].image_url", "missing" },
+        { USER("[{\"type\":\"image_url\",\"image_url\":{}}]"),
+          "messages[0].content[0].image_url.url", "missing" },
+        { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA\"}}]"),
+          "messages[0].content[0].input_audio.format", "missing" },
+        { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"\",\"format\":\"wav\"}}]"),
+          "messages[0].content[0].input_audio.data", "empty" },
+        { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA\",\"format\":\"a/b\"}}]"),
+          "messages[0].content[0].input_audio.format", "such as wav" },
+        { MSG("\"role\":\"system\",\"content\":[{\"type\":\"image_url\",\"image_url\":"
+              "{\"url\":\"u\"}}]"), "messages[0].content[0].type", "only have text" },
+        { MSG("\"role\":\"user\",\"content\":\"a\",\"tool_calls\":[]"), "messages[0].tool_calls",
+          "unknown" },
+        { MSG("\"role\":\"user\",\"content\":\"a\",\"name\":\"\""), "messages[0].name", "empty" },
+        { MSG("\"role\":\"assistant\""), "messages[0].content", "missing" },
+        { MSG("\"role\":\"assistant\",\"tool_calls\":{}"), "messages[0].content", "missing" },
+        { MSG("\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":{}"),
+          "messages[0].tool_calls", "an array" },
+        { MSG("\"role\":\"assistant\",\"tool_calls\":[{}]"), "messages[0].tool_calls[0].id",
+          "missing" },
+        { MSG("\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"type\":\"custom\"}]"),
+          "messages[0].tool_calls[0].type", UNSUPPORTED },
+        { MSG("\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\","
+              "\"arguments\":{}}}]"), "messages[0].tool_calls[0].function.arguments", "a string" },
+        { MSG("\"role\":\"assistant\",\"reasoning\":5"), "messages[0].reasoning", "a string or" },
+        { MSG("\"role\":\"assistant\",\"reasoning\":[{\"a\":1}]"), "messages[0].reasoning[0]",
+          "text" },
+        { MSG("\"role\":\"assistant\",\"reasoning\":\"a\",\"reasoning_content\":\"b\""),
+          "messages[0].reasoning", "differs" },
+        { MSG("\"role\":\"tool\",\"content\":\"a\""), "messages[0].tool_call_id", "missing" },
+        { MSG("\"role\":\"tool\",\"content\":\"a\",\"tool_call_id\":\"c1\""),
+          "messages[0].tool_call_id", "no tool call" },
+        { "{\"messages\":[" CALL ",{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":\"\"}]}",
+          "messages[1].tool_call_id", "no tool call" },
+        { "{\"messages\":[" CALL ",{\"role\":\"tool\",\"tool_call_id\":\"c1\"}]}",
+          "messages[1].content", "missing" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i]);
+}
+
+static void refuses_bad_tools(void)
+{
+    static const struct bad rows[] = {
+        { "{" M ",\"tools\":{}}", "tools", "an array" },
+        { "{" M ",\"tools\":[1]}", "tools[0]", "an object" },
+        { "{" M ",\"tools\":[{}]}", "tools[0].type", "missing" },
+        { "{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function", "missing" },
+        { "{" M ",\"tools\":[{\"type\":\"function\",\"x\":1}]}", "tools[0].x", "unknown" },
+        { TOOL("{}"), "tools[0].function.name", "missing" },
+        { TOOL("{\"name\":\"a b\"}"), "tools[0].function.name", "letters" },
+        { TOOL("{\"name\":\"f\",\"parameters\":[]}"), "tools[0].function.parameters", "an object" },
+        { TOOL("{\"name\":\"f\",\"description\":1}"), "tools[0].function.description", "string" },
+        { TOOL("{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"}"),
+          "tools[1].function.name", "taken" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i]);
+}
+
+static void honours_fields(void)
+{
+    struct trial t = decode(TG_STR(
+        "{" M ",\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true,"
+        "\"include_obfuscation\":false},\"temperature\":0,\"top_p\":0.5,\"top_k\":-1,\"min_p\":0.1,"
+        "\"max_tokens\":7,\"max_completion_tokens\":7,\"stop\":[\"a\",\"\\u00e4\"],\"seed\":-3,"
+        "\"presence_penalty\":-2,\"frequency_penalty\":2,\"safety_identifier\":\"s\",\"user\":\"u\","
+        "\"n\":1,\"reasoning_effort\":\"low\",\"response_format\":{\"type\":\"text\"},"
+        "\"modalities\":[\"text\"],\"store\":false,\"metadata\":{},\"logit_bias\":null,"
+        "\"logprobs\":false,\"top_logprobs\":null,\"parallel_tool_calls\":true,"
+        "\"tool_choice\":\"auto\",\"prompt_cache_key\":\"k\",\"service_tier\":\"auto\","
+        "\"verbosity\":\"medium\",\"audio\":null}"));
+    const struct chat_sampling *s = &t.rq.sampling;
+    CHECK_STR(t.err.message, "");
+    CHECK_INT(t.status, TG_OK);
+    CHECK(is(t.rq.model, "m") && t.rq.stream && t.rq.include_usage && t.rq.thinking);
+    CHECK(s->has_temperature && s->temperature == 0.0 && s->has_top_p && s->top_p == 0.5);
+    CHECK(s->has_top_k && s->top_k == 0 && s->has_min_p && s->min_p == 0.1);
+    CHECK(s->has_seed && s->seed == (uint64_t)-3 && t.rq.max_tokens == 7);
+    CHECK(s->has_presence && s->presence == -2.0 && s->has_frequency && s->frequency == 2.0);
+    CHECK(t.rq.n_stops == 2 && is(t.rq.stop[0], "a") && is(t.rq.stop[1], "\xc3\xa4"));
+    CHECK(is(t.rq.user, "u") && t.rq.n_tools == 0);
+    finish(&t);
+    t = decode(TG_STR("{" M "}"));
+    CHECK_INT(t.status, TG_OK);
+    CHECK(!t.rq.model.n && !t.rq.stream && !t.rq.thinking && !t.rq.max_tokens && !t.rq.n_stops);
+    CHECK(!t.rq.sampling.has_temperature && !t.rq.sampling.has_seed && !t.rq.sampling.has_top_k);
+    CHECK(t.rq.n_messages == 1 && t.rq.messages[0].role == CHAT_USER);
+    CHECK(t.rq.messages[0].n_parts == 1 && is(t.rq.messages[0].parts[0].text, "hi"));
+    finish(&t);
+    t = decode(TG_STR("{" M ",\"reasoning_effort\":\"none\",\"stop\":\"x\",\"top_k\":40}"));
+    CHECK(t.status == TG_OK && !t.rq.thinking && t.rq.n_stops == 1 && t.rq.sampling.top_k == 40);
+    finish(&t);
+}
+
+static void honours_tools(void)
+{
+    static const char tools[] =
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"get_w\",\"description\":\"d\","
+        "\"parameters\":{\"type\":\"object\", \"properties\":{}},\"strict\":false}},"
+        "{\"type\":\"function\",\"function\":{\"name\":\"g-2\",\"parameters\":null}}]";
+    struct tg_buf text;
+    tg_buf_init(&text, 4096);
+    tg_buf_addf(&text, "{" M ",%s}", tools);
+    struct trial t = decode(tg_buf_str(&text));
+    CHECK_INT(t.status, TG_OK);
+    CHECK_INT(t.rq.n_tools, 2);
+    CHECK(is(t.rq.tools[0].name, "get_w") && is(t.rq.tools[0].description, "d"));
+    CHECK(is(t.rq.tools[0].parameters, "{\"type\":\"object\",\"properties\":{}}"));
+    CHECK(is(t.rq.tools[1].name, "g-2") && !t.rq.tools[1].parameters.n);
+    finish(&t);
+    tg_buf_reset(&text);
+    tg_buf_addf(&text, "{\"tool_choice\":\"none\"," M ",%s}", tools);
+    t = decode(tg_buf_str(&text));
+    CHECK(t.status == TG_OK && t.rq.n_tools == 0);
+    finish(&t);
+    tg_buf_free(&text);
+}
+
+static const char conversation[] =
+    "{\"messages\":["
+    "{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"be\"},"
+    "{\"type\":\"text\",\"text\":\"kind\"}]},"
+    "{\"role\":\"developer\",\"content\":\"\"},"
+    "{\"role\":\"user\",\"name\":\"bo\",\"content\":[{\"type\":\"text\",\"text\":\"see\"},"
+    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://i\",\"detail\":\"auto\"}},"
+    "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"QQ==\",\"format\":\"wav\"}},"
+    "{\"type\":\"video_url\",\"video_url\":{\"url\":\"v\"}}]},"
+    "{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"annotations\":[],"
+    "\"reasoning\":[\"a\",{\"type\":\"text\",\"text\":\"b\"}],\"reasoning_content\":\"ab\","
+    "\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"index\":0,\"function\":"
+    "{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}},"
+    "{\"id\":\"c2\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]},"
+    "{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":[{\"type\":\"text\",\"text\":\"r\"},"
+    "{\"type\":\"text\",\"text\":\"s\"}]},"
+    "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"t\"},"
+    "{\"role\":\"assistant\",\"content\":\"done\",\"tool_calls\":[]}]}";
+
+static void honours_messages(void)
+{
+    struct trial t = decode(tg_str_of(conversation));
+    const struct chat_message *m = t.rq.messages;
+    CHECK_STR(t.err.message, "");
+    CHECK_INT(t.rq.n_messages, 7);
+    CHECK(m[0].role == CHAT_SYSTEM && m[0].n_parts == 2 && is(m[0].parts[1].text, "kind"));
+    CHECK(m[1].role == CHAT_DEVELOPER && m[1].n_parts == 1 && m[1].parts[0].text.n == 0);
+    CHECK(m[2].role == CHAT_USER && m[2].n_parts == 4 && is(m[2].name, "bo"));
+    CHECK(m[2].parts[1].kind == CHAT_PART_IMAGE && is(m[2].parts[1].text, "http://i"));
+    CHECK(m[2].parts[2].kind == CHAT_PART_AUDIO &&
+          is(m[2].parts[2].text, "data:audio/wav;base64,QQ=="));
+    CHECK(m[2].parts[3].kind == CHAT_PART_VIDEO && is(m[2].parts[3].text, "v"));
+    CHECK(m[3].role == CHAT_ASSISTANT && m[3].n_parts == 3);
+    CHECK(m[3].parts[0].kind == CHAT_PART_REASONING && is(m[3].parts[0].text, "ab"));
+    CHECK(m[3].parts[1].kind == CHAT_PART_TOOL_CALL && is(m[3].parts[1].id, "c1") &&
+          is(m[3].parts[1].name, "f") && is(m[3].parts[1].text, "{\"x\":1}"));
+    CHECK(is(m[3].parts[2].id, "c2") && m[3].parts[2].text.n == 0);
+    CHECK(m[4].role == CHAT_TOOL && m[4].n_parts == 1 && is(m[4].parts[0].text, "rs"));
+    CHECK(m[4].parts[0].kind == CHAT_PART_TOOL_RESULT && is(m[4].parts[0].id, "c2") &&
+          is(m[4].parts[0].name, "g"));
+    CHECK(is(m[5].parts[0].name, "f") && is(m[5].parts[0].text, "t"));
+    CHECK(m[6].n_parts == 1 && is(m[6].parts[0].text, "done"));
+    finish(&t);
+}
+
+/* head, then n times unit, then tail. */
+static struct trial decode_long(const char *head, const char *unit, size_t n, const char *tail)
+{
+    struct tg_buf text;
+    tg_buf_init(&text, 64 << 20);
+    tg_buf_adds(&text, head);
+    for (size_t i = 0; i < n; i++)
+        tg_buf_adds(&text, unit);
+    tg_buf_adds(&text, tail);
+    struct trial t = decode(tg_buf_str(&text));
+    tg_buf_free(&text);
+    finish(&t);
+    return t; /* status and error only */
+}
+
+static void holds_its_limits(void)
+{
+    static const char user[] = ",{\"role\":\"user\",\"content\":\"\"}";
+    struct trial t = decode_long("{\"messages\":[{\"role\":\"user\",\"content\":\"\"}", user, 4095,
+                                 "]}");
+    CHECK_INT(t.status, TG_OK);
+    t = decode_long("{\"messages\":[{\"role\":\"user\",\"content\":\"\"}", user, 4096, "]}");
+    CHECK(t.err.status == 400 && strcmp(t.err.param, "messages") == 0);
+    t = decode_long("{" M ",\"stop\":\"", "s", 256, "\"}");
+    CHECK_INT(t.status, TG_OK);
+    t = decode_long("{" M ",\"stop\":[\"", "s", 257, "\"]}");
+    CHECK(t.err.status == 400 && strcmp(t.err.param, "stop[0]") == 0);
+    t = decode_long("", "[", 100000, "");
+    CHECK(t.err.status == 400 && strstr(t.err.message, "64 levels"));
+    t = decode_long("{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"function"
+                    "\":{\"name\":\"f\",\"arguments\":\"\"}}",
+                    ",{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}", 2048, "]}]}");
+    CHECK(t.err.status == 400 && strstr(t.err.message, "more than 2048 tool calls"));
+    t = decode_long(USER("\"") "", "", 0, "");
+    CHECK_INT(t.err.status, 400);
+    t = decode_long("{\"messages\":[{\"role\":\"user\",\"content\":\"", "x", 5 << 20, "\"}]}");
+    CHECK(t.status == TG_NOMEM && t.err.status == 503); /* above the arena's 4 MiB */
+    /* a path cut inside a two-byte character stays UTF-8 */
+    t = decode_long("{\"x", "\xc3\xa4", 200, "\":1}");
+    CHECK(t.err.status == 400 && strlen(t.err.param) >= 126);
+    CHECK_INT((unsigned char)t.err.param[strlen(t.err.param) - 1], 0xa4);
+}
+
+static void survives_failing_allocations(void)
+{
+    bool succeeded = false;
+    size_t refused = 0;
+    for (uint64_t nth = 1; nth < 2000 && !succeeded; nth++) {
+        struct tg_arena *arena = tg_arena_new(ARENA);
+        struct chat_request rq;
+        struct oai_error err;
+        tg_alloc_fail_nth(nth);
+        enum tg_status status = oai_chat_decode(tg_str_of(conversation), arena, &rq, &err);
+        tg_alloc_fail_nth(0);
+        tg_arena_free(arena);
+        succeeded = status == TG_OK;
+        refused += status == TG_NOMEM && err.status == 503;
+        CHECK(succeeded || (status == TG_NOMEM && err.status == 503));
+    }
+    CHECK(succeeded && refused > 50);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(refuses_what_is_no_request),
+        CASE(refuses_wrong_values),
+        CASE(refuses_by_name_what_is_not_built),
+        CASE(refuses_bad_messages),
+        CASE(refuses_bad_tools),
+        CASE(honours_fields),
+        CASE(honours_tools),
+        CASE(honours_messages),
+        CASE(holds_its_limits),
+        CASE(survives_failing_allocations),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
