@@ -168,8 +168,10 @@ static const char *describe(struct prov_transfer *t, CURLcode code)
 
 static void finish_from_curl(struct prov_transfer *t, CURLcode code)
 {
-    if (code == CURLE_OK)
+    if (code == CURLE_OK && t->head.whole)
         finish(t, PROV_HTTP_DONE, "");
+    else if (code == CURLE_OK) /* curl takes a head that breaks off for a whole answer */
+        finish(t, PROV_HTTP_BROKEN, "the connection was closed within the response headers");
     else if (code == CURLE_OUT_OF_MEMORY)
         finish(t, PROV_HTTP_NOMEM, "out of memory");
     else if (code == CURLE_OPERATION_TIMEDOUT)
@@ -180,9 +182,20 @@ static void finish_from_curl(struct prov_transfer *t, CURLcode code)
         finish(t, t->body_read > 0 ? PROV_HTTP_BROKEN : PROV_HTTP_CONNECT, describe(t, code));
 }
 
-/* After every call into curl that may have moved something. */
-static void after_curl(struct prov_http *http)
+static void fail_all(struct prov_http *http)
 {
+    struct prov_transfer *t;
+    TAILQ_FOREACH(t, &http->all, in_all) {
+        finish(t, PROV_HTTP_NOMEM, "out of memory");
+        drop_easy(t);
+    }
+}
+
+/* Moves what waits on fd, or on a timer, and delivers what came of it. */
+static void drive(struct prov_http *http, curl_socket_t fd, int mask)
+{
+    int running;
+    CURLMcode status = curl_multi_socket_action(http->multi, fd, mask, &running);
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(http->multi, &left))) {
@@ -195,27 +208,23 @@ static void after_curl(struct prov_http *http)
         finish_from_curl(t, code);
         drop_easy(t); /* the connection goes back to the pool, or is closed */
     }
+    if (status == CURLM_OUT_OF_MEMORY) /* some socket is not watched, and nobody knows which */
+        fail_all(http);
     deliver_ready(http);
 }
 
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 {
     struct socket_watch *w = arg;
-    struct prov_http *http = w->http; /* w may be freed inside */
     int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
-    int running;
-    curl_multi_socket_action(http->multi, fd, mask, &running);
-    after_curl(http);
+    drive(w->http, fd, mask); /* w may be freed inside */
 }
 
 static void on_curl_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct prov_http *http = arg;
-    int running;
     (void)fd;
     (void)what;
-    curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    after_curl(http);
+    drive(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int curl_wants_timer(CURLM *multi, long timeout_ms, void *arg)
