@@ -30,8 +30,8 @@ bool le_call_lex(struct le_call_lexer *l, unsigned char c);
  * itself, so that missing brackets may be supplied; otherwise the call must be complete. name and
  * arguments (JSON object text) are appended. TG_INVALID: no usable call; TG_LIMIT, TG_NOMEM.
  *
- * Repaired on the way: keys and strings in ", ' or ` quotes, bare words as strings, trailing commas,
- * None/True/False, brackets missing at the end. A repeated key is refused. */
+ * Repaired on the way: keys and strings in ", ' or ` quotes, bare words as strings, trailing
+ * commas, None/True/False, brackets missing at the end. A repeated key is refused. */
 enum tg_status le_call_parse(struct tg_str text, bool closed, struct tg_buf *name,
                              struct tg_buf *arguments);
 

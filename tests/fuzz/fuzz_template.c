@@ -1,5 +1,5 @@
-/* Any bytes as a tool's schema, a call's arguments and the texts of a conversation, cut at
- * bytes 0xFE. No field may bring in a special token: their number follows from the shape of the chat. */
+/* Any bytes as a tool's schema, a call's arguments and the texts of a conversation, cut at bytes
+ * 0xFE. No field may bring in a special token: their number follows from the chat's shape. */
 #include <stdio.h>
 #include <stdlib.h>
 

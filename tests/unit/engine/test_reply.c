@@ -479,6 +479,29 @@ static void invalid_bytes(void)
     le_tokenizer_close(t);
 }
 
+/* Characters that arrive as byte tokens, in content and in thoughts. */
+static void characters_in_pieces(void)
+{
+    static const char raw[] =
+        "<|channel>thought\n\xF0\x92\x80\x80\xCD\xB8<channel|>\xF0\x9F\xAB\xA0";
+    struct le_tokenizer *t = text_tokenizer_reduced();
+    struct le_ids ids = { 0 }, other = { 0 };
+    struct answer a;
+    uint32_t random = 7;
+    CHECK_INT(le_tokenizer_encode(t, tg_str_of(raw), true, &ids), TG_OK);
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(parse_ids(t, i ? &other : &ids, false, &a), 0);
+        CHECK_STR(a.reasoning.p, "\xF0\x92\x80\x80\xCD\xB8");
+        CHECK_STR(a.content.p, "\xF0\x9F\xAB\xA0");
+        answer_free(&a);
+        other.n = 0;
+        retokenise(t, &ids, &random, &other);
+    }
+    le_ids_free(&ids);
+    le_ids_free(&other);
+    le_tokenizer_close(t);
+}
+
 static void token_classes(void)
 {
     static const char raw[] = "<|channel>thought\nab<channel|>x y\n\n<|tool_call>call:f{k:<|\"|>v"
@@ -563,6 +586,7 @@ int main(int argc, char **argv)
         CASE(long_code_argument),
         CASE(limits),
         CASE(invalid_bytes),
+        CASE(characters_in_pieces),
         CASE(token_classes),
         CASE(failing_allocations),
     };

@@ -317,6 +317,28 @@ static void results_find_their_call(void)
                         "<|tool_response>response:unknown{value:" Q "5" Q "}<tool_response|>"));
 }
 
+/* Thoughts of calls are written again, but only behind the last user message. */
+static void reasoning_of_earlier_turns_is_dropped(void)
+{
+    struct le_call call = { .name = TG_STR("f") };
+    struct le_message m[] = {
+        { .role = LE_ROLE_USER, .text = TG_STR("u") },
+        { .role = LE_ROLE_MODEL, .reasoning = TG_STR("r"), .calls = &call, .n_calls = 1 },
+        { .role = LE_ROLE_TOOL, .text = TG_STR("1") },
+        { .role = LE_ROLE_USER, .text = TG_STR("v") },
+        { .role = LE_ROLE_MODEL, .reasoning = TG_STR("s"), .calls = &call, .n_calls = 1 },
+        { .role = LE_ROLE_TOOL, .text = TG_STR("2") },
+        { .role = LE_ROLE_MODEL, .reasoning = TG_STR("no call"), .text = TG_STR("t") },
+    };
+    struct le_chat chat = { .messages = m, .n = 7 };
+#define CALL_F "<|tool_call>call:f{}<tool_call|><|tool_response>response:f{value:" Q
+    check_render(&chat, "reasoning",
+                 TG_STR("<bos><|turn>user\nu<turn|>\n<|turn>model\n" CALL_F "1" Q
+                        "}<tool_response|><|turn>user\nv<turn|>\n<|turn>model\n"
+                        "<|channel>thought\ns\n<channel|>" CALL_F "2" Q
+                        "}<tool_response|>t<turn|>\n"));
+}
+
 static enum tg_status render_status(const struct le_chat *chat, size_t max)
 {
     struct tg_buf out;
@@ -405,6 +427,7 @@ int main(int argc, char **argv)
         CASE(continued_model_turn),
         CASE(declarations),
         CASE(results_find_their_call),
+        CASE(reasoning_of_earlier_turns_is_dropped),
         CASE(bad_chats_are_refused),
         CASE(failing_allocations),
     };
