@@ -12,6 +12,8 @@
 
 /* Always left free in the queue for asks, of which each budget has at most one under way. */
 enum { ASK_SLOTS = TEL_BUDGETS_MAX };
+/* How many of those that wait one ask looks at. */
+enum { LINE_LOOK = 256 };
 
 static bool same_period(const struct tel_key *a, const struct tel_key *b)
 {
@@ -109,15 +111,20 @@ static int64_t alert_nano(const struct tel_purse *p)
     return tel_add(whole, rest);
 }
 
-/* What to ask the ledger for: enough for the first in line, and a lease when less than half is left. */
+/* What to ask the ledger for: enough for those in line that the cap has room for, and a lease when less
+ * than half of one is left. */
 static int64_t wanted(const struct tel_store *s, const struct tel_purse *p)
 {
     int64_t used = tel_add(tel_add(p->spent, p->reserved), p->lease);
     int64_t room = used < p->cap ? p->cap - used : 0;
     int64_t want = p->lease < p->lease_size / 2 && !p->denied ? p->lease_size : 0;
-    int64_t first = p->first == TEL_NO_HOLD ? 0 : s->holds.hold[p->first].amount;
-    if (first > p->lease && first - p->lease > want)
-        want = first - p->lease;
+    int64_t line = 0, most = tel_add(room, p->lease);
+    int32_t at = p->first;
+    for (int i = 0; i < LINE_LOOK && at != TEL_NO_HOLD; i++, at = s->holds.hold[at].after)
+        if (s->holds.hold[at].amount <= most - line)
+            line += s->holds.hold[at].amount;
+    if (line > p->lease && line - p->lease > want)
+        want = line - p->lease;
     return want < room ? want : room;
 }
 

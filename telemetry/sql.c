@@ -205,7 +205,8 @@ enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *
         sqlite3_busy_timeout(db, BUSY_MS);
         status = check_version(db, path, schema, &version, err);
     }
-    if (status == TG_IO && (sqlite3_errcode(db) & 0xff) == SQLITE_CANTOPEN && !has_wal(path)) {
+    int code = sqlite3_errcode(db) & 0xff;
+    if (status == TG_IO && (code == SQLITE_CANTOPEN || code == SQLITE_READONLY) && !has_wal(path)) {
         sqlite3_close(db);
         db = NULL;
         status = open_immutable(path, schema, &version, &db, err);

@@ -2,6 +2,7 @@
  * but by counted overage, outcomes are those of the model, and what lands on disk adds up. */
 #include "../check.h"
 
+#include "config/base/log.h"
 #include "support_store.h"
 
 enum { HELD_MAX = 64, STEPS = 400 };
@@ -119,6 +120,8 @@ static void check_disk(void)
           m.cap + m.overage);
 }
 
+static uint64_t m_seed; /* of the failing game, for a debugger */
+
 static void play(uint64_t seed)
 {
     memset(&m, 0, sizeof(m));
@@ -164,11 +167,9 @@ static void play(uint64_t seed)
 
 static void random_use_agrees_with_the_model(void)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++) {
-        fprintf(stderr, "%s%d", seed == 1 ? "seeds: " : " ", (int)seed);
-        play(seed);
-    }
-    fputc('\n', stderr);
+    tg_log_set_level(TG_LOG_ERROR); /* overages are meant here */
+    for (m_seed = 1; m_seed <= 50; m_seed++)
+        play(m_seed);
 }
 
 int main(int argc, char **argv)

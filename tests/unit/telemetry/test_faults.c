@@ -1,0 +1,335 @@
+/* Disks that are full, folders that may not be written, files that are damaged: no paid call without a
+ * ledger, nothing lost that can be kept, and one database does not hurt the other. */
+#include "../check.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config/base/clock.h"
+#include "support_store.h"
+
+static struct rig rig;
+static struct tg_error err;
+
+static const struct tel_row a_row = { .request = 1,
+                                      .started_ms = 1795176000000,
+                                      .route = "r",
+                                      .backend = "local",
+                                      .dialect = "openai-chat",
+                                      .reason = "primary",
+                                      .error = "",
+                                      .status = 200,
+                                      .prompt_tokens = -1,
+                                      .output_tokens = -1,
+                                      .attempts = 1 };
+
+static int begin(void)
+{
+    CHECK(rig_make(&rig));
+    rig.lease_nano = 100;
+    log_begin(&rig);
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    rig_pump(&rig);
+    return b;
+}
+
+static void end(void)
+{
+    log_end();
+    rig_drop(&rig);
+}
+
+/* No file may grow past n bytes: what a full disk looks like from here. */
+static void limit_files(rlim_t n)
+{
+    static struct rlimit before;
+    struct rlimit limit;
+    if (n != RLIM_INFINITY) {
+        signal(SIGXFSZ, SIG_IGN);
+        getrlimit(RLIMIT_FSIZE, &before);
+        limit = (struct rlimit){ n, before.rlim_max };
+    } else {
+        limit = before;
+    }
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static enum tel_outcome late;
+
+static void on_late(void *arg, enum tel_outcome outcome, uint64_t id)
+{
+    (void)arg;
+    (void)id;
+    late = outcome;
+}
+
+static void full_disk_stops_payment_and_loses_nothing(void)
+{
+    int b = begin();
+    uint64_t first, id;
+    CHECK_INT(rig_reserve(&rig, b, 30, &first), TEL_RESERVED);
+    limit_files(0);
+    tel_settle(rig.store, first, 30, false);
+    tel_row(rig.store, &a_row);
+    late = TEL_RESERVED;
+    CHECK_INT(tel_reserve(rig.store, b, 500, 1, on_late, NULL, &id), TEL_WAIT);
+    bool flushed = tel_flush(rig.store);
+    tel_dispatch(rig.store);
+    bool available = tel_budget_state(rig.store, b).available;
+    enum tel_outcome now = tel_reserve(rig.store, b, 1, 1, on_late, NULL, &id);
+    limit_files(RLIM_INFINITY);
+    CHECK(!flushed);
+    CHECK(!available);
+    CHECK_INT(late, TEL_UNAVAILABLE);
+    CHECK_INT(now, TEL_UNAVAILABLE);
+    CHECK_INT(tel_budget_state(rig.store, b).spent, 30);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 0);
+    rig_pump(&rig);
+    CHECK(tel_budget_state(rig.store, b).available);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 30);
+    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
+    CHECK_INT(rig_reserve(&rig, b, 970, &id), TEL_RESERVED);
+    tel_settle(rig.store, id, 970, false);
+    rig_close(&rig);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 1000);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT lost_nano FROM period"), 0);
+    end();
+}
+
+/* Without any call from the loop but those of its descriptor. */
+static void recovers_by_itself(void)
+{
+    int b = begin();
+    uint64_t id;
+    CHECK_INT(rig_reserve(&rig, b, 30, &id), TEL_RESERVED);
+    limit_files(0);
+    tel_settle(rig.store, id, 30, false);
+    bool flushed = tel_flush(rig.store);
+    tel_dispatch(rig.store);
+    limit_files(RLIM_INFINITY);
+    CHECK(!flushed && !tel_budget_state(rig.store, b).available);
+    int64_t until = tg_mono_ns() + 20000000000;
+    while (!tel_budget_state(rig.store, b).available && tg_mono_ns() < until) {
+        struct pollfd p = { .fd = tel_fd(rig.store), .events = POLLIN };
+        poll(&p, 1, 1000);
+        tel_dispatch(rig.store);
+    }
+    CHECK(tel_budget_state(rig.store, b).available);
+    end();
+}
+
+static void closing_on_a_full_disk_counts_the_leases_at_the_next_start(void)
+{
+    int b = begin();
+    uint64_t id;
+    CHECK_INT(rig_reserve(&rig, b, 30, &id), TEL_RESERVED);
+    limit_files(0);
+    tel_settle(rig.store, id, 10, false);
+    rig_close(&rig);
+    limit_files(RLIM_INFINITY);
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    rig_pump(&rig);
+    CHECK_INT(tel_budget_state(rig.store, b).spent, 100);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT sum(amount_nano) FROM lost"), 100);
+    CHECK_INT(log_count(&rig, "ledger-lost"), 1);
+    end();
+}
+
+static void damaged_ledger_is_reported_and_never_replaced(void)
+{
+    begin();
+    rig_close(&rig);
+    CHECK(rig_damage(&rig, "ledger.db", 0, 100));
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    uint64_t id;
+    CHECK(!tel_budget_state(rig.store, b).available);
+    CHECK_INT(rig_reserve(&rig, b, 1, &id), TEL_UNAVAILABLE);
+    tel_row(rig.store, &a_row);
+    CHECK(!tel_flush(rig.store));
+    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
+    CHECK_INT(log_count(&rig, "/ledger.db: reading its version: file is not a database; the file is "
+                              "damaged: put a backup in its place"),
+              1);
+    rig_close(&rig);
+    char path[160], head[16] = { 0 };
+    snprintf(path, sizeof(path), "%s/ledger.db", rig.dir);
+    FILE *file = fopen(path, "r");
+    CHECK(file && fread(head, 1, 16, file) == 16);
+    fclose(file);
+    CHECK((unsigned char)head[0] == 0xa5 && (unsigned char)head[15] == 0xa5);
+    end();
+}
+
+/* True when the ledger noticed that one of its pages is garbage. */
+static bool notices_damage(int page)
+{
+    int b = begin();
+    uint64_t id;
+    CHECK_INT(rig_reserve(&rig, b, 50, &id), TEL_RESERVED);
+    tel_settle(rig.store, id, 50, false);
+    rig_close(&rig);
+    CHECK_INT(rig_query(&rig, "ledger.db", "PRAGMA page_size"), 4096);
+    CHECK(rig_damage(&rig, "ledger.db", page * 4096L, 4096));
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    rig_pump(&rig);
+    enum tel_outcome outcome = rig_reserve(&rig, b, 951, &id);
+    bool noticed = outcome == TEL_UNAVAILABLE;
+    CHECK(noticed || outcome == TEL_OVER_CAP); /* never a fresh start */
+    CHECK_INT(log_count(&rig, "put a backup in its place") > 0, noticed);
+    end();
+    return noticed;
+}
+
+static void damage_inside_is_found_when_it_is_read(void)
+{
+    int noticed = 0;
+    for (int page = 1; page < 6; page++) /* one for each table */
+        noticed += notices_damage(page);
+    CHECK(noticed >= 2); /* meta and period are read at once, the others when they are needed */
+}
+
+static void foreign_file_is_left_alone(void)
+{
+    CHECK(rig_make(&rig));
+    log_begin(&rig);
+    CHECK(rig_exec(&rig, "ledger.db", "CREATE TABLE notes(text); INSERT INTO notes VALUES('x')"));
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    CHECK(!tel_budget_state(rig.store, b).available);
+    rig_close(&rig);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT count(*) FROM sqlite_schema"), 1);
+    CHECK_INT(log_count(&rig, "no ledger of tollgate"), 1);
+    end();
+}
+
+static void log_that_fails_does_not_hurt_the_ledger(void)
+{
+    CHECK(rig_make(&rig));
+    rig.in_flight = 4;
+    log_begin(&rig);
+    char path[160];
+    snprintf(path, sizeof(path), "%s/log.db", rig.dir);
+    CHECK_INT(mkdir(path, 0700), 0);
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    rig_pump(&rig);
+    for (int i = 0; i < 600; i++) { /* more than all that may wait */
+        CHECK(tel_admit(rig.store));
+        uint64_t id;
+        if (i % 100 == 0) {
+            CHECK_INT(rig_reserve(&rig, b, 1, &id), TEL_RESERVED);
+            tel_settle(rig.store, id, 1, false);
+        }
+        tel_row(rig.store, &a_row);
+        tel_retire(rig.store);
+    }
+    CHECK(!tel_flush(rig.store));
+    CHECK(tel_budget_state(rig.store, b).available);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 6);
+    CHECK_INT(rmdir(path), 0);
+    CHECK(tel_flush(rig.store));
+    int64_t kept = rig_query(&rig, "log.db", "SELECT count(*) FROM request");
+    CHECK(kept > 0);
+    CHECK_INT(kept + (int64_t)tel_counters(rig.store).rows_dropped, 600);
+    CHECK_INT(log_count(&rig, "log-unavailable"), 1);
+    end();
+}
+
+static void ledger_exchanged_while_running_is_refused(void)
+{
+    int b = begin();
+    uint64_t id;
+    CHECK_INT(rig_reserve(&rig, b, 30, &id), TEL_RESERVED);
+    limit_files(0);
+    tel_release(rig.store, id);
+    tel_flush(rig.store); /* fails, so the next try opens the file again */
+    limit_files(RLIM_INFINITY);
+    static const char *const files[] = { "ledger.db", "ledger.db-wal", "ledger.db-shm" };
+    for (size_t i = 0; i < 3; i++) {
+        char path[160];
+        snprintf(path, sizeof(path), "%s/%s", rig.dir, files[i]);
+        unlink(path);
+    }
+    CHECK(!tel_flush(rig.store));
+    tel_dispatch(rig.store);
+    CHECK_INT(rig_reserve(&rig, b, 1, &id), TEL_UNAVAILABLE);
+    CHECK(log_count(&rig, "not the file this process began with") > 0);
+    end();
+}
+
+/* In a child without root's privileges: returns the number of the check that failed. */
+static int use_readonly_folder(void)
+{
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+        return 1;
+    if (rig_open(&rig, &err) != TG_OK)
+        return 2;
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    uint64_t id;
+    if (tel_budget_state(rig.store, b).available)
+        return 3;
+    if (rig_reserve(&rig, b, 1, &id) != TEL_UNAVAILABLE)
+        return 4;
+    tel_row(rig.store, &a_row);
+    if (tel_flush(rig.store))
+        return 5;
+    struct rig second = { .store = NULL };
+    memcpy(second.dir, rig.dir, sizeof(second.dir));
+    if (rig_open(&second, &err) != TG_AGAIN) /* locked all the same */
+        return 6;
+    rig_close(&rig);
+    FILE *null = fopen("/dev/null", "w");
+    if (!null || tel_report(rig.dir, 0, INT64_MAX, false, null, &err) != TG_OK)
+        return 7;
+    fclose(null);
+    return 0;
+}
+
+static void readonly_folder_opens_without_payment(void)
+{
+    static const char *const files[] = { "ledger.db", "log.db", "lock", "test.log" };
+    begin();
+    rig_close(&rig);
+    for (size_t i = 0; i < 4; i++) {
+        char path[160];
+        snprintf(path, sizeof(path), "%s/%s", rig.dir, files[i]);
+        chmod(path, 0444);
+    }
+    CHECK_INT(chmod(rig.dir, 0555), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(use_readonly_folder());
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    chmod(rig.dir, 0700);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    CHECK(log_count(&rig, "writable") >= 2);
+    end();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(full_disk_stops_payment_and_loses_nothing),
+        CASE(recovers_by_itself),
+        CASE(closing_on_a_full_disk_counts_the_leases_at_the_next_start),
+        CASE(damaged_ledger_is_reported_and_never_replaced),
+        CASE(damage_inside_is_found_when_it_is_read),
+        CASE(foreign_file_is_left_alone),
+        CASE(log_that_fails_does_not_hurt_the_ledger),
+        CASE(ledger_exchanged_while_running_is_refused),
+        CASE(readonly_folder_opens_without_payment),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
