@@ -166,7 +166,7 @@ static void finish_whole(struct gw_exchange *x)
     tg_buf_init(&out, ANSWER_MAX);
     if (oai_whole_print(&x->answer, &whole, &out) != TG_OK) {
         struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
-        gw_answer_error(x, &e);
+        gw_answer_refuse(x, &e);
     } else {
         x->status = 200;
         tell(x, true, true);
@@ -184,7 +184,7 @@ void gw_answer_finish(struct gw_exchange *x)
         finish_whole(x);
 }
 
-void gw_answer_error(struct gw_exchange *x, const struct oai_error *e)
+void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e)
 {
     struct tg_buf out;
     if (!x->rq)

@@ -261,6 +261,16 @@ static void stop(struct server *s)
     gw_loop_free(app->loop);
 }
 
+/* The models of tests/golden, one of which the default configuration names. */
+static bool has_random_weights(const struct gw_app *app)
+{
+    static const char *const names[] = { "Tiny Dense", "Tiny E", "Tiny Moe" };
+    bool found = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        found = found || strcmp(le_engine_model_name(app->engine), names[i]) == 0;
+    return found;
+}
+
 static void greet(const struct gw_app *app)
 {
     const struct cfg_settings *c = app->now->settings;
@@ -269,12 +279,16 @@ static void greet(const struct gw_app *app)
     tg_log(TG_LOG_INFO, "listening", "%s%s%s:%u", v6 ? "[" : "", c->listen_host, v6 ? "]" : "",
            port);
     printf("Tollgate %s is ready at http://%s%s%s:%u\n"
-           "model %s on %s\n"
+           "model %s on %s\n%s"
            "try:  curl -s http://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
-           "-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
+           "-d '{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
            TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
-           le_engine_model_name(app->engine), le_engine_device(app->engine), v6 ? "[" : "",
-           c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
+           le_engine_model_name(app->engine), le_engine_device(app->engine),
+           has_random_weights(app)
+               ? "This model has random weights: it shows that everything works, its answers are "
+                 "noise.\nSet engine.model to a Gemma 4 GGUF file for real ones.\n"
+               : "",
+           v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
     fflush(stdout);
 }
 

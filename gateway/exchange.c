@@ -15,7 +15,7 @@ void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const ch
 {
     x->failure = *e;
     x->failure_name = name;
-    gw_answer_error(x, e);
+    gw_answer_refuse(x, e);
     gw_exchange_done(x);
 }
 

@@ -150,7 +150,7 @@ void gw_answer_flush(struct gw_exchange *x);
 /* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after. */
 void gw_answer_finish(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
-void gw_answer_error(struct gw_exchange *x, const struct oai_error *e);
+void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e);
 void gw_answer_heartbeat(struct gw_exchange *x);
 /* The row of the request log. */
 void gw_answer_row(struct gw_exchange *x);
