@@ -11,7 +11,7 @@
  * replace them. */
 
 enum {
-    SCAN_MAX = 64 << 10,  /* bytes of text looked at, newest first: bounds the time */
+    SCAN_MAX = 32 << 10,  /* bytes of text looked at, newest first: about 2 ms */
     USER_MESSAGES = 3,    /* the newest ones whose words count */
     TERSE_WORDS = 24,     /* below that, silence about difficulty is no sign of ease */
     SCRIPT_LETTERS = 8,   /* of a script before it counts: a few Greek letters are mathematics */

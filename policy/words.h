@@ -21,7 +21,7 @@ enum pol_word_class {
     POL_WORD_CLASSES
 };
 
-enum { POL_LEXICON_MAX = 320, POL_WORD_BYTES = 24 };
+enum { POL_LEXICON_MAX = 512, POL_WORD_BYTES = 24 };
 
 /* The lexicon with its look-up keys; made once per request, on the stack. */
 struct pol_lexicon {
