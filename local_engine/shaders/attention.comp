@@ -1,30 +1,67 @@
 #version 460
-// One workgroup per (row, query head): online softmax (Milakov & Gimelshein 2018) over tiles of GROUP
-// keys. A thread scores one key of the tile, then sums its own dimensions of V over the tile.
+// One workgroup per (row, query head): online softmax (Milakov & Gimelshein 2018) over tiles of 4 keys a
+// thread. A thread scores its 4 keys, then sums its own dimensions of V over the tile. Shared memory
+// holds pairs as 64 bits, as in matmul.comp.
 #include "types.glsl"
 #include "reduce.glsl"
 #include "mathf.glsl"
 layout(constant_id = 1) const uint HEAD_DIM = 256; // a multiple of 4
-const uint OWN = (HEAD_DIM + GROUP - 1) / GROUP;   // dimensions a thread sums
+const uint DIM4 = HEAD_DIM / 4;
+const uint OWN4 = (DIM4 + GROUP - 1) / GROUP; // vectors of 4 dimensions that a thread sums
+const uint TILE = 4 * GROUP;
+const float LEAST = -3.0e38;
 
 PUSH(gpu_push_attention);
 
-shared vec4 query[HEAD_DIM / 4];
-shared float weight[GROUP];
+shared uint64_t query[2 * DIM4];
+shared uint64_t weight[TILE / 2];
+vec4 acc[OWN4];
+uint first_cell, kv_head;
 
-uint cell_of(uint first_cell, uint key)
+uint64_t pack(vec2 v)
 {
-    uint cell = first_cell + key;
-    return cell < p.ring ? cell : cell - p.ring;
+    return packUint2x32(floatBitsToUint(v));
 }
 
-float score(uint cell, uint kv_head)
+vec2 unpack(uint64_t pair)
 {
-    uint at = (cell * p.kv_heads + kv_head) * (HEAD_DIM / 4);
-    vec4 sum = vec4(0.0);
-    for (uint i = 0; i < HEAD_DIM / 4; i++)
-        sum += query[i] * Float4s(p.k).v[at + i];
-    return (sum.x + sum.y) + (sum.z + sum.w);
+    return uintBitsToFloat(unpackUint2x32(pair));
+}
+
+uint vector_of(uint key) // index of a key's first vector of 4 in the cache
+{
+    uint cell = first_cell + key;
+    cell = cell < p.ring ? cell : cell - p.ring;
+    return (cell * p.kv_heads + kv_head) * DIM4;
+}
+
+vec4 scores(uint j, uint keys)
+{
+    uvec4 at;
+    for (uint c = 0; c < 4; c++)
+        at[c] = vector_of(min(j + c, keys - 1));
+    vec4 sum[4] = vec4[4](vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0));
+    [[dont_unroll]] for (uint i = 0; i < DIM4; i++) {
+        vec4 q = vec4(unpack(query[2 * i]), unpack(query[2 * i + 1]));
+        for (uint c = 0; c < 4; c++)
+            sum[c] += q * floats4(p.k, at[c] + i);
+    }
+    vec4 s;
+    for (uint c = 0; c < 4; c++)
+        s[c] = j + c < keys ? (sum[c].x + sum[c].y) + (sum[c].z + sum[c].w) : LEAST;
+    return s;
+}
+
+void add_values(uint j0, uint count, uint t)
+{
+    [[dont_unroll]] for (uint j = 0; j < count; j += 2) {
+        vec2 w = unpack(weight[j / 2]);
+        uint a = vector_of(j0 + j), b = vector_of(min(j0 + j + 1, j0 + count - 1));
+        for (uint i = 0; i < OWN4; i++) {
+            uint d = min(t + i * GROUP, DIM4 - 1); // a thread without dimensions repeats the last
+            acc[i] += w.x * floats4(p.v, a + d) + w.y * floats4(p.v, b + d);
+        }
+    }
 }
 
 void main()
@@ -32,43 +69,41 @@ void main()
     uint t = gl_LocalInvocationID.x, row = gl_WorkGroupID.y, head = group_x();
     if (head >= p.heads)
         return;
-    uint kv_head = head / (p.heads / p.kv_heads);
+    kv_head = head / (p.heads / p.kv_heads);
     uint token = p.rows == 0 ? row : Step(p.step).s.row[row];
     uint pos = uint(Step(p.step).s.pos[token]);
     uint first = p.window > 0 && pos >= p.window ? pos - p.window + 1 : 0;
-    uint keys = pos - first + 1, first_cell = first % p.ring;
-    uint at = (row * p.heads + head) * HEAD_DIM;
-    for (uint i = t; i < HEAD_DIM / 4; i += GROUP)
-        query[i] = Float4s(p.q).v[at / 4 + i];
-    float acc[OWN];
-    for (uint i = 0; i < OWN; i++)
-        acc[i] = 0.0;
-    float most = -3.0e38, total = 0.0;
-    for (uint j0 = 0; j0 < keys; j0 += GROUP) {
+    uint keys = pos - first + 1;
+    first_cell = first % p.ring;
+    uint at = (row * p.heads + head) * DIM4;
+    for (uint i = t; i < DIM4; i += GROUP) {
+        vec4 q = floats4(p.q, at + i);
+        query[2 * i] = pack(q.xy);
+        query[2 * i + 1] = pack(q.zw);
+    }
+    for (uint i = 0; i < OWN4; i++)
+        acc[i] = vec4(0.0);
+    float most = LEAST, total = 0.0;
+    [[dont_unroll]] for (uint j0 = 0; j0 < keys; j0 += TILE) {
         barrier(); // query is there; the former weights have been used
-        uint j = j0 + t;
-        float s = j < keys ? score(cell_of(first_cell, j), kv_head) : -3.0e38;
-        float most_new = max(most, group_max(s));
+        uint j = j0 + 4 * t;
+        vec4 s = j < keys ? scores(j, keys) : vec4(LEAST);
+        float most_new = max(most, group_max(max(max(s.x, s.y), max(s.z, s.w))));
         float fade = exp_exact(most - most_new);
-        float w = j < keys ? exp_exact(s - most_new) : 0.0;
+        vec4 w = vec4(exp_exact(s.x - most_new), exp_exact(s.y - most_new),
+                      exp_exact(s.z - most_new), exp_exact(s.w - most_new));
         most = most_new;
-        total = total * fade + w;
-        weight[t] = w;
+        total = total * fade + ((w.x + w.y) + (w.z + w.w));
+        weight[2 * t] = pack(w.xy);
+        weight[2 * t + 1] = pack(w.zw);
         barrier();
-        for (uint i = 0; i < OWN; i++)
+        for (uint i = 0; i < OWN4; i++)
             acc[i] *= fade;
-        uint count = min(GROUP, keys - j0);
-        for (uint jj = 0; jj < count; jj++) {
-            uint cell = cell_of(first_cell, j0 + jj);
-            uint from = (cell * p.kv_heads + kv_head) * HEAD_DIM;
-            float wj = weight[jj];
-            for (uint i = 0; i < OWN; i++)
-                if (t + i * GROUP < HEAD_DIM)
-                    acc[i] += wj * p.v.v[from + t + i * GROUP];
-        }
+        add_values(j0, min(TILE, keys - j0), t);
     }
     float sum = group_sum(total);
-    for (uint i = 0; i < OWN; i++)
-        if (t + i * GROUP < HEAD_DIM)
-            p.dst.v[at + t + i * GROUP] = acc[i] / sum;
+    for (uint i = 0; i < OWN4; i++)
+        if (t + i * GROUP < DIM4)
+            for (uint c = 0; c < 4; c++)
+                p.dst.v[(at + t + i * GROUP) * 4 + c] = acc[i][c] / sum;
 }

@@ -46,26 +46,26 @@ Chunk dequant(Floats q, Floats s, Floats h, Floats d, uint chunk, uint row, uint
     c.scale = vec2(1.0);
     if (WEIGHT == GPU_W_F32) {
         for (uint i = 0; i < 8; i++)
-            c.q[i] = Float4s(q).v[chunk * 8 + i];
+            c.q[i] = floats4(q, chunk * 8 + i);
     } else if (WEIGHT == GPU_W_F16) {
         for (uint i = 0; i < 4; i++) {
-            uvec4 w = Words4(q).v[chunk * 4 + i];
+            uvec4 w = words4(q, chunk * 4 + i);
             c.q[i * 2] = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
             c.q[i * 2 + 1] = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
         }
     } else if (WEIGHT == GPU_W_Q8_0) {
         for (uint i = 0; i < 2; i++) {
-            uvec4 w = Words4(q).v[chunk * 2 + i];
+            uvec4 w = words4(q, chunk * 2 + i);
             for (uint j = 0; j < 4; j++)
                 c.q[i * 4 + j] = bytes_signed(w[j]);
         }
         c.scale = vec2(half_at(Words(s), row * s_stride * 2 + k));
     } else if (WEIGHT == GPU_W_Q4_0) {
-        chunk_nibbles(c, Words4(q).v[chunk], 8.0);
+        chunk_nibbles(c, words4(q, chunk), 8.0);
         c.scale = vec2(half_at(Words(s), row * s_stride * 2 + k));
     } else { // Q6_K: two 8-bit scales a chunk, one half-precision scale per 8 chunks
-        chunk_nibbles(c, Words4(q).v[chunk], 32.0);
-        uvec2 high = Words2(h).v[chunk];
+        chunk_nibbles(c, words4(q, chunk), 32.0);
+        uvec2 high = words2(h, chunk);
         for (uint i = 0; i < 4; i++) {
             c.q[i] += two_bits(high.x >> (8 * i));
             c.q[i + 4] += two_bits(high.y >> (8 * i));

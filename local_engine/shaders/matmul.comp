@@ -1,67 +1,91 @@
 #version 460
-// dst [rows, out] = x [rows, in] W^T for many rows: tiles of 64 rows of W by TILE_X rows of x through
-// shared memory, 64 threads as 8 x 8, each with 8 x TILE_X/8 sums.
+// dst [rows, out] = x [rows, in] W^T for many rows: tiles of 64 rows of W by TILE_X rows of x, one chunk
+// deep, through shared memory. 64 threads as 8 x 8, each with 8 x TILE_X/8 sums. Shared memory holds
+// pairs of neighbouring rows as 64 bits, so that each load brings two operands.
 #include "types.glsl"
 #include "dequant.glsl"
-layout(constant_id = 2) const uint TILE_X = 64; // a multiple of 8
+layout(constant_id = 2) const uint TILE_X = 64; // a multiple of 16, at most 64
 layout(constant_id = 4) const uint ALIGNED = 1; // in is a multiple of 32
-const uint TILE_W = 64;
-const uint PER_X = TILE_X / 8;
+const uint TILE_W = 64, PAIRS_W = TILE_W / 2, PAIRS_X = TILE_X / 2, PER_X = TILE_X / 16;
 
 PUSH(gpu_push_matmul);
 
-shared float tile_w[GPU_CHUNK * TILE_W];
-shared float tile_x[GPU_CHUNK * TILE_X];
-float acc[PER_X * 8]; // global: glslc 2023.2 fails on parameters of specialised size
+shared uint64_t tile_w[GPU_CHUNK * PAIRS_W];
+shared uint64_t tile_x[GPU_CHUNK * PAIRS_X];
+vec2 acc[PER_X * 2 * 4]; // global: glslc 2023.2 fails on parameters of specialised size
 
-void store4(uint k, uint m, vec4 v)
+uint64_t pack(float a, float b)
 {
-    for (uint i = 0; i < 4; i++)
-        tile_x[(k + i) * TILE_X + m] = v[i];
+    return packUint2x32(uvec2(floatBitsToUint(a), floatBitsToUint(b)));
 }
 
-void load_x(uint m0, uint n, uint k, uint t)
+vec2 unpack(uint64_t pair)
 {
-    for (uint i = t; i < TILE_X * 8; i += 64) {
-        uint m = i % TILE_X, k4 = i / TILE_X;
-        uint base = (m0 + m) * p.width;
-        vec4 v = vec4(0.0);
-        if (m0 + m < n) {
-            if (ALIGNED != 0) {
-                v = Float4s(p.x).v[(base >> 2) + k * 8 + k4];
-            } else {
-                for (uint j = 0; j < 4; j++)
-                    if (k * 32 + k4 * 4 + j < p.width)
-                        v[j] = p.x.v[base + k * 32 + k4 * 4 + j];
-            }
-        }
-        store4(k4 * 4, m, v);
+    return uintBitsToFloat(unpackUint2x32(pair));
+}
+
+vec4 load_x(uint m, uint n, uint k4)
+{
+    if (m >= n)
+        return vec4(0.0);
+    if (ALIGNED != 0)
+        return floats4(p.x, m * (p.width >> 2) + k4);
+    vec4 v = vec4(0.0);
+    for (uint j = 0; j < 4; j++)
+        if (k4 * 4 + j < p.width)
+            v[j] = p.x.v[m * p.width + k4 * 4 + j];
+    return v;
+}
+
+void fill_x(uint m, uint n, uint k, uint pair)
+{
+    for (uint i = 0; i < 8; i++) {
+        vec4 a = load_x(m, n, k * 8 + i), b = load_x(m + 1, n, k * 8 + i);
+        for (uint j = 0; j < 4; j++)
+            tile_x[(i * 4 + j) * PAIRS_X + pair] = pack(a[j], b[j]);
     }
 }
 
-void load_w(uint row, uint k, uint t)
+Chunk load_w(uint row, uint k)
 {
-    uint from = min(row + t, p.out_rows - 1);
-    Chunk c = dequant(p.q, p.s, p.h, p.d, from * p.chunks + k, from, k, p.s_stride, p.d_stride);
+    row = min(row, p.out_rows - 1); // rows behind the last are never written
+    return dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
+}
+
+void fill_w(uint row, uint k, uint pair)
+{
+    Chunk a = load_w(row, k), b = load_w(row + 1, k);
     for (uint i = 0; i < 8; i++) {
-        vec4 v = c.q[i] * (i < 4 ? c.scale.x : c.scale.y);
+        vec4 va = a.q[i] * (i < 4 ? a.scale.x : a.scale.y);
+        vec4 vb = b.q[i] * (i < 4 ? b.scale.x : b.scale.y);
         for (uint j = 0; j < 4; j++)
-            tile_w[(i * 4 + j) * TILE_W + t] = v[j];
+            tile_w[(i * 4 + j) * PAIRS_W + pair] = pack(va[j], vb[j]);
     }
 }
 
 void multiply(uint tx, uint ty)
 {
     [[dont_unroll]] for (uint i = 0; i < GPU_CHUNK; i++) {
-        float w[8];
-        for (uint c = 0; c < 8; c++)
-            w[c] = tile_w[i * TILE_W + tx + 8 * c];
+        vec2 w[4];
+        for (uint c = 0; c < 4; c++)
+            w[c] = unpack(tile_w[i * PAIRS_W + tx + 8 * c]);
         for (uint r = 0; r < PER_X; r++) {
-            float x = tile_x[i * TILE_X + ty + 8 * r];
-            for (uint c = 0; c < 8; c++)
-                acc[r * 8 + c] += x * w[c];
+            vec2 x = unpack(tile_x[i * PAIRS_X + ty + 8 * r]);
+            for (uint c = 0; c < 4; c++) {
+                acc[r * 8 + c] += x.x * w[c];
+                acc[r * 8 + 4 + c] += x.y * w[c];
+            }
         }
     }
+}
+
+void store(uint m, uint n, uint row, vec2 v)
+{
+    uint at = m * p.dst_stride + p.dst_offset + row;
+    if (m < n && row < p.out_rows)
+        p.dst.v[at] = v.x;
+    if (m < n && row + 1 < p.out_rows)
+        p.dst.v[at + 1] = v.y;
 }
 
 void main()
@@ -72,21 +96,22 @@ void main()
     if (row0 >= p.out_rows)
         return;
     for (uint i = 0; i < PER_X * 8; i++)
-        acc[i] = 0.0;
+        acc[i] = vec2(0.0);
     [[dont_unroll]] for (uint k = 0; k < p.chunks; k++) {
         barrier(); // the former tile has been used by all
-        load_w(row0, k, t);
-        load_x(m0, n, k, t);
+        if (t < PAIRS_W)
+            fill_w(row0 + 2 * t, k, t);
+        else if (t < PAIRS_W + PAIRS_X)
+            fill_x(m0 + 2 * (t - PAIRS_W), n, k, t - PAIRS_W);
         barrier();
-        if (m0 + ty < n)
+        if (m0 + 2 * ty < n)
             multiply(tx, ty);
     }
     for (uint r = 0; r < PER_X; r++) {
-        uint m = m0 + ty + 8 * r;
-        for (uint c = 0; c < 8; c++) {
-            uint row = row0 + tx + 8 * c;
-            if (m < n && row < p.out_rows)
-                p.dst.v[m * p.dst_stride + p.dst_offset + row] = acc[r * 8 + c];
+        for (uint c = 0; c < 4; c++) {
+            uint m = m0 + 2 * (ty + 8 * r), row = row0 + 2 * (tx + 8 * c);
+            store(m, n, row, acc[r * 8 + c]);
+            store(m + 1, n, row, acc[r * 8 + 4 + c]);
         }
     }
 }

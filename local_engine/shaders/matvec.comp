@@ -14,7 +14,7 @@ vec4 load_x(uint col, uint k4)
 {
     uint base = col * p.width;
     if (ALIGNED != 0)
-        return Float4s(p.x).v[(base >> 2) + k4];
+        return floats4(p.x, (base >> 2) + k4);
     vec4 v = vec4(0.0);
     for (uint i = 0; i < 4; i++)
         if (k4 * 4 + i < p.width)

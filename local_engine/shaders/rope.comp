@@ -14,7 +14,7 @@ void main()
     uint head = i / half_dim, pair = i % half_dim;
     uint token = p.rows == 0 ? row : Step(p.step).s.row[row];
     uint pos = uint(Step(p.step).s.pos[token]);
-    uvec2 turns = Words2(p.turns).v[pair]; // low, high
+    uvec2 turns = words2(p.turns, pair); // low, high
     uint carry, low;
     umulExtended(pos, turns.x, carry, low);
     vec2 sc = sincos_turns(pos * turns.y + carry);

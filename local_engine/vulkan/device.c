@@ -57,6 +57,8 @@ static const char *lacks(struct le_backend *be, struct candidate *c)
         .pNext = &f12,
     };
     be->vk.GetPhysicalDeviceFeatures2(c->handle, &features);
+    if (!features.features.shaderInt64)
+        return "shaderInt64";
     if (!f12.bufferDeviceAddress)
         return "bufferDeviceAddress";
     if (!f13.synchronization2)
@@ -153,6 +155,7 @@ static enum tg_status create(struct le_backend *be, struct tg_error *err)
         .pNext = &f13,
         .bufferDeviceAddress = VK_TRUE,
     };
+    const VkPhysicalDeviceFeatures features = { .shaderInt64 = VK_TRUE };
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -163,6 +166,7 @@ static enum tg_status create(struct le_backend *be, struct tg_error *err)
     const VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &f12,
+        .pEnabledFeatures = &features,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
     };

@@ -107,7 +107,7 @@ static void op_attention(struct le_backend *be, const struct le_attention *a)
     struct gpu_dispatch d = {
         .name = "attention",
         .shader = GPU_ATTENTION,
-        .spec = { GPU_GROUP, kv->head_dim },
+        .spec = { be->subgroup < GPU_GROUP / 2 ? GPU_GROUP / 2 : GPU_GROUP, kv->head_dim },
         .push = &push,
         .push_size = sizeof(push),
         .grid = per_row(be, a->heads, a->rows),
