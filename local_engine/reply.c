@@ -138,12 +138,9 @@ static void feed_name(struct le_reply *r, char c)
 
 static void feed_byte(struct le_reply *r, char c)
 {
-    switch (r->state) {
-    case SPACE:
-        if (is_space((unsigned char)c))
-            return;
+    if (r->state == SPACE && !is_space((unsigned char)c))
         r->state = REASONING;
-        /* fall through */
+    switch (r->state) {
     case REASONING:
         put(r, LE_DELTA_REASONING, &c, 1);
         r->cls = LE_TOKEN_REASONING;
@@ -171,6 +168,7 @@ static void feed_byte(struct le_reply *r, char c)
         if (c == '\n' || ++r->matched > TURN_ROLE_MAX)
             r->state = r->plain;
         return;
+    case SPACE:
     case AFTER:
     case DONE:
         return;
