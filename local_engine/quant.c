@@ -73,16 +73,16 @@ static float half(const uint8_t *p)
     return v;
 }
 
-static void block_q4_0(const uint8_t *p, float *out)
+static void block_q4_0(const uint8_t *restrict p, float *restrict out)
 {
     float d = half(p);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i++)
         out[i] = d * (float)((p[2 + i] & 15) - 8);
+    for (int i = 0; i < 16; i++)
         out[i + 16] = d * (float)((p[2 + i] >> 4) - 8);
-    }
 }
 
-static void block_q8_0(const uint8_t *p, float *out)
+static void block_q8_0(const uint8_t *restrict p, float *restrict out)
 {
     float d = half(p);
     for (int i = 0; i < 32; i++)
@@ -90,23 +90,22 @@ static void block_q8_0(const uint8_t *p, float *out)
 }
 
 /* ql[128] low four bits, qh[64] high two bits, int8 scales[16], d. */
-static void block_q6_k(const uint8_t *p, float *out)
+static void block_q6_k(const uint8_t *restrict p, float *restrict out)
 {
     float d = half(p + 208);
     for (int h = 0; h < 2; h++) {
         const uint8_t *ql = p + 64 * h, *qh = p + 128 + 32 * h;
-        const int8_t *scale = (const int8_t *)(p + 192 + 8 * h);
-        float *y = out + 128 * h;
-        for (int l = 0; l < 32; l++) {
-            int s = l / 16, high = qh[l];
-            int q0 = (ql[l] & 15) | (high & 3) << 4;
-            int q1 = (ql[l + 32] & 15) | (high >> 2 & 3) << 4;
-            int q2 = ql[l] >> 4 | (high >> 4 & 3) << 4;
-            int q3 = ql[l + 32] >> 4 | (high >> 6 & 3) << 4;
-            y[l] = d * (float)scale[s] * (float)(q0 - 32);
-            y[l + 32] = d * (float)scale[s + 2] * (float)(q1 - 32);
-            y[l + 64] = d * (float)scale[s + 4] * (float)(q2 - 32);
-            y[l + 96] = d * (float)scale[s + 6] * (float)(q3 - 32);
+        uint8_t q[128];
+        for (int i = 0; i < 32; i++) {
+            q[i] = (uint8_t)((ql[i] & 15) | (qh[i] & 3) << 4);
+            q[i + 32] = (uint8_t)((ql[i + 32] & 15) | (qh[i] & 12) << 2);
+            q[i + 64] = (uint8_t)(ql[i] >> 4 | (qh[i] & 48));
+            q[i + 96] = (uint8_t)(ql[i + 32] >> 4 | (qh[i] & 192) >> 2);
+        }
+        for (int k = 0; k < 8; k++) {
+            float scale = d * (float)(int8_t)p[192 + 8 * h + k];
+            for (int i = 0; i < 16; i++)
+                out[128 * h + 16 * k + i] = scale * (float)(q[16 * k + i] - 32);
         }
     }
 }
