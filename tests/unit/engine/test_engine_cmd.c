@@ -205,10 +205,7 @@ static void conversation(void)
     type("/clear\n");
     type("hello\n");
     CHECK(wait_for("prompt: 18 tokens"));
-    child.n_error = 0;
-    child.error[0] = '\0';
-    CHECK(wait_for("> "));
-    type("\x03"); /* at the prompt: quits */
+    type("\x03"); /* no answer is under way: quits */
     CHECK_INT(finish(true), 0);
 }
 
