@@ -20,10 +20,10 @@ struct cfg_prices; /* opaque, immutable */
 
 enum { CFG_PRICES_MAX = 4096, CFG_TOKENS_PER_MESSAGE = 8, CFG_TOKENS_PER_REQUEST = 32 };
 
-/* A JSON file: {"version": "2026-11-20", "models": {"PROVIDER/MODEL": {"input": "$3", "cachedInput":
- * "$0.30", "output": "$15", "tokensPerMessage": 8, "tokensPerRequest": 32}}}; all but input and output
- * may be left out. Refused whole, with the JSON path, when anything in it is unknown or malformed.
- * path NULL: the table that is built into the program. */
+/* A JSON file: {"version": "2026-11-20", "models": {"PROVIDER/MODEL": {"input": "$3",
+ * "cachedInput": "$0.30", "output": "$15", "tokensPerMessage": 8, "tokensPerRequest": 32}}}; all
+ * but input and output may be left out. Refused whole, with the JSON path, when anything in it is
+ * unknown or malformed. path NULL: the table that is built into the program. */
 enum tg_status cfg_prices_load(const char *path, struct cfg_prices **out, struct tg_error *err);
 /* The same from text in memory; name stands for it in errors. */
 enum tg_status cfg_prices_parse(struct tg_str text, const char *name, struct cfg_prices **out,
@@ -34,7 +34,7 @@ const char *cfg_prices_version(const struct cfg_prices *p);
 struct cfg_price cfg_price_of(const struct cfg_prices *p, struct tg_str provider,
                               struct tg_str model);
 
-/* tokens x price, rounded up to whole nano-dollars. TG_LIMIT on overflow, TG_INVALID when negative. */
+/* tokens x price, rounded up to whole nano-dollars. TG_INVALID when negative, TG_LIMIT. */
 enum tg_status cfg_cost(int64_t tokens, int64_t nano_per_mtok, int64_t *nano);
 
 #endif

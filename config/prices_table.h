@@ -1,4 +1,5 @@
-/* The inside of a price table, for the loader of settings, which builds one from providers.X.prices. */
+/* The inside of a price table, for the loader of settings, which builds one from
+ * providers.X.prices. */
 #ifndef CONFIG_PRICES_TABLE_H
 #define CONFIG_PRICES_TABLE_H
 

@@ -22,8 +22,8 @@ enum tg_status cfg_refuse_type(struct cfg_reader *r, const struct tg_json *v, co
                       tg_json_type_name(tg_json_type(v)));
 }
 
-/* Names come from a file: what goes into an error is printable and short. A path that does not fit is
- * cut; it is for people. */
+/* Names come from a file: what goes into an error is printable and short. A path that does not fit
+ * is cut; it is for people. */
 static void path_add(struct cfg_reader *r, const char *s)
 {
     for (size_t n = 0; *s && n < SHOWN_MAX && r->path_n + 1 < sizeof(r->path); s++, n++)

@@ -1,5 +1,5 @@
-/* Reads a JSON object by a table of its keys, so that every loader refuses unknown keys, wrong types
- * and values out of range in the same words, with the JSON path. Used by config/ only. */
+/* Reads a JSON object by a table of its keys, so that every loader refuses unknown keys, wrong
+ * types and values out of range in the same words, with the JSON path. Used by config/ only. */
 #ifndef CONFIG_READER_H
 #define CONFIG_READER_H
 
@@ -39,8 +39,8 @@ struct cfg_field {
     enum tg_status (*read)(struct cfg_reader *r, const struct tg_json *v, void *base);
 };
 
-/* v must be an object with no other keys than those of the table. Fields are read in the order of the
- * table, absent ones are left as they are. */
+/* v must be an object with no other keys than those of the table. Fields are read in the order of
+ * the table, absent ones are left as they are. */
 enum tg_status cfg_read_object(struct cfg_reader *r, const struct tg_json *v,
                                const struct cfg_field *fields, size_t n, void *base);
 #define CFG_READ_OBJECT(r, v, table, base)                                                         \

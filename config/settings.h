@@ -1,5 +1,6 @@
-/* Typed settings, read from one JSON file (DESIGN.md section 8). Unknown keys, values out of range and
- * keys of the design that are not built yet are refused with their JSON path before anything opens. */
+/* Typed settings, read from one JSON file (DESIGN.md section 8). Unknown keys, values out of range
+ * and keys of the design that are not built yet are refused with their JSON path before anything
+ * opens. */
 #ifndef CONFIG_SETTINGS_H
 #define CONFIG_SETTINGS_H
 
@@ -30,7 +31,7 @@ struct cfg_tier {
     const char *trigger;      /* expression text, or NULL: only when what comes before it failed */
     const char *trigger_path; /* JSON path of it, for errors: routes[0].fallback[0].trigger */
     uint32_t max_tokens;      /* sent when the client names none; default 1024 */
-    struct cfg_price price;   /* providers.X.prices, else the table; known = false: neither has it */
+    struct cfg_price price; /* providers.X.prices, else the table; known = false: neither has it */
 };
 
 struct cfg_route {
@@ -44,7 +45,11 @@ struct cfg_route {
     enum cfg_period period;
     int64_t alert_millionths; /* alertAt, default 800000 */
     bool prefer_self_hosted;
-    struct { uint32_t tokens; int64_t time_ms; uint32_t bytes; } hold; /* holdBack; default 24, 2 s, 4 KiB */
+    struct {
+        uint32_t tokens;
+        int64_t time_ms;
+        uint32_t bytes;
+    } hold; /* holdBack; default 24, 2 s, 4 KiB */
 };
 
 struct cfg_limits {
@@ -79,17 +84,18 @@ struct cfg_settings {
 
 enum { CFG_FILE_MAX = 1 << 20 }; /* bytes of a configuration file or price table */
 
-/* Reads, checks and resolves; opens nothing but the file, the price table and secret files. Secrets are
- * registered with tg_log_secret; a tier that has a budget but no known price is warned of in the log.
- * err: "FILE: routes[0].fallback[0].model: ...": TG_INVALID, TG_UNSUPPORTED (not in this version),
- * TG_NOTFOUND or TG_IO (a file named in it), TG_LIMIT, TG_NOMEM. *out owned by the caller. */
+/* Reads, checks and resolves; opens nothing but the file, the price table and secret files. Secrets
+ * are registered with tg_log_secret; a tier that has a budget but no known price is warned of in
+ * the log. err: "FILE: routes[0].fallback[0].model: ...": TG_INVALID, TG_UNSUPPORTED (not in this
+ * version), TG_NOTFOUND or TG_IO (a file named in it), TG_LIMIT, TG_NOMEM. *out owned by the
+ * caller. */
 enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_error *err);
-/* The same from text in memory; path names it in errors, and relative paths start from its folder. */
+/* The same from text in memory; path names it in errors, and relative paths start in its folder. */
 enum tg_status cfg_parse(struct tg_str text, const char *path, struct cfg_settings **out,
                          struct tg_error *err);
 void cfg_free(struct cfg_settings *s);
-/* Where a setting that only a restart can change (listen, dataDir, timeZone, engine) differs between the
- * two: its JSON path, static, else NULL. */
+/* Where a setting that only a restart can change (listen, dataDir, timeZone, engine) differs
+ * between the two: its JSON path, static, else NULL. */
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);
 
 #endif

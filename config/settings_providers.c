@@ -21,8 +21,8 @@ enum tg_status cfg_check_name(struct cfg_reader *r, const char *name)
     return TG_OK;
 }
 
-/* A secret goes into a header: printable ASCII without spaces, or the provider would be sent nonsense
- * (and a line break would add a header). */
+/* A secret goes into a header: printable ASCII without spaces, or the provider would be sent
+ * nonsense (and a line break would add a header). */
 static enum tg_status keep_secret(struct cfg_reader *r, struct tg_str secret, const char *from,
                                   const char **out)
 {
@@ -102,7 +102,8 @@ static bool is_loopback(struct tg_str host)
 /* HOST or HOST:PORT or [V6]:PORT. False when malformed. */
 static bool split_authority(struct tg_str authority, struct tg_str *host)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
     const char *end = authority.p + authority.n, *p = authority.p;
     if (authority.n && *p == '[') {
         while (p < end && *p != ']')
@@ -225,8 +226,9 @@ static enum tg_status read_provider(struct cfg_reader *r, const struct tg_json *
     if (!p->kind)
         return cfg_refuse(r, TG_INVALID, "needs \"kind\": \"openai\"");
     if (!p->base_url && !p->api_key)
-        return cfg_refuse(r, TG_INVALID, "needs \"apiKey\": {\"env\": \"NAME\"}, or the \"baseUrl\" "
-                                         "of a server that takes none");
+        return cfg_refuse(r, TG_INVALID,
+                          "needs \"apiKey\": {\"env\": \"NAME\"}, or the \"baseUrl\" "
+                          "of a server that takes none");
     if (!p->base_url)
         p->base_url = "https://api.openai.com/v1";
     return TG_OK;

@@ -6,9 +6,9 @@
 #include "config/base/utf8.h"
 #include "policy/words.h"
 
-/* score = 1 / (1 + exp(-(bias + sum of feature x weight))). The weights are set by hand so that plain
- * questions stay below 0.3 and a proof or a design with several conditions comes above 0.9; pairs will
- * replace them. */
+/* score = 1 / (1 + exp(-(bias + sum of feature x weight))). The weights are set by hand so that
+ * plain questions stay below 0.3 and a proof or a design with several conditions comes above 0.9;
+ * pairs will replace them. */
 
 enum {
     SCAN_MAX = 32 << 10,  /* bytes of text looked at, newest first: about 2 ms */
@@ -116,8 +116,8 @@ static void scan_words(struct scan *s, struct tg_str text)
 /* Signs at p that programs and formulas have and prose has not. */
 static void scan_marks(struct scan *s, const char *p, size_t n)
 {
-    static const char *const code[] = { "```", "=>", "->", "::", "();", "==", "!=", "&&", "||", "#i",
-                                        "</", ");", "{\n", ";\n" };
+    static const char *const code[] = { "```", "=>", "->", "::", "();", "==",  "!=",
+                                        "&&",  "||", "#i", "</", ");",  "{\n", ";\n" };
     if ((p[0] == '\\' && n > 2 && p[1] >= 'a' && p[1] <= 'z' && p[2] >= 'a' && p[2] <= 'z') ||
         (n > 1 && p[0] == '$' && p[1] == '$') ||
         (n > 1 && p[0] == '^' && p[1] != ' ' && p[1] != '^'))
@@ -230,9 +230,9 @@ static void fill_parts(struct pol_score *score, const struct scan *s, const stru
     add_part(score, "talk", talk, -2.0);
 }
 
-/* Whether there is anything to judge by. A short prompt that says nothing about its difficulty may be
- * the hardest of all ("P = NP?"), so only a high score or plain small talk counts there; and where the
- * words are of a language that the lexicon does not know, only what is not words does. */
+/* Whether there is anything to judge by. A short prompt that says nothing about its difficulty may
+ * be the hardest of all ("P = NP?"), so only a high score or plain small talk counts there; and
+ * where the words are of a language that the lexicon does not know, only what is not words does. */
 static bool can_judge(const struct scan *s, const struct chat_request *r, double value)
 {
     if (value >= 0.5)

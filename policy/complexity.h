@@ -1,5 +1,5 @@
-/* Complexity of a request from cheap features, a logistic model with shipped weights, and its parts.
- * Pure, any thread. */
+/* Complexity of a request from cheap features, a logistic model with shipped weights, and its
+ * parts. Pure, any thread. */
 #ifndef POLICY_COMPLEXITY_H
 #define POLICY_COMPLEXITY_H
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* score = 1 / (1 + exp(-(bias + sum of value x weight))). The shipped weights are not calibrated: no
- * pairs exist yet. They are all penalties, each value in [0, 1], from a bias that says 0.9 at most, so
- * the score errs towards escalation; a calibration from pairs replaces them. */
+/* score = 1 / (1 + exp(-(bias + sum of value x weight))). The shipped weights are not calibrated:
+ * no pairs exist yet. They are all penalties, each value in [0, 1], from a bias that says 0.9 at
+ * most, so the score errs towards escalation; a calibration from pairs replaces them. */
 
 #define BIAS_ANSWER 2.197 /* ln(0.9 / 0.1) */
 #define BIAS_WINDOW 2.0   /* the beginning alone says less: 0.88 at most */

@@ -1,5 +1,5 @@
-/* Confidence: from the local token distributions to the probability that the answer would be judged at
- * least as good as the cloud's. Masked tokens do not count (DESIGN.md section 5). Pure. */
+/* Confidence: from the local token distributions to the probability that the answer would be judged
+ * at least as good as the cloud's. Masked tokens do not count (DESIGN.md section 5). Pure. */
 #ifndef POLICY_CONFIDENCE_H
 #define POLICY_CONFIDENCE_H
 

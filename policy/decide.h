@@ -48,19 +48,21 @@ struct pol_request_facts {
     struct pol_facts facts; /* confidence unknown */
 };
 
-/* Upper bound of one call: (body_bytes + overhead per message and request) at the highest input rate
- * plus max_tokens at the output rate. TG_UNSUPPORTED when the price is unknown, TG_LIMIT on overflow. */
+/* Upper bound of one call: (body_bytes + overhead per message and request) at the highest input
+ * rate plus max_tokens at the output rate. TG_UNSUPPORTED when the price is unknown, TG_LIMIT on
+ * overflow. */
 enum tg_status pol_bound(const struct cfg_price *price, size_t body_bytes, size_t n_messages,
                          uint32_t max_tokens, int64_t *nano);
 
 /* Before the run: local first (unless it cannot, or a trigger is already true with confidence
- * unknown), then the tiers in order; a tier whose trigger is not true yet is still listed as a way out
- * of failure of what comes before it, since a failed attempt makes way for the next permitted one.
- * A tier under a budget with an unknown price is left out. n = 0: nobody may answer (reason says why). */
+ * unknown), then the tiers in order; a tier whose trigger is not true yet is still listed as a way
+ * out of failure of what comes before it, since a failed attempt makes way for the next permitted
+ * one. A tier under a budget with an unknown price is left out. n = 0: nobody may answer (reason
+ * says why). */
 void pol_decide(const struct pol_route *route, const struct pol_request_facts *f,
                 struct pol_plan *plan);
-/* At the end of the hold-back window, confidence now known or not: the tier to escalate to, or -1 to
- * commit to local. reason as above. Only tiers in plan are considered. */
+/* At the end of the hold-back window, confidence now known or not: the tier to escalate to, or -1
+ * to commit to local. reason as above. Only tiers in plan are considered. */
 int pol_escalate(const struct pol_route *route, const struct pol_plan *plan,
                  const struct pol_facts *facts, char reason[POL_REASON_MAX]);
 

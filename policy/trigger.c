@@ -5,8 +5,8 @@
 #include "config/base/alloc.h"
 #include "policy/trigger_lex.h"
 
-/* The parser writes the expression as nodes in postfix order: operands come before their operator, so
- * evaluation is one pass with a small stack and no recursion. */
+/* The parser writes the expression as nodes in postfix order: operands come before their operator,
+ * so evaluation is one pass with a small stack and no recursion. */
 
 enum {
     EXPR_MAX = 1000, /* bytes of text */
@@ -88,7 +88,8 @@ static enum tg_status check_units(struct parser *p, const struct trigger_token *
 {
     static const char *const causes[] = {
         [UNIT_PLAIN] = "this unit does not fit a count or an hour",
-        [UNIT_FRACTION] = "this unit does not fit; a fraction such as 0.85 or a percentage is meant",
+        [UNIT_FRACTION] =
+            "this unit does not fit; a fraction such as 0.85 or a percentage is meant",
         [UNIT_TIME] = "this unit does not fit; ms or s is meant",
     };
     if (a->word == WORD_NUMBER && b->word == WORD_NUMBER)
@@ -100,8 +101,8 @@ static enum tg_status check_units(struct parser *p, const struct trigger_token *
                    : fail_at(p, b->at, "the two names are measured in different units");
     if (other->unit != UNIT_PLAIN && other->unit != name->unit)
         return fail_at(p, other->at, causes[name->unit]);
-    /* 85 is surely meant as 85 %: as a fraction it would always or never be true. Only the budget can be
-     * overdrawn, and then it is written with its unit: 120%. */
+    /* 85 is surely meant as 85 %: as a fraction it would always or never be true. Only the budget
+     * can be overdrawn, and then it is written with its unit: 120%. */
     bool overdrawn = name->name == POL_BUDGET_USED && other->unit == UNIT_FRACTION;
     if (name->unit == UNIT_FRACTION && other->number > 1 && !overdrawn)
         return fail_at(p, other->at, "a fraction is between 0 and 1; write 0.85 or 85%");

@@ -1,14 +1,17 @@
-/* Trigger expressions: `confidence < 0.85 OR complexity > 0.9`. Three-valued: unknown propagates and
- * pays nothing. Pure.
+/* Trigger expressions: `confidence < 0.85 OR complexity > 0.9`. Three-valued: unknown propagates
+ * and pays nothing. Pure.
  *
- *   expr   := and ( OR and )*        and := not ( AND not )*      not := NOT not | '(' expr ')' | test
+ *   expr   := and ( OR and )*
+ *   and    := not ( AND not )*
+ *   not    := NOT not | '(' expr ')' | test
  *   test   := operand ( '<' | '<=' | '>' | '>=' | '==' | '!=' ) operand | tag('x')
  *   operand:= NAME | NUMBER [ '%' | 'ms' | 's' ]
- * Keywords in any case. NAMEs: confidence complexity prompt_tokens max_tokens turns tools images audio
- * queue_ms ttft_ms budget_used hour. % divides by 100, s multiplies by 1000. Units must fit the name: %
- * with confidence, complexity and budget_used only, ms and s with the _ms names only; these three are
- * fractions, so a number above 1 is refused (budget_used > 120% is not). One side must be a NAME. At most
- * 1000 bytes, 32 levels of parentheses and NOTs. */
+ *
+ * Keywords in any case. NAMEs: confidence complexity prompt_tokens max_tokens turns tools images
+ * audio queue_ms ttft_ms budget_used hour. % divides by 100, s multiplies by 1000. Units must fit
+ * the name: % with confidence, complexity and budget_used only, ms and s with the _ms names only.
+ * Those three are fractions, so a number above 1 is refused (budget_used > 120% is not). One side
+ * must be a NAME. At most 1000 bytes, and 32 levels of parentheses and NOTs. */
 #ifndef POLICY_TRIGGER_H
 #define POLICY_TRIGGER_H
 

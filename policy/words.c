@@ -5,17 +5,20 @@
 
 static const char *const lists[POL_WORD_CLASSES] = {
     [POL_WORD_COMMON] =
-        "the of to a an in is and for with on that it this be are was you i my me we our your he she "
-        "they them at by from as or but not if can could would should will do does did have has had "
+        "the of to a an in is and for with on that it this be are was you i my me we our your he "
+        "she "
+        "they them at by from as or but not if can could would should will do does did have has "
+        "had "
         "what when where who which there about into than then so up out all some any no its their "
         "how why please one two more also just like use make give tell let's want need",
-    [POL_WORD_TALK] =
-        "hello hi hey thanks thank good morning evening night afternoon bye goodbye ok okay great nice "
-        "cool yes yeah cheers welcome sorry lol haha doing today there friend",
+    [POL_WORD_TALK] = "hello hi hey thanks thank good morning evening night afternoon bye goodbye "
+                      "ok okay great nice "
+                      "cool yes yeah cheers welcome sorry lol haha doing today there friend",
     [POL_WORD_REASON] =
         "prove proof proves disprove derive derivation demonstrate justify rigorous rigorously "
         "analyze analyse analysis evaluate compare contrast tradeoff tradeoffs optimize optimise "
-        "optimal design architect architecture plan strategy reason reasoning deduce infer infinitely "
+        "optimal design architect architecture plan strategy reason reasoning deduce infer "
+        "infinitely "
         "counterexample step-by-step stepwise explain why critique assess implications diagnose "
         "investigate synthesize puzzle riddle paradox hypothesis conjecture decidable undecidable "
         "solve solution complexity",
@@ -28,19 +31,23 @@ static const char *const lists[POL_WORD_CLASSES] = {
         "derivatives hedging arbitrage fiscal econometrics molecular enzyme protein genome np-hard "
         "np-complete transformer backpropagation",
     [POL_WORD_MATH] =
-        "theorem lemma integral integrate derivative differentiate equation equations polynomial matrix "
+        "theorem lemma integral integrate derivative differentiate equation equations polynomial "
+        "matrix "
         "matrices determinant vector probability expectation variance combinatorics permutations "
         "modulo prime primes divisible irrational logarithm exponent geometry triangle algebra "
         "calculus arithmetic induction inequality coefficient factorial fibonacci sequence series "
         "limit compute calculate sum product root roots",
     [POL_WORD_CODE] =
-        "algorithm function implement implementation refactor debug bug stack trace exception compile "
+        "algorithm function implement implementation refactor debug bug stack trace exception "
+        "compile "
         "regex regexp sql query schema database index class method pointer memory thread mutex "
-        "recursion recursive python javascript typescript java rust golang haskell kubernetes docker "
+        "recursion recursive python javascript typescript java rust golang haskell kubernetes "
+        "docker "
         "terraform api endpoint unittest unit-test leetcode program script parser segfault",
     [POL_WORD_CONSTRAINT] =
         "must exactly least most only without never always ensure require requires required format "
-        "json yaml xml csv table bullet bullets constraint constraints strictly avoid exclude include "
+        "json yaml xml csv table bullet bullets constraint constraints strictly avoid exclude "
+        "include "
         "maximum minimum between before after unless except every each rhyme rhyming",
     [POL_WORD_LANGUAGE] =
         "translate translation english german french spanish italian portuguese russian chinese "

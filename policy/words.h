@@ -1,5 +1,5 @@
-/* What a word of a request says about its difficulty: a small English lexicon that forgives one typing
- * mistake. Used by complexity.c only. */
+/* What a word of a request says about its difficulty: a small English lexicon that forgives one
+ * typing mistake. Used by complexity.c only. */
 #ifndef POLICY_WORDS_H
 #define POLICY_WORDS_H
 

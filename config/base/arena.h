@@ -1,4 +1,4 @@
-/* An arena: what belongs to one request is allocated here and freed together. One thread at a time. */
+/* An arena: what belongs to one request is allocated here and freed together. One thread only. */
 #ifndef TG_BASE_ARENA_H
 #define TG_BASE_ARENA_H
 

@@ -32,8 +32,8 @@ enum tg_status tg_json_scan(struct tg_str text, struct tg_error *err);
 enum tg_status tg_json_parse(struct tg_str text, struct tg_json **root, struct tg_error *err);
 void tg_json_free(struct tg_json *root);
 
-/* All below accept NULL for v: type NULL value behaves as absent (NULL, false). Results are borrowed
- * until the root is freed. */
+/* All below accept NULL for v: type NULL value behaves as absent (NULL, false). Results are
+ * borrowed until the root is freed. */
 enum tg_json_type tg_json_type(const struct tg_json *v);
 const char *tg_json_type_name(enum tg_json_type type); /* "an object", "a string", ... */
 bool tg_json_is(const struct tg_json *v, enum tg_json_type type); /* false for NULL */

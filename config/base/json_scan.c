@@ -10,7 +10,7 @@
 
 /* The scanner walks the text once with an explicit stack, so depth costs no C stack. Duplicate keys
  * are found with one hash set per scan, keyed by (object number, key bytes after unescaping). The
- * hash is keyed with random bits: a body must not be able to choose colliding names and hold us up. */
+ * hash is keyed with random bits: a body must not be able to choose colliding names. */
 
 enum { NUMBER_MAX = 63 }; /* what cJSON's own buffer for a number holds */
 
@@ -87,7 +87,7 @@ static int32_t hex4(struct tg_str text, size_t at)
     return value;
 }
 
-/* One unit of a string body at *at: a code point, escapes resolved. False when malformed; *cause. */
+/* One unit of a string body at *at: a code point, escapes resolved. False: malformed, *cause. */
 static bool string_unit(struct tg_str text, size_t *at, uint32_t *rune, const char **cause)
 {
     if (text.p[*at] != '\\') {
@@ -309,8 +309,8 @@ static enum tg_status scan_value(struct scan *s, bool *opened)
     return scan_word(s);
 }
 
-/* After a value: closes what ends here, and consumes the comma in front of the next value. *done when
- * the outermost value has ended. */
+/* After a value: closes what ends here, and consumes the comma in front of the next value. *done
+ * when the outermost value has ended. */
 static enum tg_status scan_after(struct scan *s, bool just_opened, bool *done)
 {
     for (;;) {

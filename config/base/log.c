@@ -18,8 +18,8 @@ enum { LOG_LINE_MAX = 6 * LOG_TEXT_MAX + 512 }; /* all of the text escaped as \u
 static _Atomic int log_level = TG_LOG_INFO;
 static _Atomic int log_fd = 2;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-/* Guarded by log_lock; longest first, so that a secret inside another one, masked before it, does not
- * leave the rest of it readable. */
+/* Guarded by log_lock; longest first, so that a secret inside another one, masked before it, does
+ * not leave the rest of it readable. */
 static char *secrets[LOG_SECRETS_MAX];
 static size_t n_secrets;
 
@@ -112,7 +112,7 @@ void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     tg_buf_init(&line, LOG_LINE_MAX);
     pthread_mutex_lock(&log_lock);
     if (length >= (int)sizeof(text))
-        mask_cut_end(text); /* first: masking a shorter secret would hide the longer one's beginning */
+        mask_cut_end(text); /* first: masking a shorter one would hide a longer one's beginning */
     mask_locked(text);
     tg_buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"text\":", time,
                 names[level], event);

@@ -1,5 +1,5 @@
-/* The log: one JSON object a line on stderr. Never pass a secret: tg_log_secret registers those that
- * are known, and every line is checked for them and masked. Any thread. */
+/* The log: one JSON object a line on stderr. Never pass a secret: tg_log_secret registers those
+ * that are known, and every line is checked for them and masked. Any thread. */
 #ifndef TG_BASE_LOG_H
 #define TG_BASE_LOG_H
 
@@ -12,12 +12,12 @@ enum tg_log_level { TG_LOG_DEBUG, TG_LOG_INFO, TG_LOG_WARN, TG_LOG_ERROR };
 void tg_log_set_level(enum tg_log_level level);
 /* Where lines go; default 2. The descriptor stays the caller's. */
 void tg_log_set_fd(int fd);
-/* event: a short fixed name, such as "engine-loaded"; the text follows printf. A line that cannot be
- * written is dropped. */
+/* event: a short fixed name, such as "engine-loaded"; the text follows printf. A line that cannot
+ * be written is dropped. */
 void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* A secret of 8 bytes or more that must never be printed; kept for the life of the process. TG_LIMIT
- * above 64 secrets, TG_NOMEM. */
+/* A secret of 8 bytes or more that must never be printed; kept for the life of the process.
+ * TG_LIMIT above 64 secrets, TG_NOMEM. */
 enum tg_status tg_log_secret(struct tg_str secret);
 /* Replaces every registered secret in text by '*'. */
 void tg_log_mask(char *text);

@@ -15,8 +15,8 @@ struct tg_queue; /* opaque */
 struct tg_queue *tg_queue_new(size_t cap, size_t item_size);
 void tg_queue_free(struct tg_queue *q);
 
-/* Takes n slots out of the capacity, all or none. Given back by tg_queue_push_reserved (one each) or
- * tg_queue_unreserve. */
+/* Takes n slots out of the capacity, all or none. Given back by tg_queue_push_reserved (one each)
+ * or tg_queue_unreserve. */
 bool tg_queue_reserve(struct tg_queue *q, size_t n);
 void tg_queue_unreserve(struct tg_queue *q, size_t n);
 /* Uses one slot taken before: cannot fail. */
@@ -25,7 +25,8 @@ void tg_queue_push_reserved(struct tg_queue *q, const void *item);
 enum tg_status tg_queue_push(struct tg_queue *q, const void *item);
 /* TG_AGAIN when empty. The descriptor is cleared when the queue becomes empty. */
 enum tg_status tg_queue_pop(struct tg_queue *q, void *item);
-/* Waits up to timeout_ms (-1: for ever) for an item. TG_TIMEOUT, or TG_CLOSED once closed and empty. */
+/* Waits up to timeout_ms (-1: for ever) for an item. TG_TIMEOUT, or TG_CLOSED once closed and
+ * empty. */
 enum tg_status tg_queue_wait_pop(struct tg_queue *q, void *item, int timeout_ms);
 /* Wakes all waiters; items left can still be popped. */
 void tg_queue_close(struct tg_queue *q);

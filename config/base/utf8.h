@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the code point at s (1 to 4) and its value, or 0 when s[0..n) does not begin with a whole
- * valid one. */
+/* Bytes of the code point at s (1 to 4) and its value, or 0 when s[0..n) does not begin with a
+ * whole valid one. */
 size_t tg_utf8_decode(const char *s, size_t n, uint32_t *rune);
 /* Writes 1 to 4 bytes; rune must be a Unicode scalar value. */
 size_t tg_utf8_encode(uint32_t rune, char out[4]);

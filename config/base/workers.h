@@ -13,8 +13,8 @@ struct tg_workers; /* opaque */
 struct tg_workers *tg_workers_new(size_t n, size_t cap);
 /* Finishes what was begun, drops what waits (its done is not called), joins, frees. */
 void tg_workers_free(struct tg_workers *w);
-/* Runs work(arg) on a thread, then makes tg_workers_fd readable; tg_workers_dispatch calls done(arg).
- * arg stays the caller's and must live until done. TG_AGAIN when full: run it later. */
+/* Runs work(arg) on a thread, then makes tg_workers_fd readable; tg_workers_dispatch calls
+ * done(arg). arg stays the caller's and must live until done. TG_AGAIN when full: run it later. */
 enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),
                                  void (*done)(void *arg), void *arg);
 int tg_workers_fd(const struct tg_workers *w);

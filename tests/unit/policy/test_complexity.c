@@ -43,13 +43,30 @@ static void lexicon_is_whole(void)
 static void terse_and_hard(void)
 {
     static const char *const table[] = {
-        "P = NP?", "Is 2^67-1 prime?", "Riemann hypothesis proof", "Solve x^5 - x + 1 = 0",
-        "Halting problem for LBAs: decidable?", "Why does RLHF cause sycophancy?", "Collatz.",
-        "Prove Fermat's last theorem.", "Optimal 9-input sorting network", "Busy beaver BB(6)",
-        "Derive the Kerr metric", "What killed the Bronze Age?", "Black-Scholes from scratch",
-        "sqrt(2)^sqrt(2) irrational?", "fix this", "continue", "why?", "Yes, now for n=3",
-        "thanks, now prove it", "hello, is ZFC consistent?", "Voynich manuscript, translated",
-        "Warum ist das so?", "\xE8\xAF\x81\xE6\x98\x8E\xE7\xB4\xA0\xE6\x95\xB0\xE6\x97\xA0\xE7\xA9\xB7", "?",
+        "P = NP?",
+        "Is 2^67-1 prime?",
+        "Riemann hypothesis proof",
+        "Solve x^5 - x + 1 = 0",
+        "Halting problem for LBAs: decidable?",
+        "Why does RLHF cause sycophancy?",
+        "Collatz.",
+        "Prove Fermat's last theorem.",
+        "Optimal 9-input sorting network",
+        "Busy beaver BB(6)",
+        "Derive the Kerr metric",
+        "What killed the Bronze Age?",
+        "Black-Scholes from scratch",
+        "sqrt(2)^sqrt(2) irrational?",
+        "fix this",
+        "continue",
+        "why?",
+        "Yes, now for n=3",
+        "thanks, now prove it",
+        "hello, is ZFC consistent?",
+        "Voynich manuscript, translated",
+        "Warum ist das so?",
+        "\xE8\xAF\x81\xE6\x98\x8E\xE7\xB4\xA0\xE6\x95\xB0\xE6\x97\xA0\xE7\xA9\xB7",
+        "?",
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
         struct pol_score s = score_of(table[i]);
@@ -76,16 +93,21 @@ static void nothing_to_judge_by(void)
     CHECK(!score_of("").known);
     CHECK(!score_of("\xFF\xFE\xFF garbage \x80").known);
     /* Long, but in a language that the lexicon does not know. */
-    struct pol_score s = score_of("Erz\xC3\xA4hle mir bitte eine kurze Geschichte von einem Hund, der "
-                                  "\xC3\xBC" "ber die Wiese l\xC3\xA4uft und am Abend m\xC3\xBC" "de nach "
-                                  "Hause kommt, wo die Katze schon lange wartet und schl\xC3\xA4" "ft.");
+    struct pol_score s =
+        score_of("Erz\xC3\xA4hle mir bitte eine kurze Geschichte von einem Hund, der "
+                 "\xC3\xBC"
+                 "ber die Wiese l\xC3\xA4uft und am Abend m\xC3\xBC"
+                 "de nach "
+                 "Hause kommt, wo die Katze schon lange wartet und schl\xC3\xA4"
+                 "ft.");
     CHECK(!s.known);
 }
 
-static const char easy_long[] =
-    "I went to the park with my dog on Sunday and we had a lot of fun. The sun was out and there were "
-    "many people. We ate some bread and cheese and then we walked home along the river. My sister came "
-    "to see us in the evening and we all had tea. ";
+static const char easy_long[] = "I went to the park with my dog on Sunday and we had a lot of fun. "
+                                "The sun was out and there were "
+                                "many people. We ate some bread and cheese and then we walked home "
+                                "along the river. My sister came "
+                                "to see us in the evening and we all had tea. ";
 
 static void long_but_easy(void)
 {
@@ -105,11 +127,13 @@ static void long_but_easy(void)
 static void hard_scores_high(void)
 {
     static const char *const table[] = {
-        "Prove that there are infinitely many primes congruent to 3 modulo 4, and explain step-by-step "
+        "Prove that there are infinitely many primes congruent to 3 modulo 4, and explain "
+        "step-by-step "
         "why the same argument fails for primes congruent to 1 modulo 4. Then derive an asymptotic "
         "estimate and justify each inequality that you use.",
         "Design a distributed consensus protocol that must tolerate two failures, compare its "
-        "consistency with Raft, analyze the worst-case latency, and implement it in Rust without any "
+        "consistency with Raft, analyze the worst-case latency, and implement it in Rust without "
+        "any "
         "mutex; every function must have exactly one unit-test.",
         "Evaluate the integral of x^2 * e^(-x^2) over the real line, prove convergence, derive the "
         "general formula by induction, and demonstrate it for the first four even exponents.",
@@ -121,25 +145,38 @@ static void hard_scores_high(void)
     }
 }
 
-/* The same question with typing mistakes, or in other words, keeps its class and nearly its score. */
+/* The same question with typing mistakes, or in other words, keeps its class and nearly its score.
+ */
 static void typos_and_paraphrases(void)
 {
-    static const struct { const char *a, *b; } table[] = {
-        { "Prove that the sum of two even numbers is even, and explain why the theorem needs induction.",
-          "Porve that the sum of two even numbers is even, and explian why the theorm needs indution." },
-        { "Prove that the square root of two is irrational, and derive the same for any prime root.",
-          "Give a proof that the square root of two is irrational; derive it for any prime root too." },
-        { "Compare these two algorithms and analyze which one is optimal when the memory is limited, in "
+    static const struct {
+        const char *a, *b;
+    } table[] = {
+        { "Prove that the sum of two even numbers is even, and explain why the theorem needs "
+          "induction.",
+          "Porve that the sum of two even numbers is even, and explian why the theorm needs "
+          "indution." },
+        { "Prove that the square root of two is irrational, and derive the same for any prime "
+          "root.",
+          "Give a proof that the square root of two is irrational; derive it for any prime root "
+          "too." },
+        { "Compare these two algorithms and analyze which one is optimal when the memory is "
+          "limited, in "
           "terms of time and of the number of pointer dereferences that each of them must do.",
-          "Contrast these two algoritms and analyse which one is optimal when the memroy is limited, in "
+          "Contrast these two algoritms and analyse which one is optimal when the memroy is "
+          "limited, in "
           "terms of time and of the number of poniter dereferences that each of them must do." },
-        { "What is the name of the dog that lives next to the house of the man who sold us the car last "
+        { "What is the name of the dog that lives next to the house of the man who sold us the car "
+          "last "
           "year in the summer when it was so hot?",
-          "what is teh name of hte dog that lives next to the huose of the man who sold us the car last "
+          "what is teh name of hte dog that lives next to the huose of the man who sold us the car "
+          "last "
           "yaer in the sumer when it was so hot" },
-        { "Translate this letter to French and keep it as short as you can, since my aunt does not like to "
+        { "Translate this letter to French and keep it as short as you can, since my aunt does not "
+          "like to "
           "read long letters and has to be careful with her eyes.",
-          "translate this leter into french and keep it as short as possible, since my aunt doesn't like "
+          "translate this leter into french and keep it as short as possible, since my aunt "
+          "doesn't like "
           "to read long letters and has to be carefull with her eyes" },
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -152,15 +189,19 @@ static void typos_and_paraphrases(void)
 
 static void parts_add_up_and_grow(void)
 {
-    static const char base[] = "I would like to know what we should do with the old house of our "
-                               "family, since all of us live in other towns and it needs some work. ";
-    static const struct { const char *more, *part; } table[] = {
+    static const char base[] =
+        "I would like to know what we should do with the old house of our "
+        "family, since all of us live in other towns and it needs some work. ";
+    static const struct {
+        const char *more, *part;
+    } table[] = {
         { "Analyze and compare the options.", "reasoning" },
         { "There is a liability and a contract.", "expertise" },
         { "The probability is \\frac{1}{2} and x^2 = 2.", "mathematics" },
         { "```\nint main(void) { return f(); }\n```", "code" },
         { "It must have at least two rooms, without exception.", "constraints" },
-        { "\xD0\xAD\xD1\x82\xD0\xBE \xD0\xBD\xD0\xB0\xD1\x88 \xD0\xB4\xD0\xBE\xD0\xBC", "languages" },
+        { "\xD0\xAD\xD1\x82\xD0\xBE \xD0\xBD\xD0\xB0\xD1\x88 \xD0\xB4\xD0\xBE\xD0\xBC",
+          "languages" },
         { "Write 3000 words.", "output" },
     };
     struct pol_score before = score_of(base);
@@ -173,15 +214,18 @@ static void parts_add_up_and_grow(void)
         for (size_t k = 0; k < s.n_parts; k++)
             sum += s.part[k].value * s.part[k].weight;
         CHECK_NEAR(s.value, 1 / (1 + exp(-sum)), 1e-12);
-        if (part_of(&s, table[i].part) <= part_of(&before, table[i].part) || s.value <= before.value)
+        if (part_of(&s, table[i].part) <= part_of(&before, table[i].part) ||
+            s.value <= before.value)
             CHECK_FAIL("%s: %.3f, before %.3f", table[i].part, s.value, before.value);
     }
 }
 
 static void tools_media_and_turns(void)
 {
-    struct chat_part text = { .kind = CHAT_PART_TEXT, .text = TG_STR("what do you see in this one?") };
-    struct chat_part image = { .kind = CHAT_PART_IMAGE, .text = TG_STR("data:image/png;base64,AAAA") };
+    struct chat_part text = { .kind = CHAT_PART_TEXT,
+                              .text = TG_STR("what do you see in this one?") };
+    struct chat_part image = { .kind = CHAT_PART_IMAGE,
+                               .text = TG_STR("data:image/png;base64,AAAA") };
     struct chat_part parts[2] = { text, image };
     struct chat_message m[3] = { { .role = CHAT_USER, .parts = &text, .n_parts = 1 },
                                  { .role = CHAT_ASSISTANT, .parts = &text, .n_parts = 1 },

@@ -77,7 +77,10 @@ static void features(void)
     struct pol_confidence c;
     pol_confidence_init(&c);
     for (int i = 1; i <= 10; i++) { /* uncertainties 0.1 to 1.0 */
-        struct chat_token t = token(exp(-0.1 * i), i == 3 ? 0.05 : 0.6, i == 1 ? 3 : i == 7 ? 4 : 1);
+        struct chat_token t = token(exp(-0.1 * i), i == 3 ? 0.05 : 0.6,
+                                    i == 1   ? 3
+                                    : i == 7 ? 4
+                                             : 1);
         pol_confidence_add(&c, &t);
     }
     struct pol_score s = pol_confidence_score(&c, POL_SPAN_ANSWER);
