@@ -3,16 +3,10 @@
 
 #include <unistd.h>
 
+#include "tests/unit/engine/support_backends.h"
 #include "tests/unit/engine/support_golden.h"
 
 #define FIXTURES TG_SOURCE_DIR "/../shared/fixtures/models/"
-
-static enum tg_status open_cpu(const struct le_ops **ops, struct le_backend **be,
-                               struct tg_error *err)
-{
-    *be = cpu_open(ops, err);
-    return *be ? TG_OK : TG_NOMEM;
-}
 
 static void check_case(const struct golden_case *c)
 {
