@@ -1,5 +1,6 @@
-/* What the files of this folder share. Two sides meet in three queues: the loop (ledger.c, holds.c) and
- * the telemetry thread (thread.c, ledger_db.c, log_db.c). Everything of one side is touched by it alone. */
+/* What the files of this folder share. Two sides meet in three queues: the loop (ledger.c,
+ * holds.c) and the telemetry thread (thread.c, ledger_db.c, log_db.c). Everything of one side is
+ * touched by it alone. */
 #ifndef TELEMETRY_INTERNAL_H
 #define TELEMETRY_INTERNAL_H
 
@@ -132,7 +133,7 @@ enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err);
 /* After the join: ends the reservations still open, gives leases back, closes both files. */
 void tel_thread_close(struct tel_store *s);
 
-/* period.c: the period of this kind that holds now_ms, and its label (the date of its first day). */
+/* period.c: the period of this kind that holds now_ms, labelled with the date of its first day. */
 void tel_period_key(enum cfg_period period, const char *time_zone, int64_t now_ms,
                     struct tel_key *key, int64_t *start_ms, int64_t *end_ms);
 const char *tel_period_name(enum cfg_period period);

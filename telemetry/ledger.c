@@ -1,8 +1,9 @@
 /* The loop's side of the ledger: purses filled by leases, reservations drawn from them in memory.
  *
- * For the period a purse stands in, spent + lease + reserved equals what the ledger will hold as spent +
- * leased once all that is queued has been applied; as the queue keeps its order, an ask that fits here
- * fits there. A reservation of an earlier period draws on nothing here: its end goes to its own row. */
+ * For the period a purse stands in, spent + lease + reserved equals what the ledger will hold as
+ * spent + leased once all that is queued has been applied; as the queue keeps its order, an ask
+ * that fits here fits there. A reservation of an earlier period draws on nothing here: its end
+ * goes to its own row. */
 #include <assert.h>
 #include <string.h>
 
@@ -111,8 +112,8 @@ static int64_t alert_nano(const struct tel_purse *p)
     return tel_add(whole, rest);
 }
 
-/* What to ask the ledger for: enough for those in line that the cap has room for, and a lease when less
- * than half of one is left. */
+/* What to ask the ledger for: enough for those in line that the cap has room for, and a lease when
+ * less than half of one is left. */
 static int64_t wanted(const struct tel_store *s, const struct tel_purse *p)
 {
     int64_t used = tel_add(tel_add(p->spent, p->reserved), p->lease);
@@ -169,6 +170,17 @@ static bool in_period(const struct tel_purse *p, int64_t now_ms)
 {
     return p->key.period == p->period && p->key.label[0] &&
            (p->period == CFG_PERIOD_NONE || (now_ms >= p->start_ms && now_ms < p->end_ms));
+}
+
+/* Ends that cost less than their bound fill the lease; a crash would lose all of it, so that what is
+ * more than two goes back. */
+static void shed(struct tel_store *s, struct tel_purse *p)
+{
+    if (p->asked || !p->loaded || p->lease / 2 <= p->lease_size)
+        return;
+    int64_t drop = p->lease - p->lease_size;
+    p->lease = p->lease_size;
+    ask(s, p, &p->key, drop);
 }
 
 /* Keeps period, settings and lease up to date. True when the purse may be drawn from. */
@@ -336,6 +348,7 @@ static void push_end(struct tel_store *s, struct tel_op *op, struct tel_hold *h)
     op->at_ms = tel_now(s);
     tg_queue_push_reserved(s->ops, op);
     s->slots--;
+    shed(s, &s->purse[h->key.budget]); /* behind the end in the queue, as the sums want it */
     drop_hold(s, h);
 }
 
@@ -365,7 +378,7 @@ void tel_settle(struct tel_store *s, uint64_t id, int64_t actual_nano, bool esti
     if (same_period(&h->key, &p->key)) {
         p->reserved -= h->amount;
         p->spent = tel_add(p->spent, op.actual);
-        if (overage) { /* as far as the lease reaches it pays, so that the sum stays under the cap */
+        if (overage) { /* the lease pays as far as it goes, so that the sum keeps to the cap */
             int64_t taken = overage < p->lease ? overage : p->lease;
             p->lease -= taken;
             op.lease_drop += taken;
@@ -401,13 +414,14 @@ struct tel_counters tel_counters(const struct tel_store *s)
 
 /* --- what the thread tells --- */
 
-/* The ledger had less room than the queue's order allows for: its file was changed by another hand. */
+/* The ledger had less room than the queue's order allows for: its file was changed by another
+ * hand. */
 static void deny(struct tel_store *s, struct tel_purse *p)
 {
     if (!p->denied)
         tg_log(TG_LOG_ERROR, "ledger-mismatch",
-               "the ledger holds more spending of budget \"%s\" than this process knows; restart to "
-               "read it anew",
+               "the ledger holds more spending of budget \"%s\" than this process knows; restart "
+               "to read it anew",
                s->name[p->key.budget]);
     p->denied = true;
 }
@@ -445,6 +459,7 @@ static void on_lease(struct tel_store *s, const struct tel_reply *reply)
     }
     refresh(s, p);
     serve_line(s, p);
+    shed(s, p);
 }
 
 void tel_dispatch(struct tel_store *s)

@@ -6,8 +6,8 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-/* One row of table period, read, changed and written back within a transaction. Sums are made here and
- * not in SQL, where an overflow would silently turn into floating point. */
+/* One row of table period, read, changed and written back within a transaction. Sums are made here
+ * and not in SQL, where an overflow would silently turn into floating point. */
 struct account {
     int64_t spent, leased, lost, overage, alerted;
 };

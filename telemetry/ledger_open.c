@@ -38,8 +38,8 @@ static enum tg_status read_session(struct tel_ledger_db *db, int64_t *session, s
     else if (sqlite3_step(stmt) == SQLITE_ROW)
         *session = sqlite3_column_int64(stmt, 0);
     else
-        status = tg_fail(err, TG_INVALID, "%s: table meta has no session; put a backup in its place",
-                         db->path);
+        status = tg_fail(err, TG_INVALID,
+                         "%s: table meta has no session; put a backup in its place", db->path);
     sqlite3_finalize(stmt);
     return status;
 }
@@ -52,8 +52,8 @@ static enum tg_status write_session(struct tel_ledger_db *db, int64_t session, s
     return tel_sql_exec(db->db, db->path, sql, err);
 }
 
-/* Leases in the file belong to a process that is gone: the directory's lock is ours. What they may have
- * paid for is not known, so all of it counts as spent. Overflow stops at the largest amount. */
+/* Leases in the file belong to a process that is gone: the directory's lock is ours. What they may
+ * have paid for is not known, so all of it counts as spent. Sums stop at the largest amount. */
 static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int64_t now_ms,
                                  struct tg_error *err)
 {
@@ -76,8 +76,8 @@ static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int6
             err);
     if (!status && rows > 0)
         tg_log(TG_LOG_WARN, "ledger-lost",
-               "%s: the last process ended without closing the ledger; the unaccounted leases of %d "
-               "budget period(s) count as spent (table lost)",
+               "%s: the last process ended without closing the ledger; the unaccounted leases of "
+               "%d budget period(s) count as spent (table lost)",
                db->path, rows);
     return status;
 }
@@ -89,8 +89,9 @@ static enum tg_status begin_session(struct tel_ledger_db *db, int64_t now_ms, st
     if (!status)
         status = read_session(db, &session, err);
     if (!status && (session < 0 || session == INT64_MAX))
-        status = tg_fail(err, TG_INVALID, "%s: session %lld out of range; put a backup in its place",
-                         db->path, (long long)session);
+        status =
+            tg_fail(err, TG_INVALID, "%s: session %lld out of range; put a backup in its place",
+                    db->path, (long long)session);
     if (!status)
         status = count_lost(db, session + 1, now_ms, err);
     if (!status)

@@ -1,4 +1,5 @@
-/* What the two databases look like. A released step is never edited: changes are appended as steps. */
+/* What the two databases look like. A released step is never edited: changes are appended as
+ * steps. */
 #include "telemetry/sql.h"
 
 static const char *const ledger_steps[] = {
@@ -43,7 +44,8 @@ static const char *const log_steps[] = {
     "  queue_ms INTEGER, ttft_ms INTEGER, total_ms INTEGER, attempts INTEGER NOT NULL) STRICT;"
     /* all that a report reads, so that it never touches the rows themselves */
     "CREATE INDEX request_report ON request("
-    "  started_ms, route, backend, status, cost_nano, saved_nano, confidence, escalated, estimated);",
+    "  started_ms, route, backend, status, cost_nano, saved_nano, confidence, escalated,"
+    "  estimated);",
 };
 
 const struct tel_schema tel_ledger_schema = {

@@ -17,8 +17,8 @@ enum tg_status tel_sql_fail(sqlite3 *db, const char *path, const char *doing, st
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return tg_fail(err, TG_INVALID,
-                       "%s: %s: %s; the file is damaged: put a backup in its place, or move it away "
-                       "(what it recorded is then unknown, and spending starts at $0)",
+                       "%s: %s: %s; the file is damaged: put a backup in its place, or move it "
+                       "away (what it recorded is then unknown, and spending starts at $0)",
                        path, doing, text);
     case SQLITE_FULL:
         return tg_fail(err, TG_IO, "%s: %s: %s; free some space", path, doing, text);
@@ -123,11 +123,10 @@ enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_s
         status = tg_fail(err, TG_IO, "%s: read-only; make the file and its folder writable", path);
         goto done;
     }
+    const char *sync = full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
     status = tel_sql_exec(db, path, "PRAGMA journal_mode = WAL", err);
     if (!status)
-        status = tel_sql_exec(db, path,
-                              full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
-                              err);
+        status = tel_sql_exec(db, path, sync, err);
     if (!status)
         status = tel_sql_migrate(db, path, schema, err);
 done:
@@ -163,8 +162,8 @@ static char *immutable_uri(const char *path)
 }
 
 /* A file that was closed cleanly, in a folder that may not be written. */
-static enum tg_status open_immutable(const char *path, const struct tel_schema *schema, int *version,
-                                     sqlite3 **db, struct tg_error *err)
+static enum tg_status open_immutable(const char *path, const struct tel_schema *schema,
+                                     int *version, sqlite3 **db, struct tg_error *err)
 {
     char *uri = immutable_uri(path);
     if (!uri)

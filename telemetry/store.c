@@ -82,8 +82,8 @@ static void write_holder(const char *path)
     close(fd);
 }
 
-/* The lock is on the folder itself, so that it needs no right to write and no file can be stale; the
- * file "lock" only tells who holds it. */
+/* The lock is on the folder itself, so that it needs no right to write and no file can be stale;
+ * the file "lock" only tells who holds it. */
 static enum tg_status lock_dir(struct tel_store *s, struct tg_error *err)
 {
     char *path = join(s->dir, "lock");

@@ -1,6 +1,6 @@
-/* The databases of one dataDir, on a thread of their own: ledger.db (money) and log.db (request rows).
- * Everything in this header is called on the loop thread unless it says otherwise; nothing here waits
- * for a disk. */
+/* The databases of one dataDir, on a thread of their own: ledger.db (money) and log.db (request
+ * rows). Everything in this header is called on the loop thread unless it says otherwise; nothing
+ * here waits for a disk. */
 #ifndef TELEMETRY_STORE_H
 #define TELEMETRY_STORE_H
 
@@ -25,22 +25,23 @@ struct tel_options {
     void *clock_arg;
 };
 
-/* Locks the directory (TG_AGAIN: another process holds it, its pid is in err), opens or creates and
- * migrates the databases (TG_UNSUPPORTED: made by a newer version), accounts what a crash left open
- * (the unspent part of its leases counts as spent, flagged), starts the thread. If only the ledger or
- * the log cannot be written the store still opens: reservations then answer TEL_UNAVAILABLE. */
+/* Locks the directory (TG_AGAIN: another process holds it, its pid is in err), opens or creates
+ * and migrates the databases (TG_UNSUPPORTED: made by a newer version), accounts what a crash left
+ * open (the unspent part of its leases counts as spent, flagged), starts the thread. If only the
+ * ledger or the log cannot be written the store still opens: reservations then answer
+ * TEL_UNAVAILABLE. */
 enum tg_status tel_open(const struct tel_options *options, struct tel_store **out,
                         struct tg_error *err);
-/* Writes all that is pending, gives leases back, joins, closes; waits for the disk. Reservations still
- * open count as spent in full, flagged; requests that wait for one are dropped, fn not called. NULL
- * allowed. */
+/* Writes all that is pending, gives leases back, joins, closes; waits for the disk. Reservations
+ * still open count as spent in full, flagged; requests that wait for one are dropped, fn not
+ * called. NULL allowed. */
 void tel_close(struct tel_store *s);
 
-/* Readable when tel_dispatch has something to do (a lease came, an alert fired). */
+/* Readable when tel_dispatch has something to do: a lease came, the ledger failed or came back. */
 int tel_fd(const struct tel_store *s);
 void tel_dispatch(struct tel_store *s);
 
-/* --- admission: slots for a request's reservations, settlements and row, taken before it starts --- */
+/* --- admission: slots for all that a request will push, taken before it starts --- */
 /* Slots for the ends of nine reservations and for one row: what they push later neither fails nor
  * waits. False: too many requests in flight, or the disk is that far behind; try again later. */
 bool tel_admit(struct tel_store *s);
@@ -51,16 +52,16 @@ void tel_retire(struct tel_store *s);
 /* --- money --- */
 enum { TEL_BUDGETS_MAX = 64 };
 
-/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum or
- * when out of memory. Spending is kept per name and calendar period across restarts; it is read by the
- * thread and counts as 0 in tel_budget_state until then (at start: tel_flush, then tel_dispatch), while
- * reservations wait for it. alert_millionths of the cap: spending that fires the alert, an event
- * "budget-alert" in the log once per period and cap; 0: no alert. */
+/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum
+ * or when out of memory. Spending is kept per name and calendar period across restarts; it is read
+ * by the thread and counts as 0 in tel_budget_state until then (at start: tel_flush, then
+ * tel_dispatch), while reservations wait for it. alert_millionths of the cap: spending that fires
+ * the alert, an event "budget-alert" in the log once per period and cap; 0: no alert. */
 int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg_period period,
                int64_t alert_millionths);
 
 struct tel_budget_state {
-    int64_t cap, spent, reserved; /* nano-dollars of the current period; spent includes lost leases */
+    int64_t cap, spent, reserved; /* nano-dollars, current period; spent includes lost leases */
     bool available;               /* the ledger can be written */
 };
 struct tel_budget_state tel_budget_state(const struct tel_store *s, int budget);
@@ -75,15 +76,16 @@ enum tel_outcome {
 /* Called by tel_dispatch only; may call everything here but tel_close. */
 typedef void (*tel_reserved_fn)(void *arg, enum tel_outcome outcome, uint64_t id);
 
-/* Draws amount (>= 0) from a lease of the budget. request: the request's id, kept for the audit. With
- * TEL_WAIT *id is a ticket for tel_reserve_cancel, and becomes the reservation's id. Those that wait are
- * served in order. A reservation belongs to the period in which it was made, however late it ends. */
+/* Draws amount (>= 0) from a lease of the budget. request: the request's id, kept for the audit.
+ * With TEL_WAIT *id is a ticket for tel_reserve_cancel, and becomes the reservation's id. Those
+ * that wait are served in order. A reservation belongs to the period in which it was made, however
+ * late it ends. */
 enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nano,
                              uint64_t request, tel_reserved_fn fn, void *arg, uint64_t *id);
 void tel_reserve_cancel(struct tel_store *s, uint64_t ticket);
-/* The end of a reservation. actual may exceed the reserved amount: the overage is counted and alarmed.
- * estimated: no usage was reported. An id that is unknown or ended before changes nothing; it is logged
- * and counted. */
+/* The end of a reservation. actual may exceed the reserved amount: the overage is counted and
+ * alarmed. estimated: no usage was reported. An id that is unknown or ended before changes
+ * nothing; it is logged and counted. */
 void tel_settle(struct tel_store *s, uint64_t id, int64_t actual_nano, bool estimated);
 void tel_release(struct tel_store *s, uint64_t id);
 
@@ -118,18 +120,18 @@ struct tel_row {
 /* Copied (long strings are cut); uses the slot taken by tel_admit. */
 void tel_row(struct tel_store *s, const struct tel_row *row);
 
-/* Waits until everything queued so far is on disk (start, tests, drain). Not for the loop while serving.
- * False: one of the files could not be written; what is pending stays so. */
+/* Waits until everything queued so far is on disk (start, tests, drain). Not for the loop while
+ * serving. False: one of the files could not be written; what is pending stays so. */
 bool tel_flush(struct tel_store *s);
 
 /* --- report: any process, read-only, while a gateway runs or not --- */
-/* since_ms, until_ms: wall clock, half-open. Prints totals (requests, share local, cost, saved, mean
- * confidence), per route and per backend, and the budgets of the ledger in their latest periods; json:
- * one JSON object instead of a table. TG_NOTFOUND: no log in dir. */
+/* since_ms, until_ms: wall clock, half-open. Prints totals (requests, share local, cost, saved,
+ * mean confidence), per route and per backend, and the budgets of the ledger in their latest
+ * periods; json: one JSON object instead of a table. TG_NOTFOUND: no log in dir. */
 enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, bool json, FILE *out,
                           struct tg_error *err);
-/* Midnight-aligned start of the calendar period that holds now_ms, and of the one after it; weeks begin
- * on Monday. CFG_PERIOD_NONE: INT64_MIN and INT64_MAX. Any thread. */
+/* Midnight-aligned start of the calendar period that holds now_ms, and of the one after it; weeks
+ * begin on Monday. CFG_PERIOD_NONE: INT64_MIN and INT64_MAX. Any thread. */
 void tel_period(enum cfg_period period, const char *time_zone, int64_t now_ms, int64_t *start_ms,
                 int64_t *end_ms);
 

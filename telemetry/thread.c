@@ -1,7 +1,7 @@
-/* The telemetry thread: takes ends of reservations, asks for leases and rows from their queues and makes
- * them durable, the ledger first. What cannot be written is kept and tried again. */
-#include <errno.h>
+/* The telemetry thread: takes ends of reservations, asks for leases and rows from their queues and
+ * makes them durable, the ledger first. What cannot be written is kept and tried again. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,6 +160,9 @@ void *tel_thread_run(void *store)
     struct tel_store *s = store;
     uint64_t done = 0;
     bool stop = false;
+    sigset_t all; /* signals are the loop's business */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     while (!stop) {
         pthread_mutex_lock(&s->lock);
         uint64_t wanted = s->flush_wanted;
@@ -240,8 +243,8 @@ void tel_thread_close(struct tel_store *s)
     struct tg_error err = { 0 };
     size_t rows_left = w->n_rows + (s->rows ? tg_queue_count(s->rows) : 0);
     if (rows_left)
-        tg_log(TG_LOG_ERROR, "rows-lost", "%zu request row(s) could not be written to %s", rows_left,
-               w->log.path);
+        tg_log(TG_LOG_ERROR, "rows-lost", "%zu request row(s) could not be written to %s",
+               rows_left, w->log.path);
     if (w->ledger.db && w->n_batch == 0) {
         if (abandon(s, &err) || tel_ledger_give_back(&w->ledger, &err))
             tg_log(TG_LOG_ERROR, "ledger-unavailable",

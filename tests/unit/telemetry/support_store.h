@@ -1,5 +1,5 @@
-/* Helpers of the telemetry tests: folders, a clock that is set by hand, reservations that wait, and a
- * second look at the databases past the code under test. */
+/* Helpers of the telemetry tests: folders, a clock that is set by hand, reservations that wait,
+ * and a second look at the databases past the code under test. */
 #ifndef TESTS_UNIT_TELEMETRY_SUPPORT_STORE_H
 #define TESTS_UNIT_TELEMETRY_SUPPORT_STORE_H
 

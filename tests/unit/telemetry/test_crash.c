@@ -1,7 +1,7 @@
-/* kill -9 at random moments. A child reserves, "calls" and settles; before each call it writes down, in
- * a pipe that outlives it, what the call costs. Whatever the moment: no cost is missing from the ledger,
- * none is in it twice, and the cap holds. */
-#include "../check.h"
+/* kill -9 at random moments. A child reserves, "calls" and settles; before each call it writes
+ * down, in a pipe that outlives it, what the call costs. Whatever the moment: no cost is missing
+ * from the ledger, none is in it twice, and the cap holds. */
+#include "tests/unit/check.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "config/base/log.h"
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 
 enum { ROUNDS = 40, OPEN_MAX_CALLS = 24, CAP = 12000 };
 
@@ -125,7 +125,8 @@ static struct told read_facts(int from, int64_t *bad, int64_t session)
             continue;
         char sql[200];
         snprintf(sql, sizeof(sql),
-                 "SELECT count(*) FROM settlement WHERE session = %d AND id = %d AND cost_nano <> %d",
+                 "SELECT count(*) FROM settlement WHERE session = %d AND id = %d"
+                 " AND cost_nano <> %d",
                  (int)session, (int)calls[i].id, (int)calls[i].cost);
         *bad += ledger(sql);
     }
@@ -137,6 +138,7 @@ static struct told one_round(int round)
     int ends[2];
     CHECK_INT(pipe(ends), 0);
     int64_t before = round ? ledger("SELECT value FROM meta WHERE key = 'session'") : 0;
+    CHECK(before >= 0);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
@@ -191,7 +193,8 @@ static void kill_at_random_moments_loses_and_doubles_nothing(void)
         CHECK_INT(ledger("SELECT coalesce(sum(lost_nano), 0) FROM period"), lost);
         CHECK_INT(ledger("SELECT coalesce(sum(leased_nano), 0) FROM period"), 0);
         CHECK(now <= CAP);
-        CHECK_INT(ledger("SELECT count(*) FROM settlement"), rows_before);
+        if (rows_before >= 0) /* else killed before there was a table */
+            CHECK_INT(ledger("SELECT count(*) FROM settlement"), rows_before);
         char sql[128];
         snprintf(sql, sizeof(sql), "SELECT count(*) FROM settlement WHERE session = %d",
                  (int)ledger("SELECT value FROM meta WHERE key = 'session'") - 1);
@@ -204,7 +207,7 @@ static void kill_at_random_moments_loses_and_doubles_nothing(void)
             (int)calls, (int)called, (int)spent,
             (int)ledger("SELECT coalesce(sum(amount_nano), 0) FROM lost"));
     CHECK(calls > ROUNDS && lost_rounds > 0); /* the test did test something */
-    CHECK_INT(ledger("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    CHECK_INT(ledger("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
     rig_drop(&c.rig);
 }
 

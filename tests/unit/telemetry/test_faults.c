@@ -1,6 +1,6 @@
-/* Disks that are full, folders that may not be written, files that are damaged: no paid call without a
- * ledger, nothing lost that can be kept, and one database does not hurt the other. */
-#include "../check.h"
+/* Disks that are full, folders that may not be written, files that are damaged: no paid call
+ * without a ledger, nothing lost that can be kept, and one database does not hurt the other. */
+#include "tests/unit/check.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "config/base/clock.h"
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 
 static struct rig rig;
 static struct tg_error err;
@@ -155,8 +155,8 @@ static void damaged_ledger_is_reported_and_never_replaced(void)
     tel_row(rig.store, &a_row);
     CHECK(!tel_flush(rig.store));
     CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
-    CHECK_INT(log_count(&rig, "/ledger.db: reading its version: file is not a database; the file is "
-                              "damaged: put a backup in its place"),
+    CHECK_INT(log_count(&rig, "/ledger.db: reading its version: file is not a database; the file "
+                              "is damaged: put a backup in its place"),
               1);
     rig_close(&rig);
     char path[160], head[16] = { 0 };

@@ -1,9 +1,9 @@
 /* The arithmetic of budgets: caps, leases, waiting, ends, periods, alerts. */
-#include "../check.h"
+#include "tests/unit/check.h"
 
 #include <stdlib.h>
 
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 
 static struct rig rig;
 
@@ -99,6 +99,22 @@ static void zero_cap_pays_nothing_and_any_index_else_is_refused(void)
     CHECK_INT(rig_reserve(&rig, -1, 1, &id), TEL_UNAVAILABLE);
     CHECK_INT(rig_reserve(&rig, 63, 1, &id), TEL_UNAVAILABLE);
     CHECK_INT(tel_budget_state(rig.store, 63).available, false);
+    rig_drop(&rig);
+}
+
+static void what_settlements_leave_goes_back(void)
+{
+    int b = begin(100, 100000, CFG_PERIOD_MONTH);
+    uint64_t id[8];
+    for (int i = 0; i < 8; i++)
+        CHECK_INT(rig_reserve(&rig, b, 1000, &id[i]), TEL_RESERVED);
+    CHECK(tel_flush(rig.store));
+    CHECK(rig_query(&rig, "ledger.db", "SELECT leased_nano FROM period") >= 8000);
+    for (int i = 0; i < 8; i++)
+        tel_settle(rig.store, id[i], 1, false);
+    rig_pump(&rig);
+    row_is(8, 100);
+    state_is(b, 8, 0);
     rig_drop(&rig);
 }
 
@@ -377,6 +393,7 @@ int main(int argc, char **argv)
         CASE(estimates_are_flagged),
         CASE(cap_is_exact),
         CASE(zero_cap_pays_nothing_and_any_index_else_is_refused),
+        CASE(what_settlements_leave_goes_back),
         CASE(largest_amounts_do_not_overflow),
         CASE(overage_is_booked_counted_and_taken_from_the_lease),
         CASE(an_end_counts_once),

@@ -1,9 +1,9 @@
-/* Random use of a budget against a model of it. At every step: spent + reserved never exceeds the cap
- * but by counted overage, outcomes are those of the model, and what lands on disk adds up. */
-#include "../check.h"
+/* Random use of a budget against a model of it. At every step: spent + reserved never exceeds the
+ * cap but by counted overage, outcomes are those of the model, and what lands on disk adds up. */
+#include "tests/unit/check.h"
 
 #include "config/base/log.h"
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 
 enum { HELD_MAX = 64, STEPS = 400 };
 

@@ -1,5 +1,5 @@
 /* Calendar periods in UTC and in local time. */
-#include "../check.h"
+#include "tests/unit/check.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -66,8 +66,8 @@ static void local_midnight_counts(void)
 /* Every moment lies in exactly one period, also where midnight does not exist. */
 static void periods_tile_the_year(void)
 {
-    static const char *const zones[] = { "CET-1CEST,M3.5.0,M10.5.0/3", "<-03>3<-02>,M10.3.0/0,M2.3.0/0",
-                                         "UTC0", "<+0545>-5:45" };
+    static const char *const zones[] = { "CET-1CEST,M3.5.0,M10.5.0/3",
+                                         "<-03>3<-02>,M10.3.0/0,M2.3.0/0", "UTC0", "<+0545>-5:45" };
     for (size_t z = 0; z < sizeof(zones) / sizeof(*zones); z++) {
         use_zone(zones[z]);
         for (enum cfg_period p = CFG_PERIOD_DAY; p <= CFG_PERIOD_MONTH; p++) {

@@ -1,10 +1,10 @@
 /* The report: sums, groups, an open range, beside a running store and without one. */
-#include "../check.h"
+#include "tests/unit/check.h"
 
 #include <stdlib.h>
 
 #include "config/base/json.h"
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 
 static struct rig rig;
 static struct tg_error err;

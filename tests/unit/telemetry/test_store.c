@@ -1,5 +1,5 @@
 /* Opening, locking, versions, admission, rows, and memory that runs out. */
-#include "../check.h"
+#include "tests/unit/check.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/log.h"
-#include "support_store.h"
+#include "tests/unit/telemetry/support_store.h"
 #include "telemetry/sql.h"
 
 static struct rig rig;
@@ -26,7 +26,7 @@ static void second_opener_is_told_the_holder(void)
     CHECK(strstr(err.text, pid) != NULL);
     CHECK(strstr(err.text, rig.dir) != NULL);
     rig_close(&rig);
-    CHECK_INT(rig_open(&second, &err), TG_OK); /* the lock went with its holder; its file is stale */
+    CHECK_INT(rig_open(&second, &err), TG_OK); /* its holder is gone; the file is stale */
     rig_close(&second);
     rig_drop(&rig);
 }
@@ -171,16 +171,17 @@ static void row_keeps_its_values(void)
     CHECK(tel_flush(rig.store));
     CHECK_INT(rig_query(&rig, "log.db",
                         "SELECT count(*) FROM request WHERE request = 'fedcba9876543210' AND"
-                        " started_ms = 123 AND route = 'r' AND backend = 'p/m' AND dialect = 'd' AND"
-                        " error = '' AND status = 499 AND stream = 1 AND escalated = 1 AND"
+                        " started_ms = 123 AND route = 'r' AND backend = 'p/m' AND dialect = 'd'"
+                        " AND error = '' AND status = 499 AND stream = 1 AND escalated = 1 AND"
                         " local_only = 0 AND estimated = 0 AND confidence = 0.25 AND complexity IS"
-                        " NULL AND prompt_tokens = 0 AND output_tokens IS NULL AND cost_nano = 17 AND"
-                        " saved_nano = 18 AND queue_ms IS NULL AND ttft_ms = 2 AND total_ms = 3 AND"
-                        " attempts = 2"),
+                        " NULL AND prompt_tokens = 0 AND output_tokens IS NULL AND cost_nano = 17"
+                        " AND saved_nano = 18 AND queue_ms IS NULL AND ttft_ms = 2 AND total_ms = 3"
+                        " AND attempts = 2"),
               1);
     CHECK_INT(rig_query(&rig, "log.db", "SELECT length(CAST(reason AS BLOB)) FROM request"), 198);
     CHECK_INT(rig_query(&rig, "log.db",
-                        "SELECT reason = replace(hex(zeroblob(66)), '00', char(8364)) FROM request"),
+                        "SELECT reason = replace(hex(zeroblob(66)), '00', char(8364))"
+                        " FROM request"),
               1);
     rig_drop(&rig);
 }
