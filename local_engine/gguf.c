@@ -339,7 +339,8 @@ static enum tg_status open_bytes(const char *name, const void *p, size_t n, bool
 enum tg_status le_gguf_open(const char *path, struct le_gguf **out, struct tg_error *err)
 {
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: opening a FIFO would wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return tg_fail(err, TG_IO, "%s: cannot be opened: %s", path, strerror(errno));
     struct stat info;

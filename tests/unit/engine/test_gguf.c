@@ -3,6 +3,7 @@
 #include "tests/unit/check.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
@@ -371,6 +372,12 @@ static void from_disk(void)
     CHECK(strstr(err.text, "not a regular file") != NULL);
     CHECK_INT(le_gguf_open(TG_SOURCE_DIR "/LICENSE", &g, &err), TG_INVALID);
     CHECK_INT(le_gguf_open("/dev/null", &g, &err), TG_IO);
+    char fifo[64]; /* opening one for reading waits for a writer */
+    snprintf(fifo, sizeof(fifo), "%s/tollgate-fifo-%d", P_tmpdir, (int)getpid());
+    CHECK_INT(mkfifo(fifo, 0600), 0);
+    enum tg_status st = le_gguf_open(fifo, &g, &err);
+    unlink(fifo);
+    CHECK_INT(st, TG_IO);
     CHECK(g == NULL);
     le_gguf_close(NULL);
 }
