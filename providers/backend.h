@@ -23,9 +23,10 @@ struct prov_call {
     uint32_t n_prompt;
 };
 
-/* Events come in order, on the loop thread, never from inside prov_start or prov_cancel. Strings are
- * borrowed for the call. FINISH or ERROR is the last; the attempt must then still be freed. The
- * callee may call prov_cancel, prov_pause and prov_free of this attempt. */
+/* Events come in order, on the loop thread, never from inside prov_start, prov_pause or
+ * prov_free. Strings are borrowed for the call. FINISH or ERROR is the last; the attempt must
+ * then still be freed. The callee may call prov_pause and prov_free of this attempt or of any
+ * other, and prov_start. */
 typedef void (*prov_event_fn)(void *arg, const struct chat_event *event);
 
 /* NULL when out of memory or when the backend is full (err). Owned by the caller: prov_free. */
@@ -40,13 +41,16 @@ void prov_free(struct prov_attempt *a);
 
 const char *prov_name(const struct prov_backend *b);
 bool prov_is_local(const struct prov_backend *b);
+/* The owner's reference: attempts under way go on and keep the backend until they are freed. NULL
+ * allowed. */
 void prov_backend_free(struct prov_backend *b);
 
 /* The local engine as a backend; the engine stays the caller's and must outlive it. NULL: err. */
 struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *engine,
                                     struct tg_error *err);
-/* Renders and tokenises for the local engine. Pure, any thread. *ids is owned by the caller (tg_free).
- * TG_UNSUPPORTED when the local model cannot take the request: err names the field. */
+/* Renders and tokenises for the local engine. Pure, any thread. *ids is owned by the caller
+ * (tg_free). TG_UNSUPPORTED when the local model cannot take the request: err names the field.
+ * TG_LIMIT when the prompt does not fit into the context: err has both numbers. */
 enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct tg_error *err);
 
@@ -60,7 +64,8 @@ struct prov_openai_options {
     size_t answer_max;     /* bytes of one answer; default 16 MiB */
     uint32_t transfers_max; /* at once; default 256 */
 };
-/* An OpenAI-compatible provider: POST base_url/chat/completions. Options are copied. */
+/* An OpenAI-compatible provider: POST base_url/chat/completions. Options are copied. TG_INVALID for
+ * a base URL or key that cannot be used. */
 struct prov_backend *prov_openai_new(struct prov_http *http,
                                      const struct prov_openai_options *options,
                                      struct tg_error *err);
@@ -72,7 +77,8 @@ void prov_http_free(struct prov_http *http);
 uint64_t prov_http_connections(const struct prov_http *http);
 
 /* Body that the adapter would send for this call: for tests, and for the ledger's bound (its length
- * bounds the prompt tokens). Pure. */
+ * bounds the prompt tokens). Pure. TG_UNSUPPORTED: a part that the dialect has no words for (video,
+ * audio that is no data URL); TG_INVALID: a tool's parameters are not JSON; TG_LIMIT, TG_NOMEM. */
 enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out);
 
 #endif

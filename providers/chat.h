@@ -121,14 +121,16 @@ struct chat_event {
     struct tg_str text;
     uint32_t index;
     struct tg_str id, name;
-    bool has_token;        /* TEXT, REASONING, TOOL_CALL of a local answer: one event a token */
+    /* TEXT, REASONING, TOOL_CALL of a local answer: exactly one event a token has it. Such a
+     * TEXT or REASONING may be empty: it only carries its token, and there is nothing to print. */
+    bool has_token;
     struct chat_token token;
     struct chat_usage usage;
     enum chat_finish finish;
     enum chat_error_kind error;
-    int http_status;       /* CHAT_ERROR_STATUS */
+    int http_status; /* CHAT_ERROR_STATUS; 500 for an error inside a 200 answer without a code */
     int64_t retry_after_ms; /* -1: not said */
-    bool billed;           /* ERROR: the provider may bill what it did */
+    bool billed;           /* ERROR: the provider may bill what it did (README.md has the table) */
 };
 
 /* Bytes of all text in the request as it would travel (parts, names, tools): the base of a ledger

@@ -12,9 +12,10 @@
 #include "config/base/clock.h"
 #include "config/base/log.h"
 
-/* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready list by
- * what curl reports and delivered to the owner only after curl has returned. `easy` is NULL from the
- * moment curl is through with it; `owner` is false from the moment the owner gave it up. */
+/* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready
+ * list by what curl reports and delivered to the owner only after curl has returned. `easy` is
+ * NULL from the moment curl is through with it; `owner` is false from the moment the owner gave
+ * it up. */
 
 enum { CONNECTIONS_KEPT = 256, NS_PER_MS = 1000000 };
 
@@ -216,7 +217,8 @@ static void drive(struct prov_http *http, curl_socket_t fd, int mask)
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 {
     struct socket_watch *w = arg;
-    int mask = ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
+    int mask =
+        ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
     drive(w->http, fd, mask); /* w may be freed inside */
 }
 

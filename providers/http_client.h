@@ -1,10 +1,12 @@
-/* HTTPS requests on the event loop: curl's multi interface, driven by libevent. Transfers deliver head,
- * body and end through callbacks that run on the loop thread outside of curl, so that a callback may
- * start, pause and free any transfer. Nothing is ever called from inside the functions below.
+/* HTTPS requests on the event loop: curl's multi interface, driven by libevent. Transfers
+ * deliver head, body and end through callbacks that run on the loop thread outside of curl, so
+ * that a callback may start, pause and free any transfer. Nothing is ever called from inside the
+ * functions below.
  *
  * HTTP/1.1, http and https only, certificates verified, no redirects, no proxy whatever the
  * environment says, no compression. A request whose body was begun is never sent twice: a reused
- * connection that turns out to be closed ends the transfer as broken (the provider may have billed). */
+ * connection that turns out to be closed ends the transfer as broken (the provider may have
+ * billed). */
 #ifndef PROVIDERS_HTTP_CLIENT_H
 #define PROVIDERS_HTTP_CLIENT_H
 
@@ -65,8 +67,8 @@ struct prov_http_request {
 struct prov_transfer *prov_transfer_start(struct prov_http *http,
                                           const struct prov_http_request *request,
                                           struct tg_error *err);
-/* While paused on_body is not called, and reading stops once PROV_HTTP_AHEAD_MAX bytes wait. The idle
- * time does not run, the total time does. */
+/* While paused on_body is not called, and reading stops once PROV_HTTP_AHEAD_MAX bytes wait. The
+ * idle time does not run, the total time does. */
 void prov_transfer_pause(struct prov_transfer *t, bool paused);
 /* Closes the connection if the answer is incomplete, and frees. NULL allowed. */
 void prov_transfer_free(struct prov_transfer *t);

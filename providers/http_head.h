@@ -25,8 +25,9 @@ struct prov_http_head_reader {
     int whole; /* the final head is complete */
 };
 
-/* One line with its end, the empty one that closes the head included; wall_ms is the time now, for a
- * Retry-After date. TG_AGAIN: more to come. TG_OK: with this line r->head is complete. TG_LIMIT. */
+/* One line with its end, the empty one that closes the head included; wall_ms is the time now,
+ * for a Retry-After date. TG_AGAIN: more to come. TG_OK: with this line r->head is complete.
+ * TG_LIMIT. */
 enum tg_status prov_http_head_line(struct prov_http_head_reader *r, struct tg_str line,
                                    int64_t wall_ms);
 

@@ -6,8 +6,8 @@
 #include "providers/http_client.h"
 #include "providers/openai_reader.h"
 
-/* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended. Its
- * memory outlives the callback that frees it: `depth` counts the callbacks under way. */
+/* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended.
+ * Its memory outlives the callback that frees it: `depth` counts the callbacks under way. */
 
 enum {
     BODY_MAX = 64 << 20,       /* of a request; the gateway's own limit is far below */

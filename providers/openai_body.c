@@ -6,9 +6,9 @@
 #include "config/base/json.h"
 #include "providers/backend.h"
 
-/* Reasoning of earlier turns stays here: providers refuse what is not their own. top_k and min_p are
- * not of this dialect and are left out. A developer message travels as system, which every compatible
- * server knows. */
+/* Reasoning of earlier turns stays here: providers refuse what is not their own. top_k and min_p
+ * are not of this dialect and are left out. A developer message travels as system, which every
+ * compatible server knows. */
 
 static void add_member(struct tg_buf *out, const char *key, struct tg_str value)
 {

@@ -299,7 +299,8 @@ static void take_choice(struct prov_reader *r, const struct tg_json *choice, con
         return;
     r->has_finish = true;
     if (!finish_of(reason, &r->finish))
-        prov_reader_fail(r, CHAT_ERROR_TRUNCATED, true, TG_STR("the provider broke the answer off"));
+        prov_reader_fail(r, CHAT_ERROR_TRUNCATED, true,
+                         TG_STR("the provider broke the answer off"));
 }
 
 static void take_object(struct prov_reader *r, const struct tg_json *root, const char *member)
@@ -324,7 +325,9 @@ static void take_object(struct prov_reader *r, const struct tg_json *root, const
 static void complete_calls(struct prov_reader *r)
 {
     for (uint32_t i = 0; i < r->n_calls && !over(r); i++) {
-        struct chat_event event = { .kind = CHAT_EVENT_TOOL_CALL, .index = i, .text = TG_STR("{}") };
+        struct chat_event event = { .kind = CHAT_EVENT_TOOL_CALL,
+                                    .index = i,
+                                    .text = TG_STR("{}") };
         if (!r->has_arguments[i])
             r->emit(r->arg, &event);
     }

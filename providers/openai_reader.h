@@ -2,8 +2,8 @@
  * socket, no clock. One thread at a time.
  *
  * A stream is complete when both a finish reason and [DONE] have come; anything else is an ERROR
- * (truncated), also when the connection was closed in good order: a proxy that lost its server closes
- * in good order too. */
+ * (truncated), also when the connection was closed in good order: a proxy that lost its server
+ * closes in good order too. */
 #ifndef PROVIDERS_OPENAI_READER_H
 #define PROVIDERS_OPENAI_READER_H
 
@@ -25,7 +25,7 @@ struct prov_reader {
     void *arg;
     size_t left;      /* bytes of the answer that may still come */
     uint64_t salt;    /* for ids of calls that have none */
-    bool dead;        /* set by the owner inside emit: nothing more is emitted, *this is left alone */
+    bool dead; /* set by the owner inside emit: nothing more is emitted, *this is left alone */
     bool held;        /* set by the owner: prov_reader_feed stops between two SSE events */
     bool ended;       /* FINISH or ERROR was emitted */
     bool has_finish;
@@ -37,8 +37,8 @@ struct prov_reader {
 /* answer_max: bytes of the whole answer. Cannot fail. */
 void prov_reader_init(struct prov_reader *r, size_t answer_max, prov_event_fn emit, void *arg);
 void prov_reader_free(struct prov_reader *r);
-/* The next bytes of a stream; returns how many were taken: all, unless r->held or r->dead. Bytes after
- * the end are taken and dropped. */
+/* The next bytes of a stream; returns how many were taken: all, unless r->held or r->dead. Bytes
+ * after the end are taken and dropped. */
 size_t prov_reader_feed(struct prov_reader *r, struct tg_str data);
 /* The stream ended in good order. Emits ERROR unless the answer had ended. */
 void prov_reader_end(struct prov_reader *r);

@@ -1,7 +1,7 @@
-/* Server-sent events, read incrementally as the WHATWG HTML standard parses an event stream: lines
- * end with CR, LF or CRLF, one leading BOM is dropped, lines with a colon first are comments, several
- * data lines are joined with LF. No socket, no callback: the caller pulls. What comes out does not
- * depend on how the bytes were cut. One thread at a time. */
+/* Server-sent events, read incrementally as the WHATWG HTML standard parses an event stream:
+ * lines end with CR, LF or CRLF, one leading BOM is dropped, lines with a colon first are
+ * comments, several data lines are joined with LF. No socket, no callback: the caller pulls.
+ * What comes out does not depend on how the bytes were cut. One thread at a time. */
 #ifndef PROVIDERS_SSE_H
 #define PROVIDERS_SSE_H
 
@@ -37,8 +37,8 @@ void prov_sse_free(struct prov_sse *p);
  * TG_OK: *out is an event, borrowed until the next call. TG_AGAIN: *input is used up, no event yet.
  * TG_LIMIT, TG_NOMEM: for good. Events without a data field are dropped, as the standard says. */
 enum tg_status prov_sse_next(struct prov_sse *p, struct tg_str *input, struct prov_sse_event *out);
-/* The stream ended. TG_OK: *out is an event whose lines were complete but whose blank line is missing
- * (the standard drops it; the caller decides). TG_AGAIN: there is none. */
+/* The stream ended. TG_OK: *out is an event whose lines were complete but whose blank line is
+ * missing (the standard drops it; the caller decides). TG_AGAIN: there is none. */
 enum tg_status prov_sse_end(struct prov_sse *p, struct prov_sse_event *out);
 
 #endif

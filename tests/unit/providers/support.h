@@ -1,5 +1,5 @@
-/* For the tests of providers: a recorder of chat_events, and a scripted HTTP server on loopback that
- * runs on the same event loop as what is tested. */
+/* For the tests of providers: a recorder of chat_events, and a scripted HTTP server on loopback
+ * that runs on the same event loop as what is tested. */
 #ifndef TESTS_UNIT_PROVIDERS_SUPPORT_H
 #define TESTS_UNIT_PROVIDERS_SUPPORT_H
 
@@ -37,8 +37,9 @@ struct mock_script {
     bool hang;          /* no answer at all */
     size_t cut;         /* > 0: only so many bytes of it, then close */
     int64_t close_idle_ms; /* > 0: closes so long after the answer */
-    bool close_on_second;  /* the second request of a connection is read and then the connection closed */
-    size_t repeat;      /* > 0: behind the answer, the tail is written so often, as the socket takes it */
+    bool close_on_second;  /* a connection's second request is read, then the connection closed */
+    /* > 0: behind the answer the tail is written so often, as fast as the socket takes it */
+    size_t repeat;
     const char *tail;
 };
 struct mock {

@@ -28,8 +28,9 @@ const char *const mock_sse = SSE_BODY;
 /* The sizes that the answers state. */
 _Static_assert(sizeof(SSE_BODY) - 1 == 0x1CB, "chunk size of mock_stream");
 _Static_assert(sizeof(WHOLE_BODY) - 1 == 155, "content-length of mock_whole");
-const char *const mock_stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                                "Transfer-Encoding: chunked\r\n\r\n1CB\r\n" SSE_BODY "\r\n0\r\n\r\n";
+const char *const mock_stream =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n1CB\r\n" SSE_BODY "\r\n0\r\n\r\n";
 const char *const mock_whole = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                                "Content-Length: 155\r\n\r\n" WHOLE_BODY;
 

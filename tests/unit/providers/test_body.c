@@ -63,23 +63,28 @@ static void tools(void)
     };
     const struct chat_message messages[] = {
         MESSAGE(CHAT_ASSISTANT, { .kind = CHAT_PART_REASONING, .text = TG_STR("hm") },
-                { .kind = CHAT_PART_TOOL_CALL, .id = TG_STR("c1"), .name = TG_STR("f"),
+                { .kind = CHAT_PART_TOOL_CALL,
+                  .id = TG_STR("c1"),
+                  .name = TG_STR("f"),
                   .text = TG_STR("{\"a\":1}") },
                 { .kind = CHAT_PART_TOOL_CALL, .id = TG_STR("c2"), .name = TG_STR("g") }),
-        MESSAGE(CHAT_TOOL, { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c1"), .text = TG_STR("42") }),
-        MESSAGE(CHAT_USER, { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c2"), .text = TG_STR("") },
+        MESSAGE(CHAT_TOOL,
+                { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c1"), .text = TG_STR("42") }),
+        MESSAGE(CHAT_USER,
+                { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c2"), .text = TG_STR("") },
                 TEXT("go on")),
     };
     struct chat_request r = { .messages = messages, .n_messages = 3, .tools = list, .n_tools = 2 };
-    CHECK_STR(body_of(&r),
-              "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":"
-              "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
-              "\"{\\\"a\\\":1}\"}},{\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\","
-              "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"42\"},"
-              "{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":\"\"},{\"role\":\"user\","
-              "\"content\":\"go on\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
-              "\"description\":\"does f\",\"parameters\":{\"type\":\"object\"}}},{\"type\":"
-              "\"function\",\"function\":{\"name\":\"g\"}}],\"max_tokens\":7,\"stream\":false}");
+    CHECK_STR(
+        body_of(&r),
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":"
+        "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+        "\"{\\\"a\\\":1}\"}},{\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"g\","
+        "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"42\"},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":\"\"},{\"role\":\"user\","
+        "\"content\":\"go on\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"description\":\"does f\",\"parameters\":{\"type\":\"object\"}}},{\"type\":"
+        "\"function\",\"function\":{\"name\":\"g\"}}],\"max_tokens\":7,\"stream\":false}");
     const struct chat_tool bad[] = { { .name = TG_STR("f"), .parameters = TG_STR("{},\"x\":{}") } };
     r = (struct chat_request){ .tools = bad, .n_tools = 1 };
     CHECK_STR(body_of(&r), "invalid");
@@ -92,11 +97,12 @@ static void media(void)
                 { .kind = CHAT_PART_AUDIO, .text = TG_STR("data:audio/mpeg;base64,AAAA") }),
     };
     struct chat_request r = { .messages = messages, .n_messages = 1 };
-    CHECK_STR(body_of(&r),
-              "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
-              "\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\"}},"
-              "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"mp3\"}}]}],"
-              "\"max_tokens\":7,\"stream\":false}");
+    CHECK_STR(
+        body_of(&r),
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+        "\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\"}},"
+        "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"mp3\"}}]}],"
+        "\"max_tokens\":7,\"stream\":false}");
     const struct chat_message video[] = { MESSAGE(CHAT_USER, { .kind = CHAT_PART_VIDEO }) };
     r = (struct chat_request){ .messages = video, .n_messages = 1 };
     CHECK_STR(body_of(&r), "unsupported");

@@ -34,7 +34,8 @@ struct bench {
 static void bench_open(struct bench *b)
 {
     struct tg_error err = { .code = TG_OK };
-    struct le_engine_options options = { .model = TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf",
+    static const char model[] = TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf";
+    struct le_engine_options options = { .model = model,
                                          .device = LE_DEVICE_CPU,
                                          .context = CONTEXT,
                                          .jobs_max = 4,

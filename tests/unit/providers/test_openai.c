@@ -551,7 +551,8 @@ static void two_hundred_at_once(void)
     bench_close(&b);
 }
 
-/* Every allocation of ours and of curl's fails once: an error or an answer, never a leak or a hang. */
+/* Every allocation of ours and of curl's fails once: an error or an answer, never a leak or a
+ * hang. */
 static void no_memory(void)
 {
     bool finished = false;

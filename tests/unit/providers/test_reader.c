@@ -19,7 +19,8 @@ static void read_stream(struct record *r, struct tg_str in, size_t step)
     prov_reader_init(&reader, ANSWER_MAX, record_event, r);
     reader.salt = 1;
     for (size_t at = 0; at < in.n; at += step)
-        prov_reader_feed(&reader, (struct tg_str){ in.p + at, in.n - at < step ? in.n - at : step });
+        prov_reader_feed(&reader,
+                         (struct tg_str){ in.p + at, in.n - at < step ? in.n - at : step });
     prov_reader_end(&reader);
     prov_reader_free(&reader);
 }
@@ -61,19 +62,20 @@ static const struct row {
       "no", "tu", "", 'F', CHAT_FINISH_STOP },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\"}}]")
           DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\":\"}}]")
-              DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"1}\"}},"
-                    "{\"index\":1,\"id\":\"c1\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]")
-                  FINISH("tool_calls") DONE,
+          DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"1}\"}},"
+                "{\"index\":1,\"id\":\"c1\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]")
+              FINISH("tool_calls") DONE,
       "", "", "0:c0:f:|0:::{\"a\":|0:::1}|1:c1:g:|1:::{}|", 'F', CHAT_FINISH_TOOL_CALLS },
-    { DELTA("\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]")
+    { DELTA(
+          "\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]")
           DELTA("\"tool_calls\":[{\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]")
               DELTA("\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]") FINISH("stop") DONE,
       "", "", "0:a:f:{\"x\":1}|1:b:g:|1:::{}|", 'F', CHAT_FINISH_TOOL_CALLS },
     { DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]")
           FINISH("tool_calls") DONE,
       "", "", "0:call_5692161d100b05e5:f:{}|", 'F', CHAT_FINISH_TOOL_CALLS },
-    { DELTA("\"tool_calls\":[{\"index\":5,\"id\":\"c\",\"function\":{\"name\":\"f\"}}]"), "", "", "",
-      'E', CHAT_ERROR_MALFORMED },
+    { DELTA("\"tool_calls\":[{\"index\":5,\"id\":\"c\",\"function\":{\"name\":\"f\"}}]"), "", "",
+      "", 'E', CHAT_ERROR_MALFORMED },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{}}]"), "", "", "", 'E',
       CHAT_ERROR_MALFORMED },
     { DELTA("\"content\":7"), "", "", "", 'E', CHAT_ERROR_MALFORMED },
@@ -83,8 +85,8 @@ static const struct row {
     { DELTA("\"content\":\"a\"") "data: {\"error\":{\"message\":\"boom\",\"code\":429}}\n\n" DONE,
       "a", "", "", 'E', CHAT_ERROR_STATUS },
     { "event: error\ndata: {\"message\":\"boom\"}\n\n" DONE, "", "", "", 'E', CHAT_ERROR_STATUS },
-    { "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"other\"}}]}\n\n" FINISH("stop") DONE
-          DELTA("\"content\":\"late\""),
+    { "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"other\"}}]}\n\n" FINISH("stop")
+          DONE DELTA("\"content\":\"late\""),
       "", "", "", 'F', CHAT_FINISH_STOP },
     { ": keep-alive\n\ndata: {\"object\":\"ping\"}\n\n" FINISH("stop") DONE, "", "", "", 'F',
       CHAT_FINISH_STOP },
@@ -166,10 +168,11 @@ static void usage_is_present_zero_or_absent(void)
 static void whole_answers(void)
 {
     struct record r;
-    read_whole(&r, "{\"choices\":[{\"message\":{\"content\":\"hi\",\"reasoning\":\"t\",\"tool_calls\":"
-                   "[{\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},"
-                   "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":1,"
-                   "\"completion_tokens\":0,\"completion_tokens_details\":{\"reasoning_tokens\":9}}}");
+    read_whole(&r,
+               "{\"choices\":[{\"message\":{\"content\":\"hi\",\"reasoning\":\"t\",\"tool_calls\":"
+               "[{\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},"
+               "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":1,"
+               "\"completion_tokens\":0,\"completion_tokens_details\":{\"reasoning_tokens\":9}}}");
     CHECK_STR(r.text.p, "hi");
     CHECK_STR(r.reasoning.p, "t");
     CHECK_STR(r.calls.p, "0:x:f:|0:::{}|");
@@ -269,7 +272,8 @@ static void held_between_events(void)
 {
     struct record r;
     struct prov_reader reader;
-    struct tg_str in = TG_STR(DELTA("\"content\":\"a\"") DELTA("\"content\":\"b\"") FINISH("stop") DONE);
+    struct tg_str in =
+        TG_STR(DELTA("\"content\":\"a\"") DELTA("\"content\":\"b\"") FINISH("stop") DONE);
     record_init(&r);
     prov_reader_init(&reader, ANSWER_MAX, record_event, &r);
     reader.held = true;
