@@ -125,7 +125,7 @@ static uint32_t top(const float *logits, uint32_t n, double *gap)
 
 static double log_sum_exp(const float *x, uint32_t n)
 {
-    double max = -INFINITY, sum = 0;
+    double max = -(double)INFINITY, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         max = (double)x[i] > max ? (double)x[i] : max;
     for (uint32_t i = 0; i < n; i++)
