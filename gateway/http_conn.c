@@ -26,7 +26,7 @@ enum conn_state { CONN_READING, CONN_RUNNING, CONN_CLOSING, CONN_LINGER, CONN_BR
 enum conn_wait { WAIT_NONE, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WATCH, WAIT_LINGER };
 
 enum {
-    INPUT_MAX = 64 * 1024,   /* bytes read ahead of the request that runs */
+    INPUT_MAX = 64 * 1024,   /* read ahead of the request that runs; one read more at most */
     OUTPUT_HIGH = 64 * 1024,
     OUTPUT_LOW = 16 * 1024,
     WATCH_MS = 50,           /* with the input full, how often the peer's end is looked for */
@@ -55,6 +55,7 @@ struct gw_conn {
     size_t charged;    /* bytes of its body in server->bodies */
     bool parsing;      /* inside parse(): the handler may be on the stack */
     bool served;       /* a request was answered on it */
+    bool full;         /* reading is off until the input is taken */
     bool eof;          /* the peer sends nothing more */
     bool reset_at_end; /* the broken end of an HTTP/1.0 stream must not look like a whole one */
 };
@@ -158,13 +159,32 @@ static void begin_linger(struct gw_conn *c)
     set_wait(c, WAIT_LINGER, LINGER_MS);
 }
 
+/* Reading stops while the input is full, and an end of file would go unseen: a running request is
+ * then watched by poll. (Not by libevent's high-water mark, which calls back without end while data
+ * stays above it.) An end of file stuck behind data that the kernel cannot take either is seen when
+ * the answer ends or its writing stalls. */
+static void bound_input(struct gw_conn *c)
+{
+    bool full = evbuffer_get_length(input_of(c)) >= INPUT_MAX;
+    if (full != c->full) {
+        c->full = full;
+        if (full)
+            bufferevent_disable(c->bev, EV_READ);
+        else if (!c->eof && bufferevent_enable(c->bev, EV_READ))
+            break_later(c);
+    }
+    if (full && c->state == CONN_RUNNING)
+        set_wait(c, WAIT_WATCH, WATCH_MS);
+}
+
 static void begin_closing(struct gw_conn *c)
 {
     next_request(c);
     c->state = CONN_CLOSING;
     set_wait(c, WAIT_NONE, 0);
     evbuffer_drain(input_of(c), evbuffer_get_length(input_of(c)));
-    if (pending_output(c) == 0)
+    bound_input(c);
+    if (pending_output(c) == 0 && c->state == CONN_CLOSING)
         begin_linger(c);
 }
 
@@ -199,13 +219,6 @@ static void refuse(struct gw_conn *c, int status, const char *text)
         break_later(c);
 }
 
-/* With the input full, reading is suspended and an end of file would go unseen. */
-static void watch_if_full(struct gw_conn *c)
-{
-    if (c->state == CONN_RUNNING && evbuffer_get_length(input_of(c)) >= INPUT_MAX)
-        set_wait(c, WAIT_WATCH, WATCH_MS);
-}
-
 static void run(struct gw_conn *c)
 {
     const struct gw_http_handlers *handlers = &c->server->handlers;
@@ -220,7 +233,6 @@ static void run(struct gw_conn *c)
     void *context = handlers->on_request(handlers->arg, &c->rq, &ask);
     if (c->rq.conn)
         c->rq.context = context;
-    watch_if_full(c);
 }
 
 /* A head with a body behind it: is there room, and does the client wait to be told so? */
@@ -278,6 +290,7 @@ static void parse(struct gw_conn *c)
     c->parsing = false;
     if (c->state == CONN_READING)
         set_read_timer(c);
+    bound_input(c);
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
@@ -287,7 +300,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     if (c->state == CONN_READING)
         parse(c);
     else if (c->state == CONN_RUNNING)
-        watch_if_full(c);
+        bound_input(c);
     else
         evbuffer_drain(input_of(c), evbuffer_get_length(input_of(c)));
 }
@@ -334,7 +347,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         if (peer_ended(c))
             gw_conn_close(c);
         else
-            watch_if_full(c);
+            bound_input(c);
     } else if (c->wait == WAIT_IDLE && pending_output(c) > 0) {
         c->wait = WAIT_NONE; /* still sending a long answer: that has its own timeout */
         set_read_timer(c);
@@ -384,7 +397,6 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd)
     c->timer = evtimer_new(server->base, on_timer, c);
     c->later = event_new(server->base, -1, 0, on_later, c);
     bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-    bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
     bufferevent_setwatermark(c->bev, EV_WRITE, OUTPUT_LOW, 0);
     bufferevent_set_timeouts(c->bev, NULL, &stall);
     if (!c->timer || !c->later || bufferevent_enable(c->bev, EV_READ | EV_WRITE)) {
