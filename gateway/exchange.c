@@ -115,10 +115,10 @@ static int wanted_tier(struct gw_exchange *x)
     struct pol_plan rest = { .n = 0 };
     struct pol_facts facts = gw_facts(x);
     for (size_t i = 0; i < x->plan.n; i++)
-        if (x->plan.step[i].target == POL_TIER && !x->tried[i])
+        if (x->plan.step[i].target == POL_LOCAL || !x->tried[i])
             rest.step[rest.n++] = x->plan.step[i];
     char reason[POL_REASON_MAX] = "";
-    int tier = rest.n ? pol_escalate(&x->config->routes[x->route], &rest, &facts, reason) : -1;
+    int tier = pol_escalate(&x->config->routes[x->route], &rest, &facts, reason);
     for (size_t i = 0; tier >= 0 && i < x->plan.n; i++)
         if (x->plan.step[i].target == POL_TIER && x->plan.step[i].tier == (size_t)tier &&
             !x->tried[i]) {

@@ -1,0 +1,118 @@
+// Start, reload, drain, end; configurations that are wrong.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { startGateway, tempDir, waitFor } from './lib.mjs';
+import { startMock } from './mock_provider.mjs';
+import { chat, hybridConfig, localConfig, sse } from './support.mjs';
+
+const bin = process.env.TOLLGATE_BIN;
+let mock;
+before(async () => { mock = await startMock(); });
+after(async () => { await mock.stop(); });
+
+function check(config) {
+  const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'tollgate-')), 'config.json');
+  writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config));
+  const r = spawnSync(bin, ['serve', '--check', '--config', file], { encoding: 'utf8' });
+  return { status: r.status, text: r.stdout + r.stderr };
+}
+
+test('--check accepts a good configuration and names the path of each mistake', () => {
+  assert.equal(check(hybridConfig(mock, { trigger: 'confidence < 0.5' })).status, 0);
+  const cases = [
+    ['{', /line 1/],
+    [{ ...localConfig(), liste: 1 }, /liste/],
+    [{ ...localConfig(), listen: '0.0.0.0:80' }, /listen/],
+    [{ ...localConfig(), routes: [] }, /routes/],
+    [hybridConfig(mock, { trigger: 'confidence < ' }), /routes\[0\]\.fallback\[0\]\.trigger.*column/],
+    [hybridConfig(mock, { trigger: 'confidense < 1' }), /routes\[0\]\.fallback\[0\]\.trigger.*column 1/],
+    [hybridConfig(mock, { budget: '500' }), /routes\[0\]\.costPolicy\.cloudBudget/],
+    [hybridConfig(mock, { route: { monitoring: { compareModels: true } } }), /compareModels.*not in this version/],
+    [hybridConfig(mock, { tier: { provider: 'nobody' } }), /routes\[0\]\.fallback\[0\]\.provider/],
+    [{ ...localConfig(), providers: { a: { kind: 'openai', apiKey: 'sk-literal-secret' } } }, /providers\.a\.apiKey/],
+    [{ ...localConfig(), providers: { a: { kind: 'anthropic' } } }, /providers\.a\.kind.*not in this version/],
+  ];
+  for (const [config, pattern] of cases) {
+    const r = check(config);
+    assert.equal(r.status, 1, JSON.stringify(config));
+    assert.match(r.text, pattern);
+    assert.doesNotMatch(r.text, /sk-literal-secret/);
+  }
+});
+
+test('SIGTERM finishes what runs, refuses what comes, and exits 0', async () => {
+  const gw = await startGateway({ config: hybridConfig(mock,
+    { models: ['answer:{"delayMs":100}'], trigger: 'turns > 0' }) });
+  const stream = sse(gw);
+  await waitFor(() => mock.log().requests.length > 0);
+  gw.signal('SIGTERM');
+  const r = await stream;
+  assert.equal(r.done, true);
+  assert.equal(r.text, 'word0 word1 word2 word3 word4 ');
+  assert.equal((await gw.ended).code, 0);
+});
+
+test('a second SIGTERM ends now, with exit 0', async () => {
+  const gw = await startGateway({ config: hybridConfig(mock, { models: ['hang'], trigger: 'turns > 0' }) });
+  const lost = chat(gw).catch((cause) => cause);
+  mock.clear();
+  await waitFor(() => mock.log().requests.length > 0);
+  gw.signal('SIGTERM');
+  await new Promise((done) => setTimeout(done, 100));
+  const asked = performance.now();
+  gw.signal('SIGTERM');
+  assert.equal((await gw.ended).code, 0);
+  assert.ok(performance.now() - asked < 2000);
+  assert.ok(await lost instanceof Error);
+});
+
+test('SIGHUP: a good file is in force, a bad one changes nothing, in-flight requests keep theirs', async () => {
+  const gw = await startGateway({ config: localConfig() });
+  const logged = (event) => waitFor(() => gw.stderr.includes(`"event":"${event}"`));
+  const old = JSON.parse(readFileSync(gw.configFile));
+  const next = { ...old, routes: [{ name: 'other', primary: { provider: 'local' } }] };
+  writeFileSync(gw.configFile, JSON.stringify(next));
+  gw.signal('SIGHUP');
+  await logged('reloaded');
+  assert.equal((await chat(gw, { model: 'other', max_tokens: 1 })).status, 200);
+  assert.equal((await chat(gw, { model: 'default', max_tokens: 1 })).status, 404);
+  writeFileSync(gw.configFile, '{"routes": 5}');
+  gw.signal('SIGHUP');
+  await logged('reload-refused');
+  assert.equal((await chat(gw, { model: 'other', max_tokens: 1 })).status, 200);
+  await gw.stop();
+});
+
+test('a second gateway on the same data, or the same port, is refused with who holds it', async () => {
+  const gw = await startGateway({ config: localConfig() });
+  const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'tollgate-')), 'config.json');
+  const start = (config) => {
+    writeFileSync(file, JSON.stringify(config));
+    const r = spawnSync(bin, ['serve', '--config', file], { encoding: 'utf8', timeout: 10000 });
+    return { status: r.status, text: r.stderr };
+  };
+  const same = start({ ...localConfig(), dataDir: gw.dataDir });
+  assert.equal(same.status, 1);
+  assert.match(same.text, new RegExp(`\\b${gw.child.pid}\\b`));
+  const other = mkdtempSync(path.join(os.tmpdir(), 'tollgate-'));
+  const port = start({ ...localConfig(), dataDir: other, listen: `127.0.0.1:${gw.port}` });
+  assert.equal(port.status, 1);
+  assert.match(port.text, new RegExp(`pid ${gw.child.pid}`));
+  await gw.stop();
+});
+
+test('report: totals of what happened', async () => {
+  const gw = await startGateway({ dataDir: await tempDir(),
+    config: hybridConfig(mock, { trigger: 'turns >= 2', budget: '$1/day' }) });
+  const turn = (role, content) => ({ role, content });
+  await chat(gw, { max_tokens: 2 });
+  await chat(gw, { messages: [turn('user', 'a'), turn('assistant', 'b'), turn('user', 'c')] });
+  await gw.stop();
+  const text = execFileSync(bin, ['report', '--data-dir', gw.dataDir, '--last', '1h', '--json'], { encoding: 'utf8' });
+  const report = JSON.parse(text);
+  assert.equal(report.total?.requests ?? report.requests, 2);
+});

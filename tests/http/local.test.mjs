@@ -1,0 +1,123 @@
+// A request answered by the local engine: whole and streamed, its headers, rows and errors.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startGateway } from './lib.mjs';
+import { chat, localConfig, logRow, post, sse } from './support.mjs';
+
+let gw;
+before(async () => { gw = await startGateway({ config: localConfig() }); });
+after(async () => { await gw.stop(); });
+
+test('a whole answer says where it came from and what it cost', async () => {
+  const { status, headers, json } = await chat(gw, { max_tokens: 8 });
+  assert.equal(status, 200);
+  assert.equal(headers['x-tollgate-route'], 'local');
+  assert.equal(headers['x-tollgate-reason'], 'primary');
+  assert.equal(headers['x-tollgate-cost-usd'], '0.000000000');
+  assert.match(headers['x-tollgate-request-id'], /^[0-9a-f]{16}$/);
+  assert.ok(Number(headers['x-tollgate-confidence']) >= 0 && Number(headers['x-tollgate-confidence']) <= 1);
+  assert.equal(json.object, 'chat.completion');
+  assert.equal(json.choices[0].finish_reason, 'length');
+  assert.ok(json.choices[0].message.content.length > 0);
+  assert.equal(json.usage.completion_tokens, 8);
+});
+
+test('a stream says the same words as the whole answer, and tells the rest in its last comment', async () => {
+  const body = { max_tokens: 12, temperature: 0, seed: 7 };
+  const whole = await chat(gw, body);
+  const stream = await sse(gw, { ...body, stream_options: { include_usage: true } });
+  assert.equal(stream.status, 200);
+  assert.equal(stream.text, whole.json.choices[0].message.content);
+  assert.equal(stream.headers['x-tollgate-route'], 'local');
+  assert.equal(stream.done, true);
+  assert.equal(stream.comment.route, 'local');
+  assert.equal(stream.comment.request_id, stream.headers['x-tollgate-request-id']);
+  assert.equal(stream.usage.completion_tokens, 12);
+});
+
+test('the same seed gives the same answer, another one another', async () => {
+  const ask = async (seed) => (await chat(gw, { max_tokens: 12, temperature: 1, seed })).json
+    .choices[0].message.content;
+  assert.equal(await ask(1), await ask(1));
+  assert.notEqual(await ask(1), await ask(2));
+});
+
+test('each request leaves its row', async () => {
+  const { headers } = await chat(gw, { max_tokens: 3 });
+  const row = await logRow(gw, headers);
+  assert.equal(row.backend, 'local');
+  assert.equal(row.status, 200);
+  assert.equal(row.output_tokens, 3);
+});
+
+test('malformed requests get a 4xx that names the field, and the server goes on', async () => {
+  const messages = [{ role: 'user', content: 'x' }];
+  const deep = '['.repeat(100) + ']'.repeat(100);
+  const cases = [
+    ['{"model":', 400, ''],
+    ['[]', 400, ''],
+    ['{"messages":"x"}', 400, 'messages'],
+    ['{"messages":[]}', 400, 'messages'],
+    [`{"messages":${deep}}`, 400, ''],
+    ['{"messages":[{"role":"user","content":"\xff"}]}', 400, '', 'latin1'],
+    [JSON.stringify({ messages: [{ role: 'king', content: 'x' }] }), 400, 'messages[0].role'],
+    [JSON.stringify({ messages: [{ role: 'user', content: 5 }] }), 400, 'messages[0].content'],
+    [JSON.stringify({ messages, max_tokens: -1 }), 400, 'max_tokens'],
+    [JSON.stringify({ messages, max_tokens: 1e12 }), 400, 'max_tokens'],
+    [JSON.stringify({ messages, temperature: 'hot' }), 400, 'temperature'],
+    [JSON.stringify({ messages, temperature: 3 }), 400, 'temperature'],
+    [JSON.stringify({ messages, top_p: 0 }), 400, 'top_p'],
+    [JSON.stringify({ messages, stop: ['a', 'b', 'c', 'd', 'e'] }), 400, 'stop'],
+    [JSON.stringify({ messages, n: 2 }), 400, 'n'],
+    [JSON.stringify({ messages, frobnicate: true }), 400, 'frobnicate'],
+    [JSON.stringify({ model: 'no-such', messages }), 404, 'model'],
+    [JSON.stringify({ messages: [{ role: 'user', content: 'word '.repeat(20000) }] }), 400, 'messages'],
+    [JSON.stringify({ messages: [{ role: 'user',
+      content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }] }] }), 400, 'messages'],
+  ];
+  for (const [body, status, param, encoding] of cases) {
+    const r = await post(gw, '/v1/chat/completions', Buffer.from(body, encoding ?? 'utf8'));
+    assert.equal(r.status, status, `${body.slice(0, 80)}: ${r.text}`);
+    const { error } = JSON.parse(r.text);
+    assert.equal(typeof error.message, 'string');
+    if (param) assert.ok(String(error.param).startsWith(param), `${body.slice(0, 80)}: ${r.text}`);
+  }
+  assert.equal((await chat(gw, { max_tokens: 1 })).status, 200);
+});
+
+test('paths, methods and types', async () => {
+  assert.equal((await post(gw, '/nowhere', '{}')).status, 404);
+  const wrong = await fetch(`${gw.url}/v1/chat/completions`);
+  assert.equal(wrong.status, 405);
+  assert.equal(wrong.headers.get('allow'), 'POST');
+  const typed = await fetch(`${gw.url}/v1/chat/completions`,
+    { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } });
+  assert.equal(typed.status, 415);
+  const models = await (await fetch(`${gw.url}/v1/models`)).json();
+  assert.deepEqual(models.data.map((m) => m.id), ['default', 'local']);
+  const health = await (await fetch(`${gw.url}/healthz`)).json();
+  assert.equal(health.status, 'ok');
+});
+
+test('a body above the limit is refused before it is read', async () => {
+  const r = await post(gw, '/v1/chat/completions', Buffer.alloc(40 << 20, 0x20));
+  assert.equal(r.status, 413);
+});
+
+test('a body of several megabytes is read off the loop, others are answered meanwhile', async () => {
+  const messages = Array.from({ length: 200 }, (_, i) => ({ role: 'user', content: `line ${i} `.repeat(2000) }));
+  const big = post(gw, '/v1/chat/completions', JSON.stringify({ messages }));
+  const health = await fetch(`${gw.url}/healthz`);
+  assert.equal(health.status, 200);
+  const r = await big;
+  assert.equal(r.status, 400);
+  assert.equal(JSON.parse(r.text).error.code, 'context_length_exceeded');
+});
+
+test('a stop string ends the answer before it', async () => {
+  const free = (await chat(gw, { max_tokens: 24, temperature: 0 })).json.choices[0].message.content;
+  const stop = [...free].slice(4, 7).join('');
+  const cut = (await chat(gw, { max_tokens: 24, temperature: 0, stop: [stop] })).json.choices[0];
+  assert.equal(cut.finish_reason, 'stop');
+  assert.equal(cut.message.content, free.slice(0, free.indexOf(stop)));
+});
