@@ -3,6 +3,8 @@
 // thread. A thread scores its 4 keys, then sums its own dimensions of V over the tile. Shared memory
 // holds pairs as 64 bits, as in matmul.comp.
 #include "types.glsl"
+PUSH(gpu_push_attention);
+#include "access.glsl"
 #include "reduce.glsl"
 #include "mathf.glsl"
 layout(constant_id = 1) const uint HEAD_DIM = 256; // a multiple of 4
@@ -10,8 +12,6 @@ const uint DIM4 = HEAD_DIM / 4;
 const uint OWN4 = (DIM4 + GROUP - 1) / GROUP; // vectors of 4 dimensions that a thread sums
 const uint TILE = 4 * GROUP;
 const float LEAST = -3.0e38;
-
-PUSH(gpu_push_attention);
 
 shared uint64_t query[2 * DIM4];
 shared uint64_t weight[TILE / 2];
@@ -70,8 +70,8 @@ void main()
     if (head >= p.heads)
         return;
     kv_head = head / (p.heads / p.kv_heads);
-    uint token = p.rows == 0 ? row : Step(p.step).s.row[row];
-    uint pos = uint(Step(p.step).s.pos[token]);
+    uint token = token_of(p.rows, row);
+    uint pos = position_of(token);
     uint first = p.window > 0 && pos >= p.window ? pos - p.window + 1 : 0;
     uint keys = pos - first + 1;
     first_cell = first % p.ring;
@@ -105,5 +105,5 @@ void main()
     for (uint i = 0; i < OWN4; i++)
         if (t + i * GROUP < DIM4)
             for (uint c = 0; c < 4; c++)
-                p.dst.v[(at + t + i * GROUP) * 4 + c] = acc[i][c] / sum;
+                put(p.dst, (at + t + i * GROUP) * 4 + c, acc[i][c] / sum);
 }

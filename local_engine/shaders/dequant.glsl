@@ -7,9 +7,9 @@ struct Chunk {
     vec2 scale;
 };
 
-float half_at(Words plane, uint index) // index in halves
+float half_at(Floats plane, uint index) // index in halves
 {
-    vec2 pair = unpackHalf2x16(plane.v[index >> 1]);
+    vec2 pair = unpackHalf2x16(word(plane, index >> 1));
     return (index & 1u) == 0u ? pair.x : pair.y;
 }
 
@@ -59,10 +59,10 @@ Chunk dequant(Floats q, Floats s, Floats h, Floats d, uint chunk, uint row, uint
             for (uint j = 0; j < 4; j++)
                 c.q[i * 4 + j] = bytes_signed(w[j]);
         }
-        c.scale = vec2(half_at(Words(s), row * s_stride * 2 + k));
+        c.scale = vec2(half_at(s, row * s_stride * 2 + k));
     } else if (WEIGHT == GPU_W_Q4_0) {
         chunk_nibbles(c, words4(q, chunk), 8.0);
-        c.scale = vec2(half_at(Words(s), row * s_stride * 2 + k));
+        c.scale = vec2(half_at(s, row * s_stride * 2 + k));
     } else { // Q6_K: two 8-bit scales a chunk, one half-precision scale per 8 chunks
         chunk_nibbles(c, words4(q, chunk), 32.0);
         uvec2 high = words2(h, chunk);
@@ -70,9 +70,9 @@ Chunk dequant(Floats q, Floats s, Floats h, Floats d, uint chunk, uint row, uint
             c.q[i] += two_bits(high.x >> (8 * i));
             c.q[i + 4] += two_bits(high.y >> (8 * i));
         }
-        uint pair = Words(s).v[row * s_stride + (k >> 1)] >> (16 * (k & 1u));
+        uint pair = word(s, row * s_stride + (k >> 1)) >> (16 * (k & 1u));
         vec2 scales = vec2(ivec2(int(pair << 24), int(pair << 16)) >> 24);
-        c.scale = scales * half_at(Words(d), row * d_stride * 2 + (k >> 3));
+        c.scale = scales * half_at(d, row * d_stride * 2 + (k >> 3));
     }
     return c;
 }

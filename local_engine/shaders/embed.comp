@@ -1,9 +1,9 @@
 #version 460
 // dst [tokens, width] = row id[t] of the table, times scale; only ids in this part of the table.
 #include "types.glsl"
-#include "dequant.glsl"
-
 PUSH(gpu_push_embed);
+#include "access.glsl"
+#include "dequant.glsl"
 
 void main()
 {
@@ -16,6 +16,6 @@ void main()
         vec4 v = c.q[i] * (i < 4 ? c.scale.x : c.scale.y);
         for (uint j = 0; j < 4; j++)
             if (k * 32 + i * 4 + j < p.width)
-                p.dst.v[token * p.width + k * 32 + i * 4 + j] = v[j] * p.scale;
+                put(p.dst, token * p.width + k * 32 + i * 4 + j, v[j] * p.scale);
     }
 }

@@ -3,12 +3,12 @@
 // deep, through shared memory. 64 threads as 8 x 8, each with 8 x TILE_X/8 sums. Shared memory holds
 // pairs of neighbouring rows as 64 bits, so that each load brings two operands.
 #include "types.glsl"
+PUSH(gpu_push_matmul);
+#include "access.glsl"
 #include "dequant.glsl"
 layout(constant_id = 2) const uint TILE_X = 64; // a multiple of 16, at most 64
 layout(constant_id = 4) const uint ALIGNED = 1; // in is a multiple of 32
 const uint TILE_W = 64, PAIRS_W = TILE_W / 2, PAIRS_X = TILE_X / 2, PER_X = TILE_X / 16;
-
-PUSH(gpu_push_matmul);
 
 shared uint64_t tile_w[GPU_CHUNK * PAIRS_W];
 shared uint64_t tile_x[GPU_CHUNK * PAIRS_X];
@@ -33,7 +33,7 @@ vec4 load_x(uint m, uint n, uint k4)
     vec4 v = vec4(0.0);
     for (uint j = 0; j < 4; j++)
         if (k4 * 4 + j < p.width)
-            v[j] = p.x.v[m * p.width + k4 * 4 + j];
+            v[j] = get(p.x, m * p.width + k4 * 4 + j);
     return v;
 }
 
@@ -83,15 +83,15 @@ void store(uint m, uint n, uint row, vec2 v)
 {
     uint at = m * p.dst_stride + p.dst_offset + row;
     if (m < n && row < p.out_rows)
-        p.dst.v[at] = v.x;
+        put(p.dst, at, v.x);
     if (m < n && row + 1 < p.out_rows)
-        p.dst.v[at + 1] = v.y;
+        put(p.dst, at + 1, v.y);
 }
 
 void main()
 {
     uint t = gl_LocalInvocationIndex, tx = t % 8, ty = t / 8;
-    uint n = Step(p.step).s.n[p.rows];
+    uint n = rows_of(p.rows);
     uint row0 = group_x() * TILE_W, m0 = gl_WorkGroupID.y * TILE_X;
     if (row0 >= p.out_rows)
         return;

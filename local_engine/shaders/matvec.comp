@@ -2,13 +2,13 @@
 // dst [rows, out] = x [rows, in] W^T for few rows: each workgroup makes ROWS rows of W for all of up
 // to COLS rows of x, so that W is read once. Threads share the chunks of the rows.
 #include "types.glsl"
+PUSH(gpu_push_matmul);
+#include "access.glsl"
 #include "reduce.glsl"
 #include "dequant.glsl"
 layout(constant_id = 2) const uint ROWS = 4;
 layout(constant_id = 3) const uint COLS = 1;
 layout(constant_id = 4) const uint ALIGNED = 1; // in is a multiple of 32
-
-PUSH(gpu_push_matmul);
 
 vec4 load_x(uint col, uint k4)
 {
@@ -18,7 +18,7 @@ vec4 load_x(uint col, uint k4)
     vec4 v = vec4(0.0);
     for (uint i = 0; i < 4; i++)
         if (k4 * 4 + i < p.width)
-            v[i] = p.x.v[base + k4 * 4 + i];
+            v[i] = get(p.x, base + k4 * 4 + i);
     return v;
 }
 
@@ -40,7 +40,7 @@ float chunk_dot(Chunk w, vec4 x[8])
 
 void main()
 {
-    uint n = Step(p.step).s.n[p.rows];
+    uint n = rows_of(p.rows);
     uint row0 = group_x() * ROWS;
     if (row0 >= p.out_rows)
         return;
@@ -67,7 +67,7 @@ void main()
         for (uint r = 0; r < ROWS; r++) {
             float sum = group_sum(acc[c * ROWS + r]);
             if (gl_LocalInvocationID.x == 0 && row0 + r < p.out_rows)
-                p.dst.v[c * p.dst_stride + p.dst_offset + row0 + r] = sum;
+                put(p.dst, c * p.dst_stride + p.dst_offset + row0 + r, sum);
         }
     }
 }

@@ -1,11 +1,11 @@
 #version 460
 // dst = (resid + rms(src * src_scale; w)) * dst_scale, one workgroup per vector.
 #include "types.glsl"
+PUSH(gpu_push_rms);
+#include "access.glsl"
 #include "reduce.glsl"
 layout(constant_id = 1) const uint HAS_W = 0;
 layout(constant_id = 2) const uint HAS_RESID = 0;
-
-PUSH(gpu_push_rms);
 
 void main()
 {
@@ -14,16 +14,16 @@ void main()
         return;
     float sum = 0.0;
     for (uint i = gl_LocalInvocationID.x; i < p.width; i += GROUP) {
-        float v = p.src.v[base + i] * p.src_scale;
+        float v = get(p.src, base + i) * p.src_scale;
         sum += v * v;
     }
     float r = 1.0 / sqrt(group_sum(sum) / float(p.width) + p.eps);
     for (uint i = gl_LocalInvocationID.x; i < p.width; i += GROUP) {
-        float v = p.src.v[base + i] * p.src_scale * r;
+        float v = get(p.src, base + i) * p.src_scale * r;
         if (HAS_W != 0)
-            v *= p.w.v[i];
+            v *= get(p.w, i);
         if (HAS_RESID != 0)
-            v += p.resid.v[base + i];
-        p.dst.v[base + i] = v * p.dst_scale;
+            v += get(p.resid, base + i);
+        put(p.dst, base + i, v * p.dst_scale);
     }
 }

@@ -1,9 +1,9 @@
 #version 460
 // Rotate-half RoPE in place. The angle is an integer fraction of a turn: pos * turns modulo 1, exact.
 #include "types.glsl"
-#include "mathf.glsl"
-
 PUSH(gpu_push_rope);
+#include "access.glsl"
+#include "mathf.glsl"
 
 void main()
 {
@@ -12,14 +12,14 @@ void main()
     if (i >= p.heads * half_dim)
         return;
     uint head = i / half_dim, pair = i % half_dim;
-    uint token = p.rows == 0 ? row : Step(p.step).s.row[row];
-    uint pos = uint(Step(p.step).s.pos[token]);
+    uint token = token_of(p.rows, row);
+    uint pos = position_of(token);
     uvec2 turns = words2(p.turns, pair); // low, high
     uint carry, low;
     umulExtended(pos, turns.x, carry, low);
     vec2 sc = sincos_turns(pos * turns.y + carry);
     uint at = (row * p.heads + head) * p.head_dim + pair;
-    float a = p.x.v[at], b = p.x.v[at + half_dim];
-    p.x.v[at] = a * sc.y - b * sc.x;
-    p.x.v[at + half_dim] = b * sc.y + a * sc.x;
+    float a = get(p.x, at), b = get(p.x, at + half_dim);
+    put(p.x, at, a * sc.y - b * sc.x);
+    put(p.x, at + half_dim, b * sc.y + a * sc.x);
 }

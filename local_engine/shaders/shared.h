@@ -36,7 +36,9 @@
 /* Everything that changes from step to step. Written by the host, read by the shaders. */
 struct gpu_step {
     GPU_U32 n[2]; /* rows by enum le_rows */
-    GPU_U32 reserved[2];
+    GPU_U32 n_ranges, bad; /* checked variant: ranges in the table; set when an access was outside */
+    GPU_U32 ranges[2];     /* address of the table, low word first: begin, end of each, ascending */
+    GPU_U32 bad_at[2];     /* the first such address */
     GPU_I32 id[GPU_STEP_TOKENS];
     GPU_I32 pos[GPU_STEP_TOKENS];
     GPU_U32 row[GPU_STEP_TOKENS]; /* token of each output */
@@ -65,7 +67,7 @@ struct gpu_push_embed {
 };
 
 struct gpu_push_rms {
-    GPU_ADDR dst, src, w, resid;
+    GPU_ADDR dst, src, w, resid, step;
     GPU_U32 width, per_row;
     GPU_F32 eps, src_scale, dst_scale;
     GPU_U32 reserved;
@@ -87,7 +89,7 @@ struct gpu_push_attention {
 };
 
 struct gpu_push_geglu {
-    GPU_ADDR dst, gate, up;
+    GPU_ADDR dst, gate, up, step;
     GPU_U32 width, up_stride, up_offset, reserved;
 };
 

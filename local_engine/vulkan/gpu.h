@@ -14,6 +14,9 @@ uint64_t gpu_vkcmd_count(const struct le_backend *be);
 void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
 /* Parts a weight was split into. */
 uint32_t gpu_weight_parts(const struct le_weight *w);
+/* The checked variant of all shaders, several times slower: each address is compared with the
+ * backend's buffers, and run() answers TG_INTERNAL when one is outside. Forgets every recorded pass. */
+void gpu_set_check(struct le_backend *be, bool on);
 /* Forgets every recorded pass: the next begin of any class records anew. For tests and benchmarks
  * that emit other ops into the same class. */
 void gpu_forget(struct le_backend *be);

@@ -13,7 +13,7 @@ enum {
     GPU_PARTS_MAX = 256,        /* command buffers of a class */
     GPU_DISPATCHES_MAX = 1 << 14, /* of a class */
     GPU_PIPELINES_MAX = 256,
-    GPU_SPECS_MAX = 5,
+    GPU_SPECS_MAX = 6,         /* the last is CHECK of access.glsl */
     GPU_GRID_MAX = 32768,       /* workgroups in x; longer grids fold into z */
     GPU_THETA_MAX = 1024,       /* longest constant that can be a theta table */
     GPU_GROUP = 64,             /* threads of the workgroups that are no matvec */
@@ -111,6 +111,7 @@ struct le_backend {
     void *message_arg;
     bool validation;
     bool lost;
+    bool check; /* shaders check every address */
     uint32_t family;
     VkPhysicalDeviceProperties props;
     VkPhysicalDeviceMemoryProperties memory;
@@ -131,6 +132,7 @@ struct le_backend {
     struct le_weight *weights;
     struct gpu_mem staging;
     struct gpu_mem step; /* struct gpu_step */
+    struct gpu_mem ranges; /* check.c */
     struct gpu_class *classes[GPU_CLASSES_MAX];
     uint32_t n_classes;
     struct gpu_class *current;

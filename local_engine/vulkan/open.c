@@ -20,6 +20,7 @@ static void free_device(struct le_backend *be)
     }
     gpu_mem_free(be, &be->staging);
     gpu_mem_free(be, &be->step);
+    gpu_mem_free(be, &be->ranges);
     gpu_pipelines_close(be);
     if (be->fence)
         be->vk.DestroyFence(be->device, be->fence, NULL);

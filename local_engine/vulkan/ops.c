@@ -19,6 +19,7 @@ static void op_rms(struct le_backend *be, const struct le_rms *a)
     const struct gpu_push_rms push = {
         .dst = a->dst->mem.addr, .src = a->src->mem.addr,
         .w = a->w ? a->w->mem.addr : 0, .resid = a->resid ? a->resid->mem.addr : 0,
+        .step = be->step.addr,
         .width = a->width, .per_row = a->per_row,
         .eps = a->eps, .src_scale = a->src_scale, .dst_scale = a->dst_scale,
     };
@@ -126,6 +127,7 @@ static void op_geglu(struct le_backend *be, const struct le_geglu *a)
 {
     const struct gpu_push_geglu push = {
         .dst = a->dst->mem.addr, .gate = a->gate->mem.addr, .up = a->up->mem.addr,
+        .step = be->step.addr,
         .width = a->width, .up_stride = a->up_stride, .up_offset = a->up_offset,
     };
     struct gpu_dispatch d = {

@@ -24,13 +24,13 @@ PUSH_FITS(gpu_push_map);
 /* std430 and C agree because nothing needs padding. */
 _Static_assert(sizeof(struct gpu_push_matmul) == 7 * 8 + 8 * 4, "matmul");
 _Static_assert(sizeof(struct gpu_push_embed) == 6 * 8 + 8 * 4, "embed");
-_Static_assert(sizeof(struct gpu_push_rms) == 4 * 8 + 6 * 4, "rms");
+_Static_assert(sizeof(struct gpu_push_rms) == 5 * 8 + 6 * 4, "rms");
 _Static_assert(sizeof(struct gpu_push_rope) == 3 * 8 + 4 * 4, "rope");
 _Static_assert(sizeof(struct gpu_push_kv_store) == 5 * 8 + 2 * 4, "kv_store");
 _Static_assert(sizeof(struct gpu_push_attention) == 5 * 8 + 6 * 4, "attention");
-_Static_assert(sizeof(struct gpu_push_geglu) == 3 * 8 + 4 * 4, "geglu");
+_Static_assert(sizeof(struct gpu_push_geglu) == 4 * 8 + 4 * 4, "geglu");
 _Static_assert(sizeof(struct gpu_push_map) == 3 * 8 + 2 * 4, "map");
-_Static_assert(sizeof(struct gpu_step) == 16 + 3 * 4 * GPU_STEP_TOKENS, "step");
+_Static_assert(sizeof(struct gpu_step) == 32 + 3 * 4 * GPU_STEP_TOKENS, "step");
 _Static_assert(GPU_STEP_TOKENS == LE_STEP_TOKENS_MAX, "step");
 
 struct code {
@@ -138,8 +138,11 @@ static VkPipeline create(struct le_backend *be, enum gpu_shader shader, const ui
     return be->failed.code ? VK_NULL_HANDLE : handle;
 }
 
-VkPipeline gpu_pipeline(struct le_backend *be, enum gpu_shader shader, const uint32_t *spec)
+VkPipeline gpu_pipeline(struct le_backend *be, enum gpu_shader shader, const uint32_t *wanted)
 {
+    uint32_t spec[GPU_SPECS_MAX];
+    memcpy(spec, wanted, sizeof(spec));
+    spec[GPU_SPECS_MAX - 1] = be->check;
     for (uint32_t i = 0; i < be->n_pipelines; i++) {
         const struct gpu_pipeline *p = &be->pipelines[i];
         if (p->shader == shader && memcmp(p->spec, spec, sizeof(p->spec)) == 0)

@@ -39,6 +39,11 @@ void gpu_class_free(struct le_backend *be, struct gpu_class *c);
 enum tg_status gpu_once_begin(struct le_backend *be, VkCommandBuffer *cmd, struct tg_error *err);
 enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err);
 
+/* check.c: before a step (fills its table), and after (TG_INTERNAL names a bad address). */
+enum tg_status gpu_check_begin(struct le_backend *be, struct gpu_step *step, struct tg_error *err);
+enum tg_status gpu_check_end(struct le_backend *be, const struct gpu_step *step,
+                             struct tg_error *err);
+
 /* run.c */
 enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 enum tg_status gpu_wait(struct le_backend *be, struct tg_error *err);

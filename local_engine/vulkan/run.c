@@ -98,7 +98,8 @@ enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct
     fill_step(be->step.map, step);
     fill_args(c, step);
     struct tg_error failure = { .code = TG_OK };
-    if (submit(be, &failure)) {
+    if (gpu_check_begin(be, be->step.map, &failure) || submit(be, &failure) ||
+        gpu_check_end(be, be->step.map, &failure)) {
         gpu_fail(be, failure.code, "%s: %s", be->props.deviceName, failure.text);
         return tg_fail(err, be->failed.code, "%s", be->failed.text);
     }

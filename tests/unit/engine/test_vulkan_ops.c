@@ -467,8 +467,9 @@ static void check_attention(const struct attention_case *c)
         worst = fmax(worst, error);
         pos += (int32_t)n;
     }
-    fprintf(stderr, "%-44s error %.1e bound %.0e\n", name, worst, 5e-6);
-    if (!(worst <= 5e-6))
+    double bound = 2e-6 + 2e-8 * c->head_dim; /* errors of the scores grow with their sums */
+    fprintf(stderr, "%-44s error %.1e bound %.0e\n", name, worst, bound);
+    if (!(worst <= bound))
         fail_closed(name, "beyond the bound");
 }
 
@@ -500,6 +501,30 @@ static void attention_windows_and_rings(void)
     close_pair();
 }
 
+/* ---- the checked variant: no op leaves its buffers, at shapes that fill no workgroup ---- */
+
+static void ops_stay_inside_their_buffers(void)
+{
+    open_pair();
+    gpu_set_check(pair.be[1], true);
+    for (size_t t = 0; t < sizeof(all_types) / sizeof(*all_types); t++) {
+        check_matmul(&(struct matmul_case){ all_types[t], 256, 67, 1 });
+        check_embed(all_types[t], 256, 40, 9);
+    }
+    check_matmul(&(struct matmul_case){ LE_TYPE_F16, 37, 3, 5 });
+    check_matmul(&(struct matmul_case){ LE_TYPE_Q6_K, 256, 67, 19 });
+    check_matmul(&(struct matmul_case){ LE_TYPE_Q4_0, 256, 67, 50 });
+    check_rms(&(struct rms_case){ 33, 3, 5, true, true, 1, 1 });
+    check_rope(3, 6, 3, 1e4, 5, 1000, LE_ROWS_OUTPUTS);
+    check_geglu(37, 50, 13, 5, 2.0f);
+    check_map(emit_softcap, "scale, softcap", 99, 3, 0, 5.0f);
+    check_map(emit_gather, "gather, scale", 99, 9, 4, 1.0f);
+    check_attention(&(struct attention_case){ 64, 4, 2, 16, 48, { 32, 1, 7, 32, 1, 32 } });
+    check_attention(&(struct attention_case){ 256, 2, 1, 0, 70, { 33, 1, 1 } });
+    check_attention(&(struct attention_case){ 60, 3, 1, 5, 40, { 33, 2, 1 } });
+    close_pair();
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -513,6 +538,7 @@ int main(int argc, char **argv)
         CASE(softcap_scale_and_gather),
         CASE(attention_head_sizes_and_ratios),
         CASE(attention_windows_and_rings),
+        CASE(ops_stay_inside_their_buffers),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

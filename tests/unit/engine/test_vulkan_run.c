@@ -6,7 +6,7 @@
 
 #include "../check.h"
 #include "config/base/alloc.h"
-#include "local_engine/vulkan/internal.h"
+#include "local_engine/vulkan/record.h"
 #include "support_gpu.h"
 
 static struct pair pair;
@@ -169,6 +169,40 @@ static void a_buffer_too_small_for_an_op_fails_the_run(void)
     CLOSE_AND_CHECK(first == TG_INTERNAL && named && second == TG_INTERNAL);
 }
 
+/* One map dispatch that reads width floats from addr into dst, declared as nothing. */
+static enum tg_status run_stray(uint64_t addr, const struct le_buf *dst, uint32_t width,
+                                struct tg_error *err)
+{
+    struct le_backend *be = pair.be[1];
+    const struct gpu_push_map push = { .dst = dst->mem.addr, .src = addr, .step = be->step.addr,
+                                       .width = width, .scale = 1.0f };
+    const struct gpu_dispatch d = {
+        .name = "stray", .shader = GPU_MAP, .spec = { GPU_GROUP, GPU_MAP_SCALE }, .push = &push,
+        .push_size = sizeof(push),
+        .grid = { .x = 1, .per_group = 1, .least = 1, .most = 1, .rows = LE_ROWS_TOKENS },
+    };
+    gpu_forget(be);
+    pair.ops[1]->begin(be, 1, 0);
+    gpu_dispatch(be, &d);
+    struct le_step step = step_of(1, 0);
+    return pair.ops[1]->run(be, &step, err);
+}
+
+static void the_checked_variant_finds_a_stray_address(void)
+{
+    open_pair();
+    gpu_set_check(pair.be[1], true);
+    struct pass a;
+    bool held = make_pass(&a) && pass_agrees(&a, 5, 2, TOKENS, OUTPUTS);
+    struct pair_buf src = pair_input(&pair, 33, 1.0f), dst = pair_output(&pair, 64);
+    held = held && src.b[0] && dst.b[0];
+    struct tg_error err = { .code = TG_OK };
+    held = held && run_stray(src.b[1]->mem.addr, dst.b[1], 33, &err) == TG_OK;
+    enum tg_status behind = held ? run_stray(src.b[1]->mem.addr, dst.b[1], 34, &err) : TG_OK;
+    bool named = strstr(err.text, "0x") != NULL;
+    CLOSE_AND_CHECK(held && behind == TG_INTERNAL && named);
+}
+
 static void a_lost_device_is_a_status(void)
 {
     open_pair();
@@ -318,6 +352,7 @@ int main(int argc, char **argv)
         CASE(one_class_runs_every_smaller_step),
         CASE(a_step_beyond_its_class_is_refused_and_the_next_one_runs),
         CASE(a_buffer_too_small_for_an_op_fails_the_run),
+        CASE(the_checked_variant_finds_a_stray_address),
         CASE(a_lost_device_is_a_status),
         CASE(validation_is_listening),
         CASE(a_software_device_is_taken_only_when_asked_for),
