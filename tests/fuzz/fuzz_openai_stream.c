@@ -1,5 +1,5 @@
-/* Whatever a provider sends, as a stream or whole: one end, it is the last event, and the events do not
- * depend on how the bytes were cut. Without a [DONE] line a stream never finishes well. */
+/* Whatever a provider sends, as a stream or whole: one end, it is the last event, and the events
+ * do not depend on how the bytes were cut. Without a [DONE] line a stream never finishes well. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* What the SSE parser gives out must not depend on how its input is cut, and stays within its limits. */
+/* What the SSE parser gives out must not depend on how its input is cut, and stays within its
+ * limits. */
 #include <stdlib.h>
 
 #include "config/base/buf.h"
