@@ -121,3 +121,18 @@ test('a stop string ends the answer before it', async () => {
   assert.equal(cut.finish_reason, 'stop');
   assert.equal(cut.message.content, free.slice(0, free.indexOf(stop)));
 });
+
+test('requests that wait for the engine are kept alive by heartbeats and answered in order', async () => {
+  const busy = await startGateway({ config: localConfig({ top: { heartbeat: '50ms' } }) });
+  const order = [];
+  const ask = async (name, max_tokens) => {
+    const r = await sse(busy, { max_tokens });
+    order.push(name);
+    return r;
+  };
+  const answers = await Promise.all([ask('first', 1200), ask('second', 2), ask('third', 2)]);
+  assert.deepEqual(order, ['first', 'second', 'third']);
+  assert.ok(answers.every((r) => r.done && r.text.length > 0));
+  assert.ok(answers[1].heartbeats > 0 && answers[2].heartbeats > 0);
+  await busy.stop();
+});
