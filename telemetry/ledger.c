@@ -172,7 +172,7 @@ static bool in_period(const struct tel_purse *p, int64_t now_ms)
            (p->period == CFG_PERIOD_NONE || (now_ms >= p->start_ms && now_ms < p->end_ms));
 }
 
-/* Ends that cost less than their bound fill the lease; a crash would lose all of it, so that what is
+/* Ends that cost less than their bound fill the lease; a crash would lose all of it, so what is
  * more than two goes back. */
 static void shed(struct tel_store *s, struct tel_purse *p)
 {
