@@ -53,7 +53,7 @@ static void tell(struct gw_exchange *x, bool committed, bool whole)
         header(x, "x-tollgate-confidence", "%.4f", x->confidence.value);
     header(x, "x-tollgate-reason", "%s", x->reason);
     bool remote = x->current->step.target == POL_TIER;
-    if (whole && (x->cost_known || x->cost_nano == 0))
+    if (whole && !x->cost_unknown)
         header(x, "x-tollgate-cost-usd", "%s", dollars(x->cost_nano, text));
     else if (!whole && remote)
         header(x, "x-tollgate-cost-usd-reserved", "%s", dollars(x->reserved_nano, text));
@@ -124,7 +124,7 @@ static void add_comment(struct gw_exchange *x, struct tg_buf *out)
         tg_buf_addf(out, ",\"confidence\":%.4f", x->confidence.value);
     if (x->prepared.complexity.known)
         tg_buf_addf(out, ",\"complexity\":%.4f", x->prepared.complexity.value);
-    if (x->cost_known || x->cost_nano == 0)
+    if (!x->cost_unknown)
         tg_buf_addf(out, ",\"cost_usd\":%s", dollars(x->cost_nano, text));
     tg_buf_addf(out, ",\"estimated\":%s}\n\n", x->estimated ? "true" : "false");
 }

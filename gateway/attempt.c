@@ -64,7 +64,7 @@ static void book(struct gw_try *t, int64_t nano, bool estimated)
     tel_settle(x->app->store, t->reservation, nano, estimated);
     t->reservation = 0;
     x->cost_nano += nano;
-    x->cost_known = gw_try_tier(t)->price.known;
+    x->cost_unknown = x->cost_unknown || !gw_try_tier(t)->price.known;
     x->estimated = x->estimated || estimated;
 }
 

@@ -87,7 +87,8 @@ struct gw_exchange {
     const char *failure_name;     /* for the row; "" */
     struct gw_timer *heartbeat, *window, *latency, *deadline;
     int64_t cost_nano, reserved_nano;
-    bool cost_known, estimated;
+    bool cost_unknown;            /* a call without a price was made */
+    bool estimated;
     int attempts;
     int status;                   /* HTTP status told or, for 499, that would have been */
 };

@@ -170,3 +170,16 @@ test('usage: absent is booked at the bound and flagged, zero is zero', async () 
     assert.equal(r.json.usage.prompt_tokens, 0);
   });
 });
+
+test('without a budget an unknown price is paid, and its cost is told as unknown', async () => {
+  mock.clear();
+  const config = hybridConfig(mock, { trigger: low });
+  config.providers.mock.prices = {};
+  const gw = await startGateway({ config });
+  const whole = await chat(gw);
+  assert.equal(whole.headers['x-tollgate-route'], 'mock/answer');
+  assert.equal(whole.headers['x-tollgate-cost-usd'], undefined);
+  const stream = await sse(gw);
+  assert.equal(stream.comment.cost_usd, undefined);
+  await gw.stop();
+});
