@@ -35,17 +35,19 @@ struct tg_str gw_header_of(const struct gw_ask *ask, const char *name);
 
 struct gw_http_handlers {
     void *arg;
-    /* A whole request arrived. The handler answers now or later. Return value is its context, handed
-     * to the other callbacks; it may answer (and even end) inside the call. */
+    /* A whole request arrived. The handler answers now or later. Return value is its context,
+     * handed to the other callbacks; it may answer (and even end) inside the call. */
     void *(*on_request)(void *arg, struct gw_request *rq, const struct gw_ask *ask);
-    /* The client went away (EOF, half-close, reset, write timeout) before the answer ended: the request
-     * is over, rq is invalid after the call, nothing may be sent. */
+    /* The client went away (EOF, half-close, reset, write timeout) or memory ran out before the
+     * answer ended: the request is over, rq is invalid after the call, nothing may be sent. Called
+     * from the loop, never below a gw_http_ function other than gw_http_close. */
     void (*on_gone)(void *arg, struct gw_request *rq, void *context);
-    /* The output of a streamed answer fell below the low-water mark after gw_http_write said false. */
+    /* The output fell below the low-water mark (16 KiB) after gw_http_write said false. */
     void (*on_writable)(void *arg, struct gw_request *rq, void *context);
 };
 
-/* Binds and listens. TG_IO: err names address and cause (for a taken port, that it is taken). limits
+/* Binds and listens on a numeric IPv4 or IPv6 address (::1 or [::1]), else TG_INVALID. TG_IO: err
+ * names address and cause (for a taken port, that it is taken). limits
  * are copied; gw_http_set_limits changes them for what comes. */
 enum tg_status gw_http_open(struct event_base *base, const char *host, uint16_t port,
                             const struct cfg_limits *limits,
@@ -53,30 +55,32 @@ enum tg_status gw_http_open(struct event_base *base, const char *host, uint16_t 
                             struct tg_error *err);
 void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits);
 uint16_t gw_http_port(const struct gw_http *h);
-/* Stops accepting and closes idle connections; requests that run are finished, then their connections
- * closed (Connection: close). */
+/* Stops listening and closes idle connections; requests that run or are arriving are finished, then
+ * their connections closed (Connection: close). All is flushed when gw_http_connections is 0. */
 void gw_http_drain(struct gw_http *h);
 size_t gw_http_requests(const struct gw_http *h); /* running now */
 size_t gw_http_connections(const struct gw_http *h);
 /* Stops or resumes accepting (high-water mark). */
 void gw_http_accept(struct gw_http *h, bool on);
-/* Closes everything at once; on_gone is called for what runs. */
+/* Closes everything at once; on_gone is called for what runs. Not from inside a handler. */
 void gw_http_close(struct gw_http *h);
 
 /* An answer: headers first (gw_http_header may be called before either form), then either the whole
- * body at once, or a stream. date, content-length or transfer-encoding and connection are added. Header
- * values are checked: CR, LF and NUL are refused (dropped and logged). */
+ * body at once, or a stream. date, content-length or transfer-encoding and connection are added. A
+ * header with control characters, or one of those four, is dropped and logged. */
 void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value);
 /* Whole answer; ends the request: rq is invalid after it. */
 void gw_http_respond(struct gw_request *rq, int status, const char *content_type,
                      struct tg_str body);
 /* Streamed answer: chunked for HTTP/1.1, until close for HTTP/1.0. */
 void gw_http_begin(struct gw_request *rq, int status, const char *content_type);
-/* False: output is above the high-water mark; wait for on_writable (the data was taken). */
+/* False: output is above the high-water mark (64 KiB); wait for on_writable (the data was taken).
+ * Or the connection broke: on_gone follows. */
 bool gw_http_write(struct gw_request *rq, struct tg_str data);
 /* Ends a streamed answer cleanly; rq is invalid after it. */
 void gw_http_end(struct gw_request *rq);
-/* Ends it by closing the connection without the last chunk: the client sees a broken answer. */
+/* Ends it by closing the connection without the last chunk (HTTP/1.0: by a reset): the client sees
+ * a broken answer. What was written is flushed. Before gw_http_begin: closes without an answer. */
 void gw_http_abort(struct gw_request *rq);
 
 #endif

@@ -13,7 +13,7 @@
 #include "config/base/log.h"
 #include "gateway/http_answer.h"
 
-/* One connection: READING (idle or a request arriving) -> RUNNING (the handler has it) -> READING or
+/* One connection: READING (idle or a request arriving) -> RUNNING (a handler has it) -> READING or
  * CLOSING (the output is flushed, our side is shut) -> LINGER (what still comes is thrown away, so
  * that a reset does not overtake the answer) -> closed. Input that belongs to nobody any more is
  * drained, never left unread.
@@ -75,7 +75,7 @@ static size_t pending_output(const struct gw_conn *c)
     return evbuffer_get_length(output_of(c));
 }
 
-/* The timer is only restarted when what it stands for changes: a slow trickle does not extend it. */
+/* The timer is only restarted when its meaning changes: a slow trickle does not extend it. */
 static void set_wait(struct gw_conn *c, enum conn_wait wait, int64_t ms)
 {
     if (c->wait == wait && wait != WAIT_WATCH)

@@ -138,7 +138,7 @@ static void push_head_byte(struct gw_parser *p, char c)
     }
 }
 
-/* Takes the plain bytes at the beginning of data that surely fit: the same outcome as one by one. */
+/* Takes the plain bytes at the beginning of data that fit: the same outcome as one by one. */
 static size_t push_plain_run(struct gw_parser *p, const char *data, size_t n)
 {
     size_t used = in_first_line(p) ? p->bytes.n : p->field_bytes;

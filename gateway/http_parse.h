@@ -2,8 +2,8 @@
  * error with its HTTP status comes out. What comes out does not depend on how the bytes were split.
  *
  * Choices where the RFC leaves one: line ends are CRLF only; one empty line before a request is
- * skipped; obs-fold, bare CR and bare LF are errors; any second Content-Length is an error, an equal
- * one too; Transfer-Encoding is exactly "chunked"; chunk extensions are ignored up to
+ * skipped; obs-fold, bare CR and bare LF are errors; any second Content-Length is an error, even an
+ * equal one; Transfer-Encoding is exactly "chunked"; chunk extensions are ignored up to
  * GW_CHUNK_EXTENSIONS_MAX bytes a request; trailers are checked, bounded and dropped. */
 #ifndef GATEWAY_HTTP_PARSE_H
 #define GATEWAY_HTTP_PARSE_H

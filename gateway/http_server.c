@@ -102,7 +102,7 @@ static enum tg_status listen_on(const char *host, uint16_t port, int *out, struc
     struct sockaddr_storage address;
     socklen_t n = numeric_address(host, port, &address);
     if (n == 0)
-        return tg_fail(err, TG_INVALID, "listen: \"%s\" is not a numeric IPv4 or IPv6 address", host);
+        return tg_fail(err, TG_INVALID, "listen: \"%s\" is no numeric IPv4 or IPv6 address", host);
     int on = 1, fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return tg_fail(err, TG_IO, "listen on %s: %s", host, strerror(errno));

@@ -1,4 +1,4 @@
-/* The OpenAI chat-completions dialect: JSON to chat_request, chat_events to JSON or SSE, errors. Pure. */
+/* The OpenAI chat-completions dialect: JSON to chat_request, chat_events to JSON or SSE. Pure. */
 #ifndef GATEWAY_API_OPENAI_CHAT_H
 #define GATEWAY_API_OPENAI_CHAT_H
 
@@ -17,8 +17,10 @@ struct oai_error {
 };
 
 /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or a
- * filled error. Fields that the API documents and this version does not honour are refused by name
- * (n > 1, logprobs, response_format other than text, audio, ...); unknown fields too. */
+ * filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
+ * maximum). Fields that the API documents and this version does not honour are refused by name
+ * (n > 1, logprobs, response_format other than text, audio, ...); unknown fields too. A tool
+ * result's part carries the name of the function that was called. */
 enum tg_status oai_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct oai_error *err);
 
@@ -48,6 +50,7 @@ enum tg_status oai_whole_print(const struct oai_answer *a, const struct oai_whol
 enum tg_status oai_stream_role(const struct oai_answer *a, struct tg_buf *out); /* first chunk */
 enum tg_status oai_stream_event(const struct oai_answer *a, const struct chat_event *e,
                                 struct tg_buf *out); /* TEXT, REASONING, TOOL_CALL */
+/* The usage chunk follows when usage is given and both its sides are known. */
 enum tg_status oai_stream_finish(const struct oai_answer *a, enum chat_finish finish,
                                  const struct chat_usage *usage_or_null, struct tg_buf *out);
 enum tg_status oai_stream_error(const struct oai_error *err, struct tg_buf *out);

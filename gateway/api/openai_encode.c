@@ -17,7 +17,7 @@ static void add_identity(const struct oai_answer *a, const char *object, struct 
     add_text(out, ",\"model\":", a->model);
 }
 
-/* Counts that are not known are left out, never printed as 0; without both sides there is no usage. */
+/* Unknown counts are left out, never printed as 0; without both sides there is no usage. */
 static bool usage_known(const struct chat_usage *u)
 {
     return u->input.present && u->output.present && u->input.n <= UINT64_MAX - u->output.n;

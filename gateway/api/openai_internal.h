@@ -58,7 +58,7 @@ struct oai_field {
     /* v is not null. Called with the path at the field. */
     enum tg_status (*read)(struct oai_decode *d, const struct tg_json *v);
 };
-/* Calls the reader of every member (null members are skipped); an unknown one is refused by name. */
+/* Calls the reader of every member that is not null; an unknown one is refused by name. */
 enum tg_status oai_read_fields(struct oai_decode *d, const struct tg_json *object,
                                const struct oai_field *fields, size_t n);
 /* Readers for tables. */

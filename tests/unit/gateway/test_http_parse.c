@@ -272,7 +272,8 @@ static void what_was_asked(void)
     CHECK(is(gw_header_of(&ask, "x-a"), "v w") && !gw_header_of(&ask, "x-b").p);
     CHECK(p.head.keep_alive);
     gw_parser_reset(&p);
-    feed(&p, TG_STR("HEAD http://Other:8/a?b HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n"), 99);
+    feed(&p, TG_STR("HEAD http://Other:8/a?b HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n"),
+         99);
     gw_parser_ask(&p, &ask);
     CHECK(is(ask.path, "/a") && is(ask.query, "b") && is(ask.host, "Other:8") && ask.head);
     CHECK(!p.head.keep_alive);

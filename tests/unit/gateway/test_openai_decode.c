@@ -248,7 +248,8 @@ static void honours_fields(void)
         "{" M ",\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true,"
         "\"include_obfuscation\":false},\"temperature\":0,\"top_p\":0.5,\"top_k\":-1,\"min_p\":0.1,"
         "\"max_tokens\":7,\"max_completion_tokens\":7,\"stop\":[\"a\",\"\\u00e4\"],\"seed\":-3,"
-        "\"presence_penalty\":-2,\"frequency_penalty\":2,\"safety_identifier\":\"s\",\"user\":\"u\","
+        "\"presence_penalty\":-2,\"frequency_penalty\":2,\"safety_identifier\":\"s\","
+        "\"user\":\"u\","
         "\"n\":1,\"reasoning_effort\":\"low\",\"response_format\":{\"type\":\"text\"},"
         "\"modalities\":[\"text\"],\"store\":false,\"metadata\":{},\"logit_bias\":null,"
         "\"logprobs\":false,\"top_logprobs\":null,\"parallel_tool_calls\":true,"
@@ -375,9 +376,10 @@ static void holds_its_limits(void)
     CHECK(t.err.status == 400 && strcmp(t.err.param, "stop[0]") == 0);
     t = decode_long("", "[", 100000, "");
     CHECK(t.err.status == 400 && strstr(t.err.message, "64 levels"));
-    t = decode_long("{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"function"
-                    "\":{\"name\":\"f\",\"arguments\":\"\"}}",
-                    ",{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}", 2048, "]}]}");
+    static const char call[] = ",{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}";
+    t = decode_long("{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":["
+                    "{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}", call, 2048,
+                    "]}]}");
     CHECK(t.err.status == 400 && strstr(t.err.message, "more than 2048 tool calls"));
     t = decode_long(USER("\"") "", "", 0, "");
     CHECK_INT(t.err.status, 400);

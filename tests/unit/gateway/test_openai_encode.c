@@ -6,15 +6,15 @@
 static const struct oai_answer answer = { .id = "chatcmpl-1", .created_s = 1700000000,
                                           .model = { "m\"x", 3 } };
 
-#define CHUNK "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\","                  \
+#define CHUNK "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\"," \
               "\"created\":1700000000,\"model\":\"m\\\"x\",\"choices\":["
-#define DELTA(members) CHUNK "{\"index\":0,\"delta\":{" members "},\"logprobs\":null,"             \
+#define DELTA(members) CHUNK "{\"index\":0,\"delta\":{" members "},\"logprobs\":null," \
                        "\"finish_reason\":null}]}\n\n"
-#define FINISH(reason) CHUNK "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\""    \
+#define FINISH(reason) CHUNK "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"" \
                        reason "\"}]}\n\n"
-#define WHOLE(message, reason, usage)                                                              \
-    "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":"       \
-    "\"m\\\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"         \
+#define WHOLE(message, reason, usage) \
+    "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":" \
+    "\"m\\\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":" \
     message "},\"logprobs\":null,\"finish_reason\":\"" reason "\"}]" usage "}"
 
 static struct chat_count count(uint64_t n)
@@ -119,7 +119,8 @@ static void errors_and_models(void)
     static const char *const names[] = { "local", "a/b" };
     oai_models_print(names, 2, 9, &out);
     CHECK_STR(out.p, "{\"object\":\"list\",\"data\":[{\"id\":\"local\",\"object\":\"model\","
-                     "\"created\":9,\"owned_by\":\"tollgate\"},{\"id\":\"a/b\",\"object\":\"model\","
+                     "\"created\":9,\"owned_by\":\"tollgate\"},"
+                     "{\"id\":\"a/b\",\"object\":\"model\","
                      "\"created\":9,\"owned_by\":\"tollgate\"}]}");
     CHECK_INT(tg_json_scan(tg_buf_str(&out), NULL), TG_OK);
     tg_buf_free(&out);

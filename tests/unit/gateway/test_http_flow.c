@@ -1,0 +1,277 @@
+#include "http_site.h"
+
+/* Sends text, then ends its side (or resets); ms until on_gone, -1 when it never came. */
+static double gone_after(const char *text, size_t extra, bool reset)
+{
+    struct site s;
+    open_site(&s);
+    struct client c = connect_to(&s);
+    say(&s, &c, text);
+    spin(&s, 10);
+    CHECK(s.asked == 1 && s.held && s.gone == 0);
+    static char more[70000];
+    memcpy(more, "GET /", 5);
+    if (extra)
+        CHECK(say_n(&s, &c, more, extra));
+    spin(&s, 10);
+    struct linger at_once = { 1, 0 };
+    int64_t start = tg_mono_ns();
+    if (reset) {
+        setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        close(c.fd);
+    } else {
+        shutdown(c.fd, SHUT_WR);
+    }
+    spin(&s, 110);
+    bool right = s.gone == 1 && s.context_right && gw_http_requests(s.http) == 0 &&
+                 gw_http_connections(s.http) == 0;
+    double ms = right ? (double)(s.gone_ns - start) / 1e6 : -1;
+    if (reset)
+        tg_buf_free(&c.got);
+    else
+        hang_up(&c);
+    close_site(&s);
+    return ms;
+}
+
+static void a_client_that_goes_cancels(void)
+{
+    static const char *const texts[] = { GET("/hold"), GET("/stream") };
+    for (int i = 0; i < 2; i++) {
+        for (int reset = 0; reset < 2; reset++) {
+            double alone = gone_after(texts[i], 0, reset);
+            double behind = gone_after(texts[i], 30, reset);
+            double full = gone_after(texts[i], 66000, reset);
+            CHECK(alone >= 0 && alone < 30);
+            CHECK(behind >= 0 && behind < 30);
+            CHECK(full >= 0 && full < 100);
+        }
+    }
+}
+
+static void back_pressure(void)
+{
+    struct site s;
+    open_site(&s);
+    struct client c = { .fd = dial(&s, 4096) };
+    tg_buf_init(&c.got, 64 << 20);
+    static char block[16384];
+    memset(block, 'x', sizeof(block));
+    say(&s, &c, GET("/stream"));
+    spin(&s, 10);
+    size_t wrote = 0;
+    while (wrote < (32 << 20) && gw_http_write(s.held, (struct tg_str){ block, sizeof(block) })) {
+        wrote += sizeof(block);
+        turn(&s);
+    }
+    CHECK(wrote > 0 && wrote < (32 << 20)); /* it said stop */
+    wrote += sizeof(block);
+    spin(&s, 20);
+    CHECK_INT(s.writable, 0);
+    for (int i = 0; i < 2000 && !s.writable; i++) {
+        hear(&c);
+        spin(&s, 1);
+    }
+    CHECK_INT(s.writable, 1);
+    CHECK(gw_http_write(s.held, TG_STR("last")));
+    gw_http_end(s.held);
+    CHECK(wait_for(&s, &c, "4\r\nlast\r\n0\r\n\r\n", 3000));
+    size_t x = 0;
+    for (const char *p = strstr(c.got.p, "\r\n\r\n"); *p; p++)
+        x += *p == 'x';
+    CHECK_INT(x, wrote);
+    hang_up(&c);
+    close_site(&s);
+}
+
+static void streams(void)
+{
+    struct site s;
+    open_site(&s);
+    struct client c = connect_to(&s);
+    say(&s, &c, GET("/stream"));
+    CHECK(wait_for(&s, &c, "Transfer-Encoding: chunked\r\n\r\n", 1000));
+    CHECK(gw_http_write(s.held, TG_STR("ab")) && gw_http_write(s.held, TG_STR("")));
+    CHECK(wait_for(&s, &c, "2\r\nab\r\n", 1000));
+    gw_http_end(s.held);
+    CHECK(wait_for(&s, &c, "2\r\nab\r\n0\r\n\r\n", 1000));
+    tg_buf_reset(&c.got);
+    say(&s, &c, GET("/stream"));
+    spin(&s, 10);
+    gw_http_write(s.held, TG_STR("ab"));
+    gw_http_abort(s.held); /* the end without the last chunk */
+    CHECK(wait_for(&s, &c, NULL, 1000));
+    CHECK(!c.reset && strstr(c.got.p, "2\r\nab\r\n") && !strstr(c.got.p, "\r\n0\r\n"));
+    hang_up(&c);
+    c = connect_to(&s);
+    say(&s, &c, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    spin(&s, 10);
+    gw_http_write(s.held, TG_STR("ab"));
+    gw_http_end(s.held);
+    CHECK(wait_for(&s, &c, NULL, 1000));
+    CHECK(!c.reset && strstr(c.got.p, "Connection: close\r\n\r\nab"));
+    CHECK_INT(c.got.p[c.got.n - 1], 'b');
+    hang_up(&c);
+    c = connect_to(&s);
+    say(&s, &c, "GET /stream HTTP/1.0\r\n\r\n");
+    spin(&s, 10);
+    gw_http_abort(s.held); /* must not look like a whole answer: a reset */
+    CHECK(wait_for(&s, &c, NULL, 1000));
+    CHECK(c.reset);
+    hang_up(&c);
+    CHECK_INT(s.gone, 0);
+    close_site(&s);
+}
+
+static void timeouts(void)
+{
+    struct site s;
+    struct cfg_limits limits = defaults;
+    limits.header_timeout_ms = limits.body_timeout_ms = limits.idle_timeout_ms = 60;
+    open_on(&s, &limits);
+    struct client silent = connect_to(&s), head = connect_to(&s), body = connect_to(&s),
+                  idle = connect_to(&s);
+    say(&s, &idle, GET("/echo"));
+    say(&s, &body, POST("/echo", "Content-Length: 9\r\n", "ab"));
+    for (int i = 0; i < 30 && !head.ended; i++) { /* a trickle does not extend the time */
+        send(head.fd, "G", 1, MSG_NOSIGNAL);
+        spin(&s, 5);
+        hear(&head);
+    }
+    CHECK(head.ended && !head.reset && strstr(head.got.p, "408 Request Timeout"));
+    CHECK(wait_for(&s, &body, NULL, 500) && strstr(body.got.p, "408 Request Timeout"));
+    CHECK(wait_for(&s, &silent, NULL, 500) && silent.got.n == 0);
+    CHECK(wait_for(&s, &idle, NULL, 500) && strstr(idle.got.p, "200 OK") &&
+          !strstr(idle.got.p, "408"));
+    hang_up(&silent);
+    hang_up(&head);
+    hang_up(&body);
+    hang_up(&idle);
+    struct client held = connect_to(&s); /* a request that runs has none of these timeouts */
+    say(&s, &held, GET("/hold"));
+    spin(&s, 150);
+    CHECK(s.held && s.gone == 0);
+    hang_up(&held);
+    close_site(&s);
+}
+
+static void write_stall(void)
+{
+    struct site s;
+    struct cfg_limits limits = defaults;
+    limits.write_timeout_ms = 80;
+    open_on(&s, &limits);
+    struct client c = { .fd = dial(&s, 4096) };
+    static char block[1 << 20];
+    memset(block, 'x', sizeof(block));
+    say(&s, &c, GET("/stream"));
+    spin(&s, 10);
+    for (int i = 0; i < 16; i++)
+        gw_http_write(s.held, (struct tg_str){ block, sizeof(block) });
+    CHECK(s.gone == 0);
+    spin(&s, 300);
+    CHECK(s.gone == 1 && s.context_right && gw_http_connections(s.http) == 0);
+    close(c.fd);
+    close_site(&s);
+}
+
+static void drains(void)
+{
+    struct site s;
+    open_site(&s);
+    struct client busy = connect_to(&s), idle = connect_to(&s), fresh = connect_to(&s);
+    say(&s, &idle, GET("/echo"));
+    say(&s, &busy, GET("/hold"));
+    CHECK(wait_for(&s, &idle, "GET ", 1000));
+    spin(&s, 10);
+    send(fresh.fd, GET("/echo"), strlen(GET("/echo")), MSG_NOSIGNAL); /* arrives with the drain */
+    gw_http_drain(s.http);
+    CHECK(wait_for(&s, &idle, NULL, 500));
+    CHECK(wait_for(&s, &fresh, NULL, 500));
+    CHECK(strstr(fresh.got.p, "Connection: close") && strstr(fresh.got.p, "GET "));
+    CHECK(gw_http_requests(s.http) == 1 && s.held);
+    gw_http_respond(s.held, 200, NULL, TG_STR("bye"));
+    CHECK(wait_for(&s, &busy, NULL, 500));
+    CHECK(!busy.reset && strstr(busy.got.p, "Connection: close") && strstr(busy.got.p, "bye"));
+    hang_up(&idle);
+    hang_up(&busy);
+    hang_up(&fresh);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    CHECK_INT(s.gone, 0);
+    close_site(&s);
+}
+
+static void limits_connections(void)
+{
+    struct site s;
+    struct cfg_limits limits = defaults;
+    limits.connections = 2;
+    open_on(&s, &limits);
+    struct client a = connect_to(&s), b = connect_to(&s), c = connect_to(&s);
+    say(&s, &a, GET("/echo"));
+    say(&s, &c, GET("/echo"));
+    CHECK(wait_for(&s, &a, "GET ", 500));
+    spin(&s, 30);
+    hear(&c);
+    CHECK(gw_http_connections(s.http) == 2 && c.got.n == 0 && !c.ended); /* waits, not refused */
+    hang_up(&b);
+    CHECK(wait_for(&s, &c, "GET ", 500));
+    gw_http_accept(s.http, false);
+    hang_up(&a);
+    spin(&s, 20);
+    struct client d = connect_to(&s);
+    say(&s, &d, GET("/echo"));
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 1);
+    gw_http_accept(s.http, true);
+    CHECK(wait_for(&s, &d, "GET ", 500));
+    hang_up(&c);
+    hang_up(&d);
+    close_site(&s);
+}
+
+static void limits_bodies_in_flight(void)
+{
+    struct site s;
+    struct cfg_limits limits = defaults;
+    limits.bodies_in_flight = 1000;
+    open_on(&s, &limits);
+    struct client a = connect_to(&s), b = connect_to(&s), c = connect_to(&s);
+    static char block[601];
+    memset(block, 'b', 600);
+    say(&s, &a, POST("/hold", "Content-Length: 600\r\n", ""));
+    say(&s, &a, block);
+    spin(&s, 10);
+    say(&s, &b, POST("/echo", "Content-Length: 600\r\n", ""));
+    CHECK(wait_for(&s, &b, NULL, 500));
+    CHECK(strstr(b.got.p, "503 Service Unavailable") && strstr(b.got.p, "Retry-After: 1\r\n"));
+    say(&s, &c, POST("/echo", "Transfer-Encoding: chunked\r\n", "258\r\n"));
+    say(&s, &c, block);
+    CHECK(wait_for(&s, &c, NULL, 500) && strstr(c.got.p, "503 Service Unavailable"));
+    gw_http_respond(s.held, 200, NULL, TG_STR("done"));
+    hang_up(&b);
+    b = connect_to(&s);
+    say(&s, &b, POST("/echo", "Content-Length: 600\r\n", ""));
+    say(&s, &b, block);
+    CHECK(wait_for(&s, &b, "POST bbbb", 500)); /* room again */
+    hang_up(&a);
+    hang_up(&b);
+    hang_up(&c);
+    close_site(&s);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(a_client_that_goes_cancels),
+        CASE(back_pressure),
+        CASE(streams),
+        CASE(timeouts),
+        CASE(write_stall),
+        CASE(drains),
+        CASE(limits_connections),
+        CASE(limits_bodies_in_flight),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
