@@ -1,11 +1,12 @@
-// Loads and stores; included behind PUSH. The checked variant looks every address up in the table of
-// the backend's buffers, skips one that is outside and notes it in the step block.
+// Loads and stores; included behind PUSH. The checked variant looks every address up in the table
+// of the backend's buffers, skips one that is outside and notes it in the step block.
 layout(constant_id = 5) const uint CHECK = 0;
 
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pairs { uint64_t v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Quads { u64vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Step { gpu_step s; };
+#define REFERENCE(alignment) layout(buffer_reference, std430, buffer_reference_align = alignment)
+REFERENCE(4) readonly buffer Words { uint v[]; };
+REFERENCE(8) readonly buffer Pairs { uint64_t v[]; };
+REFERENCE(16) readonly buffer Quads { u64vec2 v[]; };
+REFERENCE(16) buffer Step { gpu_step s; };
 
 uint rows_of(uint rows)
 {
@@ -67,8 +68,8 @@ uint word(Floats b, uint i)
     return inside(b, i, 4) ? Words(b).v[i] : 0;
 }
 
-// Wide loads go by 64 bits: GPUs join them, and a software driver that loads lane by lane needs half
-// as many.
+// Wide loads go by 64 bits: GPUs join them, and a software driver that loads lane by lane needs
+// half as many.
 uvec2 words2(Floats b, uint i)
 {
     return inside(b, i, 8) ? unpackUint2x32(Pairs(b).v[i]) : uvec2(0);

@@ -1,7 +1,7 @@
 #version 460
-// One workgroup per (row, query head): online softmax (Milakov & Gimelshein 2018) over tiles of 4 keys a
-// thread. A thread scores its 4 keys, then sums its own dimensions of V over the tile. Shared memory
-// holds pairs as 64 bits, as in matmul.comp.
+// One workgroup per (row, query head): online softmax (Milakov & Gimelshein 2018) over tiles of 4
+// keys a thread. A thread scores its 4 keys, then sums its own dimensions of V over the tile.
+// Shared memory holds pairs as 64 bits, as in matmul.comp.
 #include "types.glsl"
 PUSH(gpu_push_attention);
 #include "access.glsl"

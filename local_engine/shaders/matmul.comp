@@ -1,7 +1,7 @@
 #version 460
-// dst [rows, out] = x [rows, in] W^T for many rows: tiles of 64 rows of W by TILE_X rows of x, one chunk
-// deep, through shared memory. 64 threads as 8 x 8, each with 8 x TILE_X/8 sums. Shared memory holds
-// pairs of neighbouring rows as 64 bits, so that each load brings two operands.
+// dst [rows, out] = x [rows, in] W^T for many rows: tiles of 64 rows of W by TILE_X rows of x, one
+// chunk deep, through shared memory. 64 threads as 8 x 8, each with 8 x TILE_X/8 sums. Shared
+// memory holds pairs of neighbouring rows as 64 bits, so that each load brings two operands.
 #include "types.glsl"
 PUSH(gpu_push_matmul);
 #include "access.glsl"

@@ -1,6 +1,6 @@
 #version 460
-// dst [rows, out] = x [rows, in] W^T for few rows: each workgroup makes ROWS rows of W for all of up
-// to COLS rows of x, so that W is read once. Threads share the chunks of the rows.
+// dst [rows, out] = x [rows, in] W^T for few rows: each workgroup makes ROWS rows of W for all of
+// up to COLS rows of x, so that W is read once. Threads share the chunks of the rows.
 #include "types.glsl"
 PUSH(gpu_push_matmul);
 #include "access.glsl"

@@ -1,5 +1,6 @@
 #version 460
-// Rotate-half RoPE in place. The angle is an integer fraction of a turn: pos * turns modulo 1, exact.
+// Rotate-half RoPE in place. The angle is an integer fraction of a turn: pos * turns modulo 1,
+// exact.
 #include "types.glsl"
 PUSH(gpu_push_rope);
 #include "access.glsl"

@@ -36,7 +36,7 @@
 /* Everything that changes from step to step. Written by the host, read by the shaders. */
 struct gpu_step {
     GPU_U32 n[2]; /* rows by enum le_rows */
-    GPU_U32 n_ranges, bad; /* checked variant: ranges in the table; set when an access was outside */
+    GPU_U32 n_ranges, bad; /* checked variant: ranges in the table; an access was outside */
     GPU_U32 ranges[2];     /* address of the table, low word first: begin, end of each, ascending */
     GPU_U32 bad_at[2];     /* the first such address */
     GPU_I32 id[GPU_STEP_TOKENS];

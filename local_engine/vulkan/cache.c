@@ -1,5 +1,5 @@
-/* The pipeline cache on disk: our header (magic, length, checksum) before the driver's data, because
- * drivers need not survive a damaged file. */
+/* The pipeline cache on disk: our header (magic, length, checksum) before the driver's data,
+ * because drivers need not survive a damaged file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

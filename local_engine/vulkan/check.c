@@ -1,5 +1,5 @@
-/* The checked variant: shaders look every address up in a table of what the backend allocated, because
- * neither validation layers nor drivers see an access through a wrong device address. */
+/* The checked variant: shaders look every address up in a table of what the backend allocated,
+ * because neither validation layers nor drivers see an access through a wrong device address. */
 #include <stdlib.h>
 
 #include "local_engine/vulkan/record.h"

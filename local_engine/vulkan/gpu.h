@@ -1,5 +1,5 @@
-/* What the Vulkan backend tells beyond struct le_ops: for tests and for doctor. Same threading as the
- * backend: one thread at a time. */
+/* What the Vulkan backend tells beyond struct le_ops: for tests and for doctor. Same threading
+ * as the backend: one thread at a time. */
 #ifndef LE_VULKAN_GPU_H
 #define LE_VULKAN_GPU_H
 
@@ -15,7 +15,8 @@ void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
 /* Parts a weight was split into. */
 uint32_t gpu_weight_parts(const struct le_weight *w);
 /* The checked variant of all shaders, several times slower: each address is compared with the
- * backend's buffers, and run() answers TG_INTERNAL when one is outside. Forgets every recorded pass. */
+ * backend's buffers, and run() answers TG_INTERNAL when one is outside. Forgets every recorded
+ * pass. */
 void gpu_set_check(struct le_backend *be, bool on);
 /* Forgets every recorded pass: the next begin of any class records anew. For tests and benchmarks
  * that emit other ops into the same class. */

@@ -77,14 +77,15 @@ struct gpu_pipeline {
     VkPipeline handle;
 };
 
-/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by ceil(n / per_group),
- * or none when n is outside [least, most]. */
+/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by ceil(n /
+ * per_group), or none when n is outside [least, most]. */
 struct gpu_grid {
     uint32_t x, per_group, least, most;
     enum le_rows rows;
 };
 
-/* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS] outputs. */
+/* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS]
+ * outputs. */
 struct gpu_class {
     uint32_t max[2];
     bool recorded;
@@ -167,8 +168,8 @@ struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kin
 struct le_buf *gpu_buf_const(struct le_backend *be, const float *values, size_t n,
                              struct tg_error *err);
 float *gpu_buf_host(struct le_buf *buf);
-/* rope.comp's table for a constant theta of n values: per pair theta / 2 pi as a binary fraction of 64
- * bits. NULL after a failure, which sticks. */
+/* rope.comp's table for a constant theta of n values: per pair theta / 2 pi as a binary fraction
+ * of 64 bits. NULL after a failure, which sticks. */
 const struct le_buf *gpu_buf_turns(struct le_backend *be, struct le_buf *theta, size_t n);
 /* weight.c */
 struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *t,

@@ -28,7 +28,8 @@ void gpu_cache_save(struct le_backend *be);
 
 /* record.c */
 uint32_t gpu_rows_max(const struct le_backend *be, enum le_rows rows);
-/* Declares that d reads or writes the first n floats of buf; a range beyond it fails the backend. */
+/* Declares that d reads or writes the first n floats of buf; a range beyond it fails the
+ * backend. */
 void gpu_uses(struct le_backend *be, struct gpu_dispatch *d, const struct le_buf *buf, uint64_t n,
               bool write);
 void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d);

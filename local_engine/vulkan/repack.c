@@ -55,8 +55,8 @@ static void repack_scaled(const uint8_t *row, uint32_t chunks, uint32_t bytes, u
     }
 }
 
-/* One chunk of a Q6_K block: elements 32 * c .. 32 * c + 31. In the file, half h = c / 4 of the block
- * has 64 bytes of low bits and 32 of high ones, shared by the four chunks of the half. */
+/* One chunk of a Q6_K block: elements 32 * c .. 32 * c + 31. In the file, half h = c / 4 of the
+ * block has 64 bytes of low bits and 32 of high ones, shared by the four chunks of the half. */
 static void repack_q6_k_chunk(const uint8_t *block, unsigned c, uint8_t *q, uint8_t *high)
 {
     const uint8_t *ql = block + 64 * (c / 4) + 32 * (c % 2);

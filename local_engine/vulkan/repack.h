@@ -1,5 +1,6 @@
-/* Planar weight layouts. Pure: bytes in, bytes out. A row is padded with zeros to whole chunks of 32
- * elements and stored in up to four planes, each an array of rows that begin 16-byte aligned:
+/* Planar weight layouts. Pure: bytes in, bytes out. A row is padded with zeros to whole chunks
+ * of 32 elements and stored in up to four planes, each an array of rows that begin 16-byte
+ * aligned:
  *
  *   layout  q: bytes a chunk           s: scales         h               d
  *   F32     128, elements in order
@@ -26,8 +27,8 @@ struct gpu_planes {
 
 /* For rows of width elements of a file type (enum le_type); false when it has no layout. */
 bool gpu_planes_of(uint32_t type, uint64_t width, struct gpu_planes *out);
-/* Repacks one row of the file into its place in each plane (stride bytes each; NULL where there is no
- * plane). */
+/* Repacks one row of the file into its place in each plane (stride bytes each; NULL where there
+ * is no plane). */
 void gpu_repack_row(const struct gpu_planes *planes, const uint8_t *row, uint64_t width,
                     uint8_t *out[GPU_PLANES]);
 

@@ -141,9 +141,9 @@ struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint3
     return w;
 }
 
-enum tg_status pair_run(struct pair *p, void (*emit)(struct pair *p, int side, void *arg), void *arg,
-                        const struct le_step *step, uint32_t class_tokens, uint32_t class_outputs,
-                        bool keep, struct tg_error *err)
+enum tg_status pair_run(struct pair *p, void (*emit)(struct pair *p, int side, void *arg),
+                        void *arg, const struct le_step *step, uint32_t class_tokens,
+                        uint32_t class_outputs, bool keep, struct tg_error *err)
 {
     if (!keep)
         gpu_forget(p->be[1]);

@@ -38,7 +38,8 @@ void pair_close(struct pair *p);
 
 /* Uniform in [-1, 1). */
 float pair_random(struct pair *p);
-/* INPUT with random values times amplitude, OUTPUT and DEVICE with zeros. b[0] NULL: out of memory. */
+/* INPUT with random values times amplitude, OUTPUT and DEVICE with zeros. b[0] NULL: out of
+ * memory. */
 struct pair_buf pair_input(struct pair *p, size_t n, float amplitude);
 struct pair_buf pair_output(struct pair *p, size_t n);
 struct pair_buf pair_device(struct pair *p, size_t n);
@@ -48,11 +49,11 @@ struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint3
 
 /* Begins a class of n_tokens (at least the step's) and outputs on both sides, emits the ops with
  * emit(side), runs. The recordings of Vulkan are forgotten first unless keep. */
-enum tg_status pair_run(struct pair *p, void (*emit)(struct pair *p, int side, void *arg), void *arg,
-                        const struct le_step *step, uint32_t class_tokens, uint32_t class_outputs,
-                        bool keep, struct tg_error *err);
-/* Largest |vulkan - cpu| over the first n values, divided by the largest |cpu|. Infinity when a value
- * is not finite, or when the CPU gave only zeros. */
+enum tg_status pair_run(struct pair *p, void (*emit)(struct pair *p, int side, void *arg),
+                        void *arg, const struct le_step *step, uint32_t class_tokens,
+                        uint32_t class_outputs, bool keep, struct tg_error *err);
+/* Largest |vulkan - cpu| over the first n values, divided by the largest |cpu|. Infinity when a
+ * value is not finite, or when the CPU gave only zeros. */
 double pair_error(struct pair *p, const struct pair_buf *b, size_t n);
 
 #endif

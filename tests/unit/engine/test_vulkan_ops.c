@@ -1,6 +1,6 @@
-/* Every op: Vulkan against the scalar CPU, at shapes of the tiny and the released models and at odd
- * ones. Prints the observed error beside the bound; any validation message fails the case. Errors are
- * relative to the largest value of the reference. */
+/* Every op: Vulkan against the scalar CPU, at shapes of the tiny and the released models and at
+ * odd ones. Prints the observed error beside the bound; any validation message fails the case.
+ * Errors are relative to the largest value of the reference. */
 #include "../check.h"
 #include "support_gpu.h"
 

@@ -1,5 +1,5 @@
-/* The backend's protocol: opening and refusing, replay without commands, classes, failures that stick,
- * the pipeline cache, and that validation is really listening. */
+/* The backend's protocol: opening and refusing, replay without commands, classes, failures that
+ * stick, the pipeline cache, and that validation is really listening. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -322,7 +322,7 @@ static void the_pipeline_cache_survives_damage(void)
 {
     open_pair();
     pair_close(&pair);
-    char dir[] = "/tmp/tollgate-cache-XXXXXX", path[256] = "";
+    char dir[] = P_tmpdir "/tollgate-cache-XXXXXX", path[256] = "";
     CHECK(mkdtemp(dir) != NULL);
     off_t size = 0, again = 0;
     bool held = runs_with_cache(dir, path, sizeof(path), &size) && size > 32;
