@@ -1,5 +1,7 @@
 #include "http_site.h"
 
+#include "config/base/alloc.h"
+
 /* Sends text, then ends its side (or resets); ms until on_gone, -1 when it never came. */
 static double gone_after(const char *text, size_t extra, bool reset)
 {
@@ -261,6 +263,33 @@ static void limits_bodies_in_flight(void)
     close_site(&s);
 }
 
+/* Whichever allocation of ours fails, the client gets an end, and the next one is served. */
+static void survives_failing_allocations(void)
+{
+    struct site s;
+    static const char room[4096], text[] =
+        POST("/echo", "Connection: close\r\nTransfer-Encoding: chunked\r\n",
+             "3\r\nabc\r\n0\r\n\r\n");
+    open_site(&s);
+    size_t served = 0, tried = 0;
+    for (; tried < 30; tried++) {
+        struct client c = connect_to(&s);
+        tg_buf_add(&c.got, room, sizeof(room)); /* so that the client itself allocates nothing */
+        tg_buf_reset(&c.got);
+        tg_alloc_fail_nth(tried + 1);
+        say_n(&s, &c, text, sizeof(text) - 1);
+        bool ended = wait_for(&s, &c, NULL, 1000);
+        tg_alloc_fail_nth(0);
+        served += strstr(c.got.p, "POST abc") != NULL;
+        hang_up(&c);
+        CHECK(ended);
+    }
+    spin(&s, 20);
+    CHECK(served > 0 && served < tried);
+    CHECK(gw_http_connections(s.http) == 0 && gw_http_requests(s.http) == 0);
+    close_site(&s);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -272,6 +301,7 @@ int main(int argc, char **argv)
         CASE(drains),
         CASE(limits_connections),
         CASE(limits_bodies_in_flight),
+        CASE(survives_failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
