@@ -140,7 +140,8 @@ static void note_limits(struct le_backend *be, const struct candidate *c)
     snprintf(be->description, sizeof(be->description),
              "Vulkan, %s, driver 0x%x, subgroup %u, exact (F32)%s", be->props.deviceName,
              be->props.driverVersion, be->subgroup,
-             be->validation ? ", validation layers" : ", no validation layers");
+             be->validation ? ", validation layers"
+             : be->validation_wanted ? ", no validation layers" : "");
 }
 
 static enum tg_status create(struct le_backend *be, struct tg_error *err)

@@ -30,6 +30,7 @@ enum tg_status gpu_instance_new(struct le_backend *be, const struct gpu_options 
         return tg_fail(err, TG_UNSUPPORTED, "the Vulkan loader is older than 1.3");
     be->on_message = options->on_message;
     be->message_arg = options->arg;
+    be->validation_wanted = options->validation;
     if (options->validation && find_validation_layer(be, err))
         return TG_NOMEM;
     const char *layers[] = { validation_layer };

@@ -110,7 +110,7 @@ struct le_backend {
     VkDebugUtilsMessengerEXT messenger;
     void (*on_message)(void *arg, const char *text);
     void *message_arg;
-    bool validation;
+    bool validation_wanted, validation; /* asked for; on */
     bool lost;
     bool check; /* shaders check every address */
     uint32_t family;
