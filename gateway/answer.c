@@ -38,7 +38,8 @@ static const char *dollars(int64_t nano, char out[32])
     return out;
 }
 
-/* What is known now about the answer; all of it for a whole answer, the start of it for a stream. */
+/* What is known now about the answer; all of it for a whole answer, the start of it for a stream.
+ */
 static void tell(struct gw_exchange *x, bool committed, bool whole)
 {
     char text[160];
@@ -115,8 +116,8 @@ static void add_comment(struct gw_exchange *x, struct tg_buf *out)
 {
     char text[160];
     gw_try_route(x->current, text, sizeof(text));
-    tg_buf_addf(out, ": tollgate {\"request_id\":\"%016llx\",\"route\":",
-                (unsigned long long)x->id);
+    tg_buf_addf(out,
+                ": tollgate {\"request_id\":\"%016llx\",\"route\":", (unsigned long long)x->id);
     tg_buf_add_json(out, tg_str_of(text));
     tg_buf_adds(out, ",\"reason\":");
     tg_buf_add_json(out, tg_str_of(x->reason));
@@ -135,8 +136,8 @@ static void finish_stream(struct gw_exchange *x)
     struct tg_buf out;
     tg_buf_init(&out, ANSWER_MAX);
     gw_answer_flush(x);
-    oai_stream_finish(&x->answer, t->finish,
-                      x->prepared.request.include_usage ? &t->usage : NULL, &out);
+    oai_stream_finish(&x->answer, t->finish, x->prepared.request.include_usage ? &t->usage : NULL,
+                      &out);
     add_comment(x, &out);
     oai_stream_done(&out);
     if (out.failed) {

@@ -1,5 +1,5 @@
-/* The running gateway: what one process owns, and the snapshot of settings that requests hold on to.
- * Internal to gateway/. Everything here lives on the loop thread. */
+/* The running gateway: what one process owns, and the snapshot of settings that requests hold on
+ * to. Internal to gateway/. Everything here lives on the loop thread. */
 #ifndef GATEWAY_APP_H
 #define GATEWAY_APP_H
 
@@ -23,7 +23,7 @@ struct gw_snapshot {
     size_t refs;
     struct cfg_settings *settings;
     struct pol_route routes[CFG_ROUTES_MAX];
-    int budget[CFG_ROUTES_MAX];          /* of each route; -1: none could be declared */
+    int budget[CFG_ROUTES_MAX]; /* of each route; -1: none could be declared */
     struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
     struct prov_backend *providers[CFG_PROVIDERS_MAX];
 };
@@ -37,7 +37,7 @@ struct gw_app {
     struct prov_http *upstream;
     struct gw_http *http;
     struct gw_snapshot *now;
-    struct gw_exchange *exchanges;       /* doubly linked: all that live */
+    struct gw_exchange *exchanges;                   /* doubly linked: all that live */
     struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */
     size_t n_waiting;
     uint64_t next_id;

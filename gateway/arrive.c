@@ -107,13 +107,12 @@ static void begin(struct gw_exchange *x)
     /* The connection's bytes go when the client goes; the worker needs its own. */
     p->body_copy = tg_strndup(p->body.p, p->body.n);
     p->body.p = p->body_copy;
-    enum tg_status status = p->body_copy
-                                ? tg_workers_submit(x->app->workers, worker_run, worker_done, x)
-                                : TG_NOMEM;
+    enum tg_status status =
+        p->body_copy ? tg_workers_submit(x->app->workers, worker_run, worker_done, x) : TG_NOMEM;
     x->on_worker = status == TG_OK;
     if (status) {
-        struct oai_error e = gw_failure(503, "server_error", "overloaded", "too busy: %s",
-                                        tg_status_name(status));
+        struct oai_error e =
+            gw_failure(503, "server_error", "overloaded", "too busy: %s", tg_status_name(status));
         gw_exchange_fail(x, &e, "overloaded");
     }
 }
@@ -219,8 +218,9 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
     struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
     bool done = false;
     if (!x) {
-        gw_http_respond(rq, 500, "application/json", TG_STR("{\"error\":{\"message\":\"out of "
-                                                            "memory\",\"type\":\"server_error\"}}"));
+        gw_http_respond(rq, 500, "application/json",
+                        TG_STR("{\"error\":{\"message\":\"out of "
+                               "memory\",\"type\":\"server_error\"}}"));
         return NULL;
     }
     x->done_flag = &done;

@@ -1,4 +1,5 @@
-/* Commands of the gateway program: argv[0] is the command's name; the exit status of the process. */
+/* Commands of the gateway program: argv[0] is the command's name; the exit status of the process.
+ */
 #ifndef GATEWAY_CMD_H
 #define GATEWAY_CMD_H
 

@@ -8,10 +8,12 @@
 #include "telemetry/store.h"
 
 static const char usage[] =
-    "usage: tollgate report [--config FILE | --data-dir DIR] [--period day|week|month | --last TIME]\n"
+    "usage: tollgate report [--config FILE | --data-dir DIR] [--period day|week|month | --last "
+    "TIME]\n"
     "                       [--json]\n"
     "\n"
-    "Totals of a period: requests, share answered locally, cost, savings, mean confidence; then by\n"
+    "Totals of a period: requests, share answered locally, cost, savings, mean confidence; then "
+    "by\n"
     "route and by backend. Works beside a running gateway.\n"
     "\n"
     "  --config FILE     read dataDir and timeZone from it. Default: config/default.json\n"
@@ -43,9 +45,12 @@ static bool read_period(const char *name, enum cfg_period *out)
 static int read_options(int argc, char **argv, struct report_options *o)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "data-dir", required_argument, NULL, 'd' },
-        { "period", required_argument, NULL, 'p' }, { "last", required_argument, NULL, 'l' },
-        { "json", no_argument, NULL, 'j' },         { "help", no_argument, NULL, 'h' },
+        { "config", required_argument, NULL, 'c' },
+        { "data-dir", required_argument, NULL, 'd' },
+        { "period", required_argument, NULL, 'p' },
+        { "last", required_argument, NULL, 'l' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int letter;
@@ -78,9 +83,9 @@ static int read_options(int argc, char **argv, struct report_options *o)
 
 int gw_cmd_report(int argc, char **argv)
 {
-    struct report_options o = {
-        .config = "config/default.json", .zone = "UTC", .period = CFG_PERIOD_MONTH
-    };
+    struct report_options o = { .config = "config/default.json",
+                                .zone = "UTC",
+                                .period = CFG_PERIOD_MONTH };
     int ended = read_options(argc, argv, &o);
     if (ended)
         return ended - 1;

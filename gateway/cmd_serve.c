@@ -18,7 +18,8 @@ enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
 static const char usage[] =
     "usage: tollgate serve [--config FILE] [--check]\n"
     "\n"
-    "Runs the gateway in the foreground. Signals: TERM or INT finishes what runs and ends (a second\n"
+    "Runs the gateway in the foreground. Signals: TERM or INT finishes what runs and ends (a "
+    "second\n"
     "one ends at once), HUP reads the configuration again (a bad file changes nothing).\n"
     "\n"
     "  --config FILE  the configuration (JSON; see README.md). Default: config/default.json\n"
@@ -281,7 +282,9 @@ static void greet(const struct gw_app *app)
     printf("Tollgate %s is ready at http://%s%s%s:%u\n"
            "model %s on %s\n%s"
            "try:  curl -s http://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
-           "-d '{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
+           "-d "
+           "'{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":"
+           "\"Hello\"}]}'\n",
            TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
            le_engine_model_name(app->engine), le_engine_device(app->engine),
            has_random_weights(app)

@@ -1,6 +1,6 @@
-/* One request from arrival to its row: the life that DESIGN.md section 1 draws. Internal to gateway/;
- * exchange.c is the state machine, arrive.c admits, prepare.c scores, attempt.c runs backends and pays, answer.c
- * writes to the client. Loop thread, but for gw_prepare.
+/* One request from arrival to its row: the life that DESIGN.md section 1 draws. Internal to
+ * gateway/; exchange.c is the state machine, arrive.c admits, prepare.c scores, attempt.c runs
+ * backends and pays, answer.c writes to the client. Loop thread, but for gw_prepare.
  *
  *   RECEIVED -> SCORED          scored, after gw_prepare here or on a worker
  *   SCORED -> RUNNING           gw_exchange_next: the plan's first step
@@ -26,16 +26,16 @@ struct gw_try {
     bool used;                    /* was started in this exchange */
     bool finished;                /* FINISH was seen */
     struct pol_step step;
-    uint64_t reservation;         /* 0: none */
-    uint64_t ticket;              /* 0: not waiting for a lease */
+    uint64_t reservation;                   /* 0: none */
+    uint64_t ticket;                        /* 0: not waiting for a lease */
     int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
-    struct tg_buf out;            /* stream: SSE bytes not yet given to the client */
-    struct tg_buf content, reasoning; /* whole answer */
+    struct tg_buf out;                      /* stream: SSE bytes not yet given to the client */
+    struct tg_buf content, reasoning;       /* whole answer */
     struct tg_buf arguments[GW_CALLS_MAX];
     struct oai_call calls[GW_CALLS_MAX];
     size_t n_calls;
     size_t output_bytes;
-    uint32_t n_tokens;            /* events that carried a token */
+    uint32_t n_tokens; /* events that carried a token */
     struct chat_usage usage;
     enum chat_finish finish;
 };
@@ -43,54 +43,54 @@ struct gw_try {
 /* What a request is scored by; filled by gw_prepare, possibly on a worker thread. */
 struct gw_prepared {
     struct tg_arena *arena;
-    struct tg_str body;           /* borrowed from the connection, or body_copy */
+    struct tg_str body; /* borrowed from the connection, or body_copy */
     char *body_copy;
     const struct le_engine *engine;
     bool failed;
     struct oai_error error;
     struct chat_request request;
-    int32_t *prompt;              /* owned */
+    int32_t *prompt; /* owned */
     uint32_t n_prompt;
     bool local_can;
-    struct tg_error local_error;  /* why not */
+    struct tg_error local_error; /* why not */
     struct pol_score complexity;
 };
 
 struct gw_exchange {
-    struct gw_exchange *prev, *next;         /* app->exchanges */
+    struct gw_exchange *prev, *next; /* app->exchanges */
     struct gw_exchange *waiting_next;
     struct gw_app *app;
     struct gw_snapshot *config;
     size_t route;
     enum gw_state state;
-    struct gw_request *rq;        /* NULL once answered or gone */
+    struct gw_request *rq; /* NULL once answered or gone */
     bool gone, admitted, on_worker, headers_sent, blocked, local_only;
-    bool window_over;             /* confidence was judged: local may commit */
-    bool *done_flag;              /* set when x is freed; NULL: nobody asks */
+    bool window_over; /* confidence was judged: local may commit */
+    bool *done_flag;  /* set when x is freed; NULL: nobody asks */
     uint64_t id;
     int64_t begun_ns, started_ms;
     struct gw_prepared prepared;
     struct tg_str tags[GW_TAGS_MAX];
     size_t n_tags;
-    char *tags_text;              /* owned: what tags point into */
+    char *tags_text; /* owned: what tags point into */
     struct oai_answer answer;
     struct pol_plan plan;
-    size_t step;                  /* index into plan of the current try */
+    size_t step; /* index into plan of the current try */
     bool tried[POL_STEPS_MAX];
-    struct gw_try local, remote;  /* remote: one at a time */
-    struct gw_try *current;       /* whose answer the client gets, if it commits */
-    bool local_parked;            /* held while a tier is tried */
+    struct gw_try local, remote; /* remote: one at a time */
+    struct gw_try *current;      /* whose answer the client gets, if it commits */
+    bool local_parked;           /* held while a tier is tried */
     struct pol_confidence confidence_sums;
     struct pol_score confidence;
     char reason[POL_REASON_MAX];
-    struct oai_error failure;     /* of the last attempt that failed */
-    const char *failure_name;     /* for the row; "" */
+    struct oai_error failure; /* of the last attempt that failed */
+    const char *failure_name; /* for the row; "" */
     struct gw_timer *heartbeat, *window, *latency, *deadline;
     int64_t cost_nano, reserved_nano;
-    bool cost_unknown;            /* a call without a price was made */
+    bool cost_unknown; /* a call without a price was made */
     bool estimated;
     int attempts;
-    int status;                   /* HTTP status told or, for 499, that would have been */
+    int status; /* HTTP status told or, for 499, that would have been */
 };
 
 /* prepare.c: decode, tokenise, score. Touches only p: any thread. */
@@ -148,7 +148,8 @@ struct oai_error gw_failure(int status, const char *type, const char *code, cons
 void gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
 /* A delta of the committed attempt. */
 void gw_answer_flush(struct gw_exchange *x);
-/* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after. */
+/* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after.
+ */
 void gw_answer_finish(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
 void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e);

@@ -21,15 +21,15 @@ struct le_engine; /* opaque */
 enum le_device { LE_DEVICE_AUTO, LE_DEVICE_CPU, LE_DEVICE_VULKAN };
 
 struct le_engine_options {
-    const char *model;     /* path of a GGUF file */
-    enum le_device device; /* AUTO: a real GPU, else cpu; never a software Vulkan driver */
-    uint32_t context;      /* positions; 0: the model's own, at most 32768 */
-    uint32_t jobs_max;     /* waiting and running; default 64 */
-    uint32_t credit;       /* tokens a job may be ahead of its reader; default 256 */
+    const char *model;      /* path of a GGUF file */
+    enum le_device device;  /* AUTO: a real GPU, else cpu; never a software Vulkan driver */
+    uint32_t context;       /* positions; 0: the model's own, at most 32768 */
+    uint32_t jobs_max;      /* waiting and running; default 64 */
+    uint32_t credit;        /* tokens a job may be ahead of its reader; default 256 */
     uint32_t prefill_chunk; /* prompt tokens a step, which bounds how long a cancel waits; at most
                              * LE_STEP_TOKENS_MAX. 0: 64 on the cpu and on software Vulkan drivers,
                              * else LE_STEP_TOKENS_MAX */
-    const char *cache_dir; /* pipeline cache, or NULL */
+    const char *cache_dir;  /* pipeline cache, or NULL */
 };
 
 /* Loads the model (may take long) on the engine's thread, which has all signals blocked; returns
@@ -47,9 +47,9 @@ void le_engine_close(struct le_engine *e);
 /* Immutable after open, any thread. */
 const struct le_tokenizer *le_engine_tokenizer(const struct le_engine *e);
 uint32_t le_engine_context(const struct le_engine *e);
-const char *le_engine_device(const struct le_engine *e);   /* one line for people */
+const char *le_engine_device(const struct le_engine *e);      /* one line for people */
 const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulkan" */
-const char *le_engine_model_name(const struct le_engine *e); /* general.name, or the file's name */
+const char *le_engine_model_name(const struct le_engine *e);  /* general.name, or the file's name */
 /* general.sampling.{temp,top_k,top_p} of the file, else 1, 64 and 0.95; min_p 0, seed 0. */
 struct le_sampling le_engine_default_sampling(const struct le_engine *e);
 
@@ -64,14 +64,14 @@ struct le_job {
                                        * The one completed first ends the answer; it is not given
                                        * out. Not matched across a tool call or a thought. */
     uint32_t n_stops;
-    bool in_thought;       /* the prompt ended inside an open thought */
-    bool ignore_end;       /* benchmarks: end-of-generation ids do not stop, and are not chosen */
+    bool in_thought; /* the prompt ended inside an open thought */
+    bool ignore_end; /* benchmarks: end-of-generation ids do not stop, and are not chosen */
 };
 
 /* Any thread; waits for nothing but short locks. TG_LIMIT (queue full, or prompt beyond the
  * context: err says which), TG_INVALID, TG_NOMEM, TG_CLOSED, TG_DEVICE (the device was lost and
- * could not be reopened). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. A job counts
- * towards jobs_max until its END has been taken, so that events never lack room. */
+ * could not be reopened). *id is never 0. Once TG_OK, exactly one LE_EVENT_END follows. A job
+ * counts towards jobs_max until its END has been taken, so that events never lack room. */
 enum tg_status le_engine_submit(struct le_engine *e, const struct le_job *job, uint64_t *id,
                                 struct tg_error *err);
 /* Any thread; takes effect between two steps, in prefill too, and at once for a job that waits. The
@@ -81,24 +81,24 @@ void le_engine_cancel(struct le_engine *e, uint64_t id);
 void le_engine_credit(struct le_engine *e, uint64_t id, uint32_t n);
 
 enum le_event_kind {
-    LE_EVENT_STARTED, /* left the queue; prefill begins */
+    LE_EVENT_STARTED,   /* left the queue; prefill begins */
     LE_EVENT_PREFILLED, /* the first token is next */
-    LE_EVENT_TOKEN,   /* one generated token, the end token too, with its deltas' text */
+    LE_EVENT_TOKEN,     /* one generated token, the end token too, with its deltas' text */
     LE_EVENT_END,
 };
 
 enum le_end {
-    LE_END_STOP,      /* end-of-generation token or stop string */
-    LE_END_LENGTH,    /* max_tokens or the context */
+    LE_END_STOP,   /* end-of-generation token or stop string */
+    LE_END_LENGTH, /* max_tokens or the context */
     LE_END_TOOL_CALLS,
     LE_END_CANCELLED,
-    LE_END_ERROR,     /* status and text say why (NaN, device lost) */
+    LE_END_ERROR, /* status and text say why (NaN, device lost) */
 };
 
 struct le_event {
     uint64_t job;
     enum le_event_kind kind;
-    int64_t mono_ns;        /* when it happened */
+    int64_t mono_ns; /* when it happened */
     /* TOKEN */
     int32_t token;
     enum le_token_class cls;
@@ -109,7 +109,7 @@ struct le_event {
      * empty after LE_END_CANCELLED and LE_END_ERROR) */
     enum le_end end;
     enum tg_status status;
-    const char *text;       /* END with LE_END_ERROR; static or borrowed like the strings */
+    const char *text;               /* END with LE_END_ERROR; static or borrowed like the strings */
     uint32_t n_prompt, n_generated; /* n_generated = TOKEN events. PREFILLED: n_prompt only */
     int64_t prefill_ns, decode_ns;  /* without pauses for lack of credit */
 };

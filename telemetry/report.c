@@ -174,16 +174,25 @@ static void add_budget(struct report *r, sqlite3_stmt *stmt, int n)
             tg_buf_addf(&r->out, "%s\"%s\":", i ? "," : "", keys[i]);
             tg_buf_add_json(&r->out, tg_str_of(text[i] ? text[i] : ""));
         }
-        for (int i = 0; i < 4; i++)
-            add_money_field(&r->out, names[i], sqlite3_column_int64(stmt, 3 + i));
+        for (int i = 0; i < 4; i++) {
+            int64_t nano = sqlite3_column_int64(stmt, 3 + i);
+            if (nano == INT64_MAX)
+                tg_buf_addf(&r->out, ",\"%s\":null", names[i]); /* no cap */
+            else
+                add_money_field(&r->out, names[i], nano);
+        }
         tg_buf_adds(&r->out, "}");
         return;
     }
     tg_buf_addf(&r->out, "%-36s %s from %s: $", text[0] ? text[0] : "", text[1] ? text[1] : "",
                 text[2] ? text[2] : "");
     add_money(&r->out, sqlite3_column_int64(stmt, 4));
-    tg_buf_adds(&r->out, " of $");
-    add_money(&r->out, sqlite3_column_int64(stmt, 3));
+    if (sqlite3_column_int64(stmt, 3) == INT64_MAX) {
+        tg_buf_adds(&r->out, ", no cap");
+    } else {
+        tg_buf_adds(&r->out, " of $");
+        add_money(&r->out, sqlite3_column_int64(stmt, 3));
+    }
     static const char *const labels[] = { ", lost in crashes $", ", above reservations $" };
     for (int i = 0; i < 2; i++) {
         if (sqlite3_column_int64(stmt, 5 + i) == 0)

@@ -31,7 +31,8 @@ static void note_request(struct tg_buf *out, const struct gw_parser *p)
     tg_buf_addf(out, "%d%d\n", p->head.keep_alive, p->head.expect_continue);
 }
 
-/* Parses all of data; pieces are of 1 to 16 bytes from the seed, or everything at once for seed 0. */
+/* Parses all of data; pieces are of 1 to 16 bytes from the seed, or everything at once for seed 0.
+ */
 static void parse(const char *data, size_t size, uint32_t seed, struct tg_buf *out)
 {
     static const struct gw_parse_limits limits = { .headers = 600, .body = 300 };

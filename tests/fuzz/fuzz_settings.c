@@ -1,5 +1,5 @@
-/* Any bytes as a configuration file, and as a price table. Errors begin with the file's name; what is
- * accepted has what the rest of the program relies on. */
+/* Any bytes as a configuration file, and as a price table. Errors begin with the file's name; what
+ * is accepted has what the rest of the program relies on. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Any bytes as a trigger expression. An error names a column within the text or just behind it; an
- * expression that is true is so because of a part of its text, and stays true when more is known. */
+ * expression that is true is so because of a part of its text, and stays true when more is known.
+ */
 #include <stdlib.h>
 
 #include "policy/trigger.h"

@@ -1,4 +1,5 @@
-// Low confidence, complexity, slowness and failure: who answers, what the client sees, what it costs.
+// Low confidence, complexity, slowness and failure: who answers, what the client sees,
+// what it costs.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startGateway, waitFor } from './lib.mjs';
@@ -6,13 +7,21 @@ import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, ledger, logRow, sse } from './support.mjs';
 
 let mock;
-before(async () => { mock = await startMock(); });
-after(async () => { await mock.stop(); });
+before(async () => {
+  mock = await startMock();
+});
+after(async () => {
+  await mock.stop();
+});
 
 async function withGateway(options, body) {
   mock.clear();
   const gw = await startGateway({ config: hybridConfig(mock, options) });
-  try { await body(gw); } finally { await gw.stop(); }
+  try {
+    await body(gw);
+  } finally {
+    await gw.stop();
+  }
 }
 
 const low = 'confidence < 0.99';
@@ -50,7 +59,9 @@ test('low confidence: the provider answers, and the client sees only that', asyn
 test('a trigger that is true before the run skips the local model', async () => {
   await withGateway({ trigger: 'turns >= 2' }, async (gw) => {
     const turn = (role, content) => ({ role, content });
-    const two = await chat(gw, { messages: [turn('user', 'a'), turn('assistant', 'b'), turn('user', 'c')] });
+    const two = await chat(gw, {
+      messages: [turn('user', 'a'), turn('assistant', 'b'), turn('user', 'c')],
+    });
     assert.equal(two.headers['x-tollgate-route'], 'mock/answer');
     assert.equal(two.headers['x-tollgate-confidence'], undefined);
     assert.equal((await chat(gw)).headers['x-tollgate-route'], 'local');
@@ -79,9 +90,16 @@ test('local-only: no upstream connection opens, whatever the trigger says', asyn
   });
 });
 
-test('what the local model cannot take goes to a tier, or is refused by field where none may', async () => {
-  const messages = [{ role: 'user', content: [{ type: 'text', text: 'What is this?' },
-    { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }] }];
+test('what the local model cannot take goes to a tier, or is refused by field', async () => {
+  const messages = [
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'What is this?' },
+        { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } },
+      ],
+    },
+  ];
   await withGateway({}, async (gw) => {
     assert.equal((await chat(gw, { messages })).headers['x-tollgate-route'], 'mock/answer');
     const only = await chat(gw, { messages }, { 'x-tollgate-local-only': 'true' });
@@ -90,8 +108,15 @@ test('what the local model cannot take goes to a tier, or is refused by field wh
   });
 });
 
-for (const behaviour of ['error:{"status":500}', 'error:{"status":429,"retryAfter":3}', 'cut:{"after":0}',
-  'malformed:{"after":0}', 'not-http', 'error-inside:{"after":0}', 'redirect'])
+for (const behaviour of [
+  'error:{"status":500}',
+  'error:{"status":429,"retryAfter":3}',
+  'cut:{"after":0}',
+  'malformed:{"after":0}',
+  'not-http',
+  'error-inside:{"after":0}',
+  'redirect',
+])
   for (const ask of [chat, sse])
     test(`before commit ${behaviour} gives way to local (${ask.name})`, async () => {
       await withGateway({ models: [behaviour], trigger: low, budget: '$1/day' }, async (gw) => {
@@ -113,7 +138,10 @@ test('a dead provider, a second tier, and a slow start', async () => {
   await gw.stop();
   await withGateway({ models: ['error', 'answer'], trigger: low }, async (g) => {
     assert.equal((await chat(g)).headers['x-tollgate-route'], 'mock/answer');
-    assert.deepEqual(mock.log().requests.map((q) => q.model), ['error', 'answer']);
+    assert.deepEqual(
+      mock.log().requests.map((q) => q.model),
+      ['error', 'answer'],
+    );
   });
   await withGateway({ models: ['hang'], trigger: low, route: { timeout: '1500ms' } }, async (g) => {
     const late = await chat(g);
@@ -123,7 +151,12 @@ test('a dead provider, a second tier, and a slow start', async () => {
 });
 
 test('after commit a broken stream is an error event, never a clean end', async () => {
-  for (const model of ['cut:{"after":2}', 'malformed:{"after":2}', 'no-done', 'error-inside:{"after":2}'])
+  for (const model of [
+    'cut:{"after":2}',
+    'malformed:{"after":2}',
+    'no-done',
+    'error-inside:{"after":2}',
+  ])
     await withGateway({ models: [model], trigger: low, budget: '$1/day' }, async (gw) => {
       const r = await sse(gw);
       assert.equal(r.status, 200, model);
@@ -138,21 +171,26 @@ test('after commit a broken stream is an error event, never a clean end', async 
 });
 
 test('max latency: too slow a start is a paid escalation', async () => {
-  await withGateway({ route: { primary: { provider: 'local', maxLatency: '1ms' } } }, async (gw) => {
-    const r = await sse(gw, { messages: [{ role: 'user', content: 'word '.repeat(600) }] });
-    assert.equal(r.headers['x-tollgate-route'], 'mock/answer');
-    assert.equal(r.headers['x-tollgate-reason'], 'max-latency');
-  });
+  await withGateway(
+    { route: { primary: { provider: 'local', maxLatency: '1ms' } } },
+    async (gw) => {
+      const r = await sse(gw, { messages: [{ role: 'user', content: 'word '.repeat(600) }] });
+      assert.equal(r.headers['x-tollgate-route'], 'mock/answer');
+      assert.equal(r.headers['x-tollgate-reason'], 'max-latency');
+    },
+  );
 });
 
 test('heartbeats come before the first byte of a slow answer', async () => {
-  await withGateway({ models: ['answer:{"firstMs":700}'], trigger: 'turns > 0', top: { heartbeat: '200ms' } },
+  await withGateway(
+    { models: ['answer:{"firstMs":700}'], trigger: 'turns > 0', top: { heartbeat: '200ms' } },
     async (gw) => {
       const r = await sse(gw);
       assert.ok(r.heartbeats >= 2);
       assert.equal(r.text, 'word0 word1 word2 word3 word4 ');
       assert.equal(r.comment.route, 'mock/answer:{"firstMs":700}');
-    });
+    },
+  );
 });
 
 test('usage: absent is booked at the bound and flagged, zero is zero', async () => {

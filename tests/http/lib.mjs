@@ -7,15 +7,27 @@ import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+// A build under a sanitizer is this many times slower than its limits allow for.
+export const slow = Number(process.env.TOLLGATE_SLOW ?? 1);
+
+// What is left at the end of a file: gateways of all its tests, or of one that failed.
+const living = new Set();
+const folders = new Set();
+after(async () => {
+  await Promise.all([...living].map((gateway) => gateway.stop('SIGTERM', 5000)));
+  await Promise.all([...folders].map((dir) => rm(dir, { recursive: true, force: true })));
+});
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 export const now = () => performance.timeOrigin + performance.now();
 
 // The first true value of check(), asked every few milliseconds; an error names what was awaited.
 export async function waitFor(check, { ms = 5000, what = String(check) } = {}) {
-  const until = now() + ms;
+  const until = now() + ms * slow;
   for (;;) {
     const value = await check();
     if (value) return value;
@@ -25,42 +37,65 @@ export async function waitFor(check, { ms = 5000, what = String(check) } = {}) {
 }
 
 export async function tempDir() {
-  return mkdtemp(path.join(os.tmpdir(), 'tollgate-test-'));
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'tollgate-test-'));
+  folders.add(dir);
+  return dir;
 }
 
 class Gateway {
   constructor(child, dir, ownsDir) {
     Object.assign(this, { child, dataDir: dir, ownsDir, stderr: '', stdout: '', exit: null });
-    child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
-    child.stdout.setEncoding('utf8').on('data', (text) => { this.stdout += text; });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      this.stderr += text;
+    });
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      this.stdout += text;
+    });
+    living.add(this);
     this.ended = new Promise((done) => {
-      child.on('close', (code, signal) => done(this.exit = { code, signal }));
+      child.on('close', (code, signal) => {
+        living.delete(this);
+        done((this.exit = { code, signal }));
+      });
       child.on('error', (cause) => {
         this.stderr += String(cause);
-        done(this.exit = { code: -1, signal: null });
+        done((this.exit = { code: -1, signal: null }));
       });
     });
   }
   // The log so far, one object a line.
   log() {
-    return this.stderr.split('\n').filter((line) => line.startsWith('{')).map((line) => {
-      try { return JSON.parse(line); } catch { return { event: 'unreadable', text: line }; }
-    });
+    return this.stderr
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => {
+        try {
+          return JSON.parse(line);
+        } catch {
+          return { event: 'unreadable', text: line };
+        }
+      });
   }
   async ready(ms) {
-    await waitFor(() => this.exit || this.log().some((e) => e.event === 'listening'),
-      { ms, what: 'the gateway to listen' });
+    await waitFor(() => this.exit || this.log().some((e) => e.event === 'listening'), {
+      ms,
+      what: 'the gateway to listen',
+    });
     if (this.exit) throw new Error(`the gateway ended with ${this.exit.code}:\n${this.stderr}`);
     this.port = Number(/:(\d+)$/.exec(this.log().find((e) => e.event === 'listening').text)[1]);
     this.url = `http://127.0.0.1:${this.port}`;
   }
-  signal(name) { this.child.kill(name); }
+  signal(name) {
+    this.child.kill(name);
+  }
   // Ends it in good order; kill ends it as a crash would. Both resolve to { code, signal }.
-  async stop(name = 'SIGTERM', ms = 40000) {
+  async stop(name = 'SIGTERM', ms = 40000 * slow) {
     if (!this.exit) this.child.kill(name);
     const late = setTimeout(() => this.child.kill('SIGKILL'), ms);
     const exit = await this.ended;
     clearTimeout(late);
+    if (name === 'SIGTERM' && exit.code !== 0)
+      throw new Error(`the gateway ended with ${exit.code ?? exit.signal}:\n${this.stderr}`);
     if (this.ownsDir) await rm(this.dataDir, { recursive: true, force: true });
     return exit;
   }
@@ -71,24 +106,37 @@ class Gateway {
   post(body, options = {}) {
     return request(this.port, { method: 'POST', path: '/v1/chat/completions', body, ...options });
   }
-  get(target, options = {}) { return request(this.port, { path: target, ...options }); }
-  rows(file, sql) { return rows(this.dataDir, file, sql); }
+  get(target, options = {}) {
+    return request(this.port, { path: target, ...options });
+  }
+  rows(file, sql) {
+    return rows(this.dataDir, file, sql);
+  }
 }
 
 // Starts `tollgate serve` and waits until it listens. config: an object (dataDir is added) or a
 // path. dataDir: kept by stop() when given, else a temporary one. wait: false returns at once.
-export async function startGateway({ config, dataDir, env = {}, binary, args = [],
-  wait = true, ms = 60000 } = {}) {
+export async function startGateway({
+  config,
+  dataDir,
+  env = {},
+  binary,
+  args = [],
+  wait = true,
+  ms = 60000,
+} = {}) {
   const program = binary ?? process.env.TOLLGATE_BIN;
   assert.ok(program, 'TOLLGATE_BIN must name the tollgate program');
-  const dir = dataDir ?? await tempDir();
+  const dir = dataDir ?? (await tempDir());
   let file = config;
   if (typeof config === 'object') {
     file = path.join(dir, 'config.json');
     await writeFile(file, JSON.stringify({ dataDir: dir, ...config }));
   }
-  const child = spawn(program, ['serve', '--config', file, ...args],
-    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, ['serve', '--config', file, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const gateway = new Gateway(child, dir, dataDir === undefined);
   gateway.configFile = file;
   if (!wait) return gateway;
@@ -102,22 +150,38 @@ export async function startGateway({ config, dataDir, env = {}, binary, args = [
 }
 
 // One request on a connection of its own: { status, headers, text, json }. body: an object or text.
-export function request(port, { method = 'GET', path: target = '/', body, headers = {}, ms = 60000,
-  signal } = {}) {
+export function request(
+  port,
+  { method = 'GET', path: target = '/', body, headers = {}, ms = 60000, signal } = {},
+) {
   return new Promise((done, failed) => {
     const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
     const all = { ...(text !== undefined && { 'content-type': 'application/json' }), ...headers };
-    const rq = http.request({ host: '127.0.0.1', port, method, path: target, headers: all, signal,
-      agent: false, timeout: ms });
+    const rq = http.request({
+      host: '127.0.0.1',
+      port,
+      method,
+      path: target,
+      headers: all,
+      signal,
+      agent: false,
+      timeout: ms,
+    });
     rq.on('timeout', () => rq.destroy(new Error(`no answer in ${ms} ms`)));
     rq.on('error', failed);
     rq.on('response', (res) => {
       let got = '';
-      res.setEncoding('utf8').on('data', (part) => { got += part; });
+      res.setEncoding('utf8').on('data', (part) => {
+        got += part;
+      });
       res.on('error', failed);
       res.on('end', () => {
         let json;
-        try { json = JSON.parse(got); } catch { /* not JSON */ }
+        try {
+          json = JSON.parse(got);
+        } catch {
+          /* not JSON */
+        }
         done({ status: res.statusCode, headers: res.headers, text: got, json });
       });
     });
@@ -129,18 +193,28 @@ export function request(port, { method = 'GET', path: target = '/', body, header
 export async function rawSocket(port) {
   const socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
   const raw = { socket, text: '', ended: false, closed: false, closedAt: null };
-  socket.setEncoding('latin1').on('data', (part) => { raw.text += part; });
-  socket.on('end', () => { raw.ended = true; });
+  socket.setEncoding('latin1').on('data', (part) => {
+    raw.text += part;
+  });
+  socket.on('end', () => {
+    raw.ended = true;
+  });
   socket.on('error', () => {});
-  socket.on('close', () => { raw.closed = true; raw.closedAt = now(); });
+  socket.on('close', () => {
+    raw.closed = true;
+    raw.closedAt = now();
+  });
   raw.send = (text) => new Promise((done) => socket.write(text, 'latin1', done));
   raw.halfClose = () => socket.end();
   raw.destroy = () => socket.destroy();
   raw.reset = () => socket.resetAndDestroy();
   raw.pause = () => socket.pause();
   raw.resume = () => socket.resume();
-  raw.until = (found, ms) => waitFor(() => (found instanceof RegExp
-    ? found.test(raw.text) : raw.text.includes(found)), { ms, what: `${found} on the socket` });
+  raw.until = (found, ms) =>
+    waitFor(() => (found instanceof RegExp ? found.test(raw.text) : raw.text.includes(found)), {
+      ms,
+      what: `${found} on the socket`,
+    });
   await new Promise((done, failed) => {
     socket.once('connect', done);
     socket.once('error', failed);
@@ -149,24 +223,34 @@ export async function rawSocket(port) {
 }
 
 // A whole HTTP request as bytes.
-export function rawRequest(body, { method = 'POST', target = '/v1/chat/completions',
-  headers = {} } = {}) {
+export function rawRequest(
+  body,
+  { method = 'POST', target = '/v1/chat/completions', headers = {} } = {},
+) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  const lines = Object.entries({ host: 'localhost', 'content-length': Buffer.byteLength(text),
-    ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const lines = Object.entries({
+    host: 'localhost',
+    'content-length': Buffer.byteLength(text),
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n${text}`;
 }
 
 // The events of an SSE text: [{ event, data, json }], and its comment lines.
 export function readSse(text) {
-  const events = [], comments = [];
+  const events = [],
+    comments = [];
   let event = { data: [] };
   for (const line of text.split(/\r\n|\n|\r/)) {
     if (line === '') {
       if (event.data.length) {
         const data = event.data.join('\n');
         let json;
-        try { json = JSON.parse(data); } catch { /* [DONE] */ }
+        try {
+          json = JSON.parse(data);
+        } catch {
+          /* [DONE] */
+        }
         events.push({ event: event.event, data, json });
       }
       event = { data: [] };
@@ -186,10 +270,14 @@ export function readSse(text) {
 // Rows of dataDir/file as objects, by the sqlite3 program, which opens the file read-only.
 export function rows(dataDir, file, sql) {
   return new Promise((done, failed) => {
-    execFile('sqlite3', ['-readonly', '-json', '-cmd', '.timeout 5000',
-      path.join(dataDir, file), sql], { maxBuffer: 64 << 20 }, (cause, stdout, stderr) => {
-      if (cause) failed(new Error(`sqlite3 ${file}: ${stderr || cause.message}`));
-      else done(stdout.trim() ? JSON.parse(stdout) : []);
-    });
+    execFile(
+      'sqlite3',
+      ['-readonly', '-json', '-cmd', '.timeout 5000', path.join(dataDir, file), sql],
+      { maxBuffer: 64 << 20 },
+      (cause, stdout, stderr) => {
+        if (cause) failed(new Error(`sqlite3 ${file}: ${stderr || cause.message}`));
+        else done(stdout.trim() ? JSON.parse(stdout) : []);
+      },
+    );
   });
 }

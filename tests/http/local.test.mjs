@@ -1,12 +1,13 @@
 // A request answered by the local engine: whole and streamed, its headers, rows and errors.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { startGateway } from './lib.mjs';
 import { chat, localConfig, logRow, post, sse } from './support.mjs';
 
 let gw;
-before(async () => { gw = await startGateway({ config: localConfig() }); });
-after(async () => { await gw.stop(); });
+before(async () => {
+  gw = await startGateway({ config: localConfig() });
+});
 
 test('a whole answer says where it came from and what it cost', async () => {
   const { status, headers, json } = await chat(gw, { max_tokens: 8 });
@@ -15,14 +16,16 @@ test('a whole answer says where it came from and what it cost', async () => {
   assert.equal(headers['x-tollgate-reason'], 'primary');
   assert.equal(headers['x-tollgate-cost-usd'], '0.000000000');
   assert.match(headers['x-tollgate-request-id'], /^[0-9a-f]{16}$/);
-  assert.ok(Number(headers['x-tollgate-confidence']) >= 0 && Number(headers['x-tollgate-confidence']) <= 1);
+  assert.ok(
+    Number(headers['x-tollgate-confidence']) >= 0 && Number(headers['x-tollgate-confidence']) <= 1,
+  );
   assert.equal(json.object, 'chat.completion');
   assert.equal(json.choices[0].finish_reason, 'length');
   assert.ok(json.choices[0].message.content.length > 0);
   assert.equal(json.usage.completion_tokens, 8);
 });
 
-test('a stream says the same words as the whole answer, and tells the rest in its last comment', async () => {
+test('a stream says the same words, and tells the rest in its last comment', async () => {
   const body = { max_tokens: 12, temperature: 0, seed: 7 };
   const whole = await chat(gw, body);
   const stream = await sse(gw, { ...body, stream_options: { include_usage: true } });
@@ -36,8 +39,8 @@ test('a stream says the same words as the whole answer, and tells the rest in it
 });
 
 test('the same seed gives the same answer, another one another', async () => {
-  const ask = async (seed) => (await chat(gw, { max_tokens: 12, temperature: 1, seed })).json
-    .choices[0].message.content;
+  const ask = async (seed) =>
+    (await chat(gw, { max_tokens: 12, temperature: 1, seed })).json.choices[0].message.content;
   assert.equal(await ask(1), await ask(1));
   assert.notEqual(await ask(1), await ask(2));
 });
@@ -71,9 +74,23 @@ test('malformed requests get a 4xx that names the field, and the server goes on'
     [JSON.stringify({ messages, n: 2 }), 400, 'n'],
     [JSON.stringify({ messages, frobnicate: true }), 400, 'frobnicate'],
     [JSON.stringify({ model: 'no-such', messages }), 404, 'model'],
-    [JSON.stringify({ messages: [{ role: 'user', content: 'word '.repeat(20000) }] }), 400, 'messages'],
-    [JSON.stringify({ messages: [{ role: 'user',
-      content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }] }] }), 400, 'messages'],
+    [
+      JSON.stringify({ messages: [{ role: 'user', content: 'word '.repeat(20000) }] }),
+      400,
+      'messages',
+    ],
+    [
+      JSON.stringify({
+        messages: [
+          {
+            role: 'user',
+            content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }],
+          },
+        ],
+      }),
+      400,
+      'messages',
+    ],
   ];
   for (const [body, status, param, encoding] of cases) {
     const r = await post(gw, '/v1/chat/completions', Buffer.from(body, encoding ?? 'utf8'));
@@ -90,11 +107,17 @@ test('paths, methods and types', async () => {
   const wrong = await fetch(`${gw.url}/v1/chat/completions`);
   assert.equal(wrong.status, 405);
   assert.equal(wrong.headers.get('allow'), 'POST');
-  const typed = await fetch(`${gw.url}/v1/chat/completions`,
-    { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } });
+  const typed = await fetch(`${gw.url}/v1/chat/completions`, {
+    method: 'POST',
+    body: 'x',
+    headers: { 'content-type': 'text/plain' },
+  });
   assert.equal(typed.status, 415);
   const models = await (await fetch(`${gw.url}/v1/models`)).json();
-  assert.deepEqual(models.data.map((m) => m.id), ['default', 'local']);
+  assert.deepEqual(
+    models.data.map((m) => m.id),
+    ['default', 'local'],
+  );
   const health = await (await fetch(`${gw.url}/healthz`)).json();
   assert.equal(health.status, 'ok');
 });
@@ -104,8 +127,11 @@ test('a body above the limit is refused before it is read', async () => {
   assert.equal(r.status, 413);
 });
 
-test('a body of several megabytes is read off the loop, others are answered meanwhile', async () => {
-  const messages = Array.from({ length: 200 }, (_, i) => ({ role: 'user', content: `line ${i} `.repeat(2000) }));
+test('a body of megabytes is read off the loop, others are answered meanwhile', async () => {
+  const messages = Array.from({ length: 200 }, (_, i) => ({
+    role: 'user',
+    content: `line ${i} `.repeat(2000),
+  }));
   const big = post(gw, '/v1/chat/completions', JSON.stringify({ messages }));
   const health = await fetch(`${gw.url}/healthz`);
   assert.equal(health.status, 200);
@@ -122,7 +148,7 @@ test('a stop string ends the answer before it', async () => {
   assert.equal(cut.message.content, free.slice(0, free.indexOf(stop)));
 });
 
-test('requests that wait for the engine are kept alive by heartbeats and answered in order', async () => {
+test('requests that wait get heartbeats and are answered in order', async () => {
   const busy = await startGateway({ config: localConfig({ top: { heartbeat: '50ms' } }) });
   const order = [];
   const ask = async (name, max_tokens) => {

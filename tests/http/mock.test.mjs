@@ -5,12 +5,23 @@ import { rawRequest, rawSocket, readSse, request, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 
 let mock;
-before(async () => { mock = await startMock(); });
-after(async () => { await mock.stop(); });
-beforeEach(() => { mock.clear(); mock.control(); });
+before(async () => {
+  mock = await startMock();
+});
+after(async () => {
+  await mock.stop();
+});
+beforeEach(() => {
+  mock.clear();
+  mock.control();
+});
 
-const ask = (model, fields = {}) => request(mock.port, { method: 'POST',
-  path: '/v1/chat/completions', body: { model, messages: [], ...fields } });
+const ask = (model, fields = {}) =>
+  request(mock.port, {
+    method: 'POST',
+    path: '/v1/chat/completions',
+    body: { model, messages: [], ...fields },
+  });
 const streamed = (model) => ask(model, { stream: true, stream_options: { include_usage: true } });
 
 test('an answer, whole and streamed, with known usage', async () => {
@@ -37,8 +48,11 @@ test('errors, by the name of the model and by control', async () => {
   assert.equal((await ask('m')).status, 503);
   assert.equal((await ask('m')).status, 503);
   assert.equal((await ask('m')).status, 200);
-  const refused = await request(mock.port,
-    { method: 'POST', path: '/control', body: { behaviour: 'x' } });
+  const refused = await request(mock.port, {
+    method: 'POST',
+    path: '/control',
+    body: { behaviour: 'x' },
+  });
   assert.equal(refused.status, 400);
 });
 

@@ -31,7 +31,13 @@ import { pathToFileURL } from 'node:url';
 
 const BODY_MAX = 64 << 20;
 const defaults = {
-  chunks: 5, delayMs: 0, firstMs: 0, promptTokens: 11, after: 2, status: 500, bytes: 4 << 20,
+  chunks: 5,
+  delayMs: 0,
+  firstMs: 0,
+  promptTokens: 11,
+  after: 2,
+  status: 500,
+  bytes: 4 << 20,
 };
 const now = () => performance.timeOrigin + performance.now();
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -47,7 +53,8 @@ function plan(model, forced) {
 
 function pieces(p) {
   if (p.text === undefined) return Array.from({ length: p.chunks }, (_, i) => `word${i} `);
-  const n = Math.max(1, p.chunks), size = Math.ceil(p.text.length / n) || 1;
+  const n = Math.max(1, p.chunks),
+    size = Math.ceil(p.text.length / n) || 1;
   const out = [];
   for (let i = 0; i < p.text.length; i += size) out.push(p.text.slice(i, i + size));
   return out;
@@ -57,9 +64,11 @@ function usageOf(p) {
   if (p.behaviour === 'usage-absent') return undefined;
   const zero = p.behaviour === 'usage-zero';
   const prompt = zero ? 0 : p.promptTokens;
-  const completion = zero ? 0 : p.completionTokens ?? p.chunks;
+  const completion = zero ? 0 : (p.completionTokens ?? p.chunks);
   const usage = {
-    prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion,
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
   };
   if (p.cachedTokens !== undefined) usage.prompt_tokens_details = { cached_tokens: p.cachedTokens };
   return usage;
@@ -69,10 +78,14 @@ class Exchange {
   constructor(p, ask, res, entry) {
     Object.assign(this, { p, ask, res, entry });
     this.base = {
-      id: `chatcmpl-mock-${entry.id}`, created: Math.floor(now() / 1000), model: ask.model,
+      id: `chatcmpl-mock-${entry.id}`,
+      created: Math.floor(now() / 1000),
+      model: ask.model,
     };
     this.gone = false;
-    res.on('close', () => { this.gone = true; });
+    res.on('close', () => {
+      this.gone = true;
+    });
   }
   head() {
     this.res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
@@ -81,7 +94,10 @@ class Exchange {
   async raw(text) {
     if (this.gone) return;
     if (!this.res.write(text))
-      await new Promise((done) => { this.res.once('drain', done); this.res.once('close', done); });
+      await new Promise((done) => {
+        this.res.once('drain', done);
+        this.res.once('close', done);
+      });
   }
   event(members) {
     const value = { ...this.base, object: 'chat.completion.chunk', ...members };
@@ -96,17 +112,22 @@ class Exchange {
     if (!usage || !this.ask.stream_options?.include_usage) return undefined;
     return this.event({ choices: [], usage });
   }
-  done() { return this.raw('data: [DONE]\n\n'); }
+  done() {
+    return this.raw('data: [DONE]\n\n');
+  }
   json(status, value, headers = {}) {
     const text = JSON.stringify(value);
     this.res.writeHead(status, {
-      'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+      ...headers,
     });
     this.res.end(text);
   }
   whole(message, finish) {
     this.json(200, {
-      ...this.base, object: 'chat.completion',
+      ...this.base,
+      object: 'chat.completion',
       choices: [{ index: 0, message: { role: 'assistant', ...message }, finish_reason: finish }],
       usage: usageOf(this.p),
     });
@@ -126,7 +147,7 @@ class Exchange {
 
 async function answer(x) {
   if (!x.ask.stream) return x.whole({ content: pieces(x.p).join('') }, 'stop');
-  if (!await x.texts()) return undefined;
+  if (!(await x.texts())) return undefined;
   await x.chunk({}, 'stop');
   await x.usage();
   await x.done();
@@ -223,8 +244,7 @@ async function huge(x) {
   const times = Math.ceil(x.p.bytes / piece.length);
   if (!x.ask.stream) return x.whole({ content: piece.repeat(times) }, 'stop');
   x.head();
-  for (let i = 0; i < times && !x.gone; i++)
-    await x.chunk({ content: piece });
+  for (let i = 0; i < times && !x.gone; i++) await x.chunk({ content: piece });
   await x.chunk({}, 'stop');
   await x.usage();
   await x.done();
@@ -247,9 +267,21 @@ async function hangMid(x) {
 }
 
 const behaviours = {
-  answer, reasoning, error, cut, malformed, huge, slow,
-  'usage-absent': answer, 'usage-zero': answer, 'tool-call': toolCall, 'error-inside': errorInside,
-  hang: () => {}, 'hang-mid': hangMid, 'no-done': noDone, 'no-finish': noFinish,
+  answer,
+  reasoning,
+  error,
+  cut,
+  malformed,
+  huge,
+  slow,
+  'usage-absent': answer,
+  'usage-zero': answer,
+  'tool-call': toolCall,
+  'error-inside': errorInside,
+  hang: () => {},
+  'hang-mid': hangMid,
+  'no-done': noDone,
+  'no-finish': noFinish,
   'not-http': notHttp,
   redirect: (x) => x.res.writeHead(302, { location: '/elsewhere', 'content-length': 0 }).end(),
 };
@@ -284,7 +316,9 @@ class Mock {
       socket.on('error', () => {});
     });
   }
-  report() { return { connections: this.connections, requests: this.requests }; }
+  report() {
+    return { connections: this.connections, requests: this.requests };
+  }
   force(options) {
     if (options.behaviour && !(options.behaviour in behaviours))
       throw new Error(`unknown behaviour ${options.behaviour}`);
@@ -301,23 +335,28 @@ class Mock {
     return forced;
   }
   async control(req, res) {
-    const json = (value) => res.writeHead(200, { 'content-type': 'application/json' })
-      .end(JSON.stringify(value));
+    const json = (value) =>
+      res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     if (req.method === 'GET' && req.url === '/control/log') return json(this.report());
     if (req.method === 'POST' && req.url === '/control/clear') return json(this.clear() ?? {});
     if (req.method === 'POST' && req.url === '/control')
-      return json(this.force(JSON.parse(await readBody(req) || '{}')) ?? {});
+      return json(this.force(JSON.parse((await readBody(req)) || '{}')) ?? {});
     return res.writeHead(404).end();
   }
   async serve(req, res) {
     if (req.url.startsWith('/control')) return this.control(req, res);
-    if (!req.socket.counted) { // by what was asked on it: control does not count
+    if (!req.socket.counted) {
+      // by what was asked on it: control does not count
       req.socket.counted = true;
       this.connections++;
     }
     const entry = {
-      id: this.requests.length + 1, time: now(), path: req.url, headers: req.headers,
-      ended: null, aborted: null,
+      id: this.requests.length + 1,
+      time: now(),
+      path: req.url,
+      headers: req.headers,
+      ended: null,
+      aborted: null,
     };
     this.requests.push(entry);
     res.on('close', () => {
@@ -326,12 +365,16 @@ class Mock {
     });
     const text = await readBody(req);
     if (req.method !== 'POST' || !req.url.endsWith('/chat/completions'))
-      return res.writeHead(404, { 'content-type': 'application/json' })
+      return res
+        .writeHead(404, { 'content-type': 'application/json' })
         .end('{"error":{"message":"not found"}}');
     const ask = JSON.parse(text);
     const p = plan(ask.model, this.take());
     Object.assign(entry, {
-      model: ask.model, behaviour: p.behaviour, stream: Boolean(ask.stream), body: ask,
+      model: ask.model,
+      behaviour: p.behaviour,
+      stream: Boolean(ask.stream),
+      body: ask,
     });
     if (p.firstMs) await sleep(p.firstMs);
     return behaviours[p.behaviour](new Exchange(p, ask, res, entry));
@@ -354,10 +397,11 @@ export async function startMock({ port = 0, behaviour, ...options } = {}) {
     clear: () => mock.clear(),
     log: () => mock.report(),
     aborts: () => mock.requests.filter((r) => r.aborted !== null),
-    stop: () => new Promise((done) => {
-      mock.server.close(() => done());
-      for (const socket of mock.sockets) socket.destroy();
-    }),
+    stop: () =>
+      new Promise((done) => {
+        mock.server.close(() => done());
+        for (const socket of mock.sockets) socket.destroy();
+      }),
   };
 }
 

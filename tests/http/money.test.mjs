@@ -2,29 +2,43 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { execFileSync } from 'node:child_process';
-import { startGateway, tempDir, waitFor } from './lib.mjs';
+import { slow, startGateway, tempDir, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, ledger, sse } from './support.mjs';
 
 let mock;
-before(async () => { mock = await startMock(); });
-after(async () => { await mock.stop(); });
+before(async () => {
+  mock = await startMock();
+});
+after(async () => {
+  await mock.stop();
+});
 
 const always = 'turns > 0'; /* true before the run: every request wants the cloud */
 const served = () => mock.log().requests.filter((r) => r.ended).length;
 
-test('200 concurrent requests never exceed a small cap, and the rest is answered locally', async () => {
+test('200 concurrent requests never exceed a small cap; the rest is local', async () => {
   mock.clear();
+  const requests = slow > 1 ? 60 : 200;
   const cap = 20 * answerCost;
   const dataDir = await tempDir();
-  const gw = await startGateway({ dataDir, config: hybridConfig(mock, { models: ['answer:{"firstMs":20}'], trigger: always,
-    budget: `$${(cap / 1e9).toFixed(9)}/day`, tier: { maxTokens: 16 },
-    top: { engine: { ...hybridConfig(mock).engine, queue: 256 } } }) });
-  const answers = await Promise.all(Array.from({ length: 200 }, (_, i) =>
-    (i % 2 ? chat : sse)(gw, { max_tokens: 4 })));
-  const by = (route) => answers.filter((r) => r.headers['x-tollgate-route']?.startsWith(route)).length;
+  const gw = await startGateway({
+    dataDir,
+    config: hybridConfig(mock, {
+      models: ['answer:{"firstMs":20}'],
+      trigger: always,
+      budget: `$${(cap / 1e9).toFixed(9)}/day`,
+      tier: { maxTokens: 16 },
+      top: { engine: { ...hybridConfig(mock).engine, queue: 256 } },
+    }),
+  });
+  const answers = await Promise.all(
+    Array.from({ length: requests }, (_, i) => (i % 2 ? chat : sse)(gw, { max_tokens: 4 })),
+  );
+  const by = (route) =>
+    answers.filter((r) => r.headers['x-tollgate-route']?.startsWith(route)).length;
   assert.equal(answers.filter((r) => r.status !== 200).length, 0);
-  assert.equal(by('mock') + by('local'), 200);
+  assert.equal(by('mock') + by('local'), requests);
   assert.ok(by('mock') > 0);
   assert.equal(served(), by('mock'));
   assert.ok(served() * answerCost <= cap, `${served()} calls were paid under a cap for 20`);
@@ -51,13 +65,18 @@ test('an unknown price is not callable under a budget', async () => {
 test('kill -9 under load loses and doubles nothing', async () => {
   mock.clear();
   const cap = 300 * answerCost;
-  const config = hybridConfig(mock, { models: ['answer:{"delayMs":2}'], trigger: always,
-    budget: `$${(cap / 1e9).toFixed(9)}/month`, tier: { maxTokens: 16 } });
+  const config = hybridConfig(mock, {
+    models: ['answer:{"delayMs":2}'],
+    trigger: always,
+    budget: `$${(cap / 1e9).toFixed(9)}/month`,
+    tier: { maxTokens: 16 },
+  });
   const dataDir = await tempDir();
   for (let round = 0; round < 6; round++) {
     const gw = await startGateway({ config, dataDir });
     const load = Array.from({ length: 40 }, (_, i) =>
-      (i % 2 ? chat : sse)(gw, { max_tokens: 4 }).catch(() => null));
+      (i % 2 ? chat : sse)(gw, { max_tokens: 4 }).catch(() => null),
+    );
     await new Promise((done) => setTimeout(done, 20 + Math.random() * 150));
     await gw.kill();
     await Promise.all(load);
@@ -65,7 +84,10 @@ test('kill -9 under load loses and doubles nothing', async () => {
   const gw = await startGateway({ config, dataDir });
   const before = served();
   const book = await waitFor(() => ledger(gw));
-  assert.ok(book.spent_nano >= before * answerCost, `${book.spent_nano} booked for ${before} answers`);
+  assert.ok(
+    book.spent_nano >= before * answerCost,
+    `${book.spent_nano} for ${before} answers`,
+  );
   assert.ok(book.spent_nano <= cap, 'crashes never push spending over the cap');
   assert.equal(book.overage_nano, 0);
   const r = await chat(gw, { max_tokens: 2 });
@@ -78,8 +100,11 @@ test('a full disk: no paid call, local answers, and the reason', async () => {
   const config = hybridConfig(mock, { trigger: always, budget: '$1/day' });
   const gw = await startGateway({ config });
   execFileSync('prlimit', ['--pid', String(gw.child.pid), '--fsize=0']); /* every write fails */
-  await waitFor(async () => (await chat(gw, { max_tokens: 1 })).headers['x-tollgate-reason'] ===
-    'ledger-unavailable', { ms: 10000 });
+  await waitFor(
+    async () =>
+      (await chat(gw, { max_tokens: 1 })).headers['x-tollgate-reason'] === 'ledger-unavailable',
+    { ms: 10000 },
+  );
   mock.clear();
   const r = await chat(gw);
   assert.equal(r.status, 200);

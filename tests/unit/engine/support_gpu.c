@@ -1,4 +1,4 @@
-#include "support_gpu.h"
+#include "tests/unit/engine/support_gpu.h"
 
 #include <math.h>
 #include <stdio.h>

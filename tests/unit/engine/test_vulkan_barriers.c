@@ -1,9 +1,9 @@
-/* Each op declares what it reads and writes: a write before it, or a read of what it writes, needs a
- * barrier; anything else needs none. Counted from the commands recorded, because no driver in the
+/* Each op declares what it reads and writes: a write before it, or a read of what it writes, needs
+ * a barrier; anything else needs none. Counted from the commands recorded, because no driver in the
  * tests shows a missing barrier. */
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "local_engine/vulkan/record.h"
-#include "support_gpu.h"
+#include "tests/unit/engine/support_gpu.h"
 
 enum { DST, A, B, C, K_CACHE, V_CACHE, OTHER, SPARE, BUFFERS, HEAD = 64, FLOATS = 64 * HEAD };
 
@@ -21,26 +21,54 @@ static void emit_op(int op)
     const struct le_ops *ops = bed.pair.ops[1];
     struct le_backend *be = bed.pair.be[1];
     struct le_buf **b = bed.b;
-    const struct le_kv kv = { .k = b[K_CACHE], .v = b[V_CACHE], .kv_heads = 1, .head_dim = HEAD,
-                              .ring = 8 };
-    const struct le_rms rms = { .dst = b[DST], .src = b[A], .w = b[B], .resid = b[C],
-                                .width = HEAD, .per_row = 1, .eps = 1e-6f, .src_scale = 1,
+    const struct le_kv kv = {
+        .k = b[K_CACHE], .v = b[V_CACHE], .kv_heads = 1, .head_dim = HEAD, .ring = 8
+    };
+    const struct le_rms rms = { .dst = b[DST],
+                                .src = b[A],
+                                .w = b[B],
+                                .resid = b[C],
+                                .width = HEAD,
+                                .per_row = 1,
+                                .eps = 1e-6f,
+                                .src_scale = 1,
                                 .dst_scale = 1 };
     const struct le_rope rope = { .x = b[DST], .theta = bed.theta, .heads = 1, .head_dim = HEAD };
     const struct le_attention attention = { .dst = b[DST], .q = b[A], .kv = kv, .heads = 1 };
-    const struct le_geglu geglu = { .dst = b[DST], .gate = b[A], .up = b[B], .width = HEAD,
-                                    .up_stride = HEAD };
+    const struct le_geglu geglu = {
+        .dst = b[DST], .gate = b[A], .up = b[B], .width = HEAD, .up_stride = HEAD
+    };
     switch (op) {
-    case 0: ops->embed(be, b[DST], bed.w.w[1], 1.0f); break;
-    case 1: ops->matmul(be, b[DST], bed.w.w[1], b[A], LE_ROWS_TOKENS); break;
-    case 2: ops->rms(be, &rms); break;
-    case 3: ops->rope(be, &rope); break;
-    case 4: ops->kv_store(be, &kv, b[A], b[B]); break;
-    case 5: ops->attention(be, &attention); break;
-    case 6: ops->geglu(be, &geglu); break;
-    case 7: ops->gather(be, b[DST], b[A], HEAD); break;
-    case 8: ops->scale(be, b[DST], b[A], HEAD, 2.0f, LE_ROWS_TOKENS); break;
-    default: ops->softcap(be, b[DST], HEAD, 30.0f, LE_ROWS_TOKENS); break;
+    case 0:
+        ops->embed(be, b[DST], bed.w.w[1], 1.0f);
+        break;
+    case 1:
+        ops->matmul(be, b[DST], bed.w.w[1], b[A], LE_ROWS_TOKENS);
+        break;
+    case 2:
+        ops->rms(be, &rms);
+        break;
+    case 3:
+        ops->rope(be, &rope);
+        break;
+    case 4:
+        ops->kv_store(be, &kv, b[A], b[B]);
+        break;
+    case 5:
+        ops->attention(be, &attention);
+        break;
+    case 6:
+        ops->geglu(be, &geglu);
+        break;
+    case 7:
+        ops->gather(be, b[DST], b[A], HEAD);
+        break;
+    case 8:
+        ops->scale(be, b[DST], b[A], HEAD, 2.0f, LE_ROWS_TOKENS);
+        break;
+    default:
+        ops->softcap(be, b[DST], HEAD, 30.0f, LE_ROWS_TOKENS);
+        break;
     }
 }
 
@@ -67,8 +95,9 @@ static int64_t barriers(int src, int dst, int op, bool op_first)
     const struct le_ops *ops = bed.pair.ops[1];
     const int32_t id = 0, pos = 3;
     const uint32_t out = 0;
-    const struct le_step step = { .n_tokens = 1, .n_outputs = 1, .id = &id, .pos = &pos,
-                                  .out = &out };
+    const struct le_step step = {
+        .n_tokens = 1, .n_outputs = 1, .id = &id, .pos = &pos, .out = &out
+    };
     gpu_forget(be);
     uint64_t before = gpu_vkcmd_count(be);
     ops->begin(be, 1, 1);

@@ -1,8 +1,8 @@
 /* Every op: Vulkan against the scalar CPU, at shapes of the tiny and the released models and at
  * odd ones. Prints the observed error beside the bound; any validation message fails the case.
  * Errors are relative to the largest value of the reference. */
-#include "../check.h"
-#include "support_gpu.h"
+#include "tests/unit/check.h"
+#include "tests/unit/engine/support_gpu.h"
 
 enum { ROWS_MOST = LE_STEP_TOKENS_MAX };
 

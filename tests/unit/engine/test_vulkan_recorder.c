@@ -1,5 +1,5 @@
 /* The barrier logic, without a device: planted hazards get a barrier, independent ops get none. */
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "local_engine/vulkan/recorder.h"
 
 static struct gpu_recorder recorder;

@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "local_engine/vulkan/record.h"
-#include "support_gpu.h"
+#include "tests/unit/engine/support_gpu.h"
 
 static struct pair pair;
 

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "config/base/buf.h"
 #include "config/base/clock.h"
 #include "gateway/http.h"

@@ -1,4 +1,4 @@
-#include "http_site.h"
+#include "tests/unit/gateway/http_site.h"
 
 #include "config/base/alloc.h"
 

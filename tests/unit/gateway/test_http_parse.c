@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "config/base/alloc.h"
 
 static const struct gw_parse_limits small = { .headers = 512, .body = 64 };

@@ -1,4 +1,4 @@
-#include "http_site.h"
+#include "tests/unit/gateway/http_site.h"
 
 static size_t count_of(const struct client *c, const char *text)
 {

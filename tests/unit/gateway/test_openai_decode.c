@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "gateway/api/openai_chat.h"
 

@@ -1,4 +1,4 @@
-#include "../check.h"
+#include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "config/base/json.h"
 #include "gateway/api/openai_chat.h"
