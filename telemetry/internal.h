@@ -137,5 +137,8 @@ void tel_thread_close(struct tel_store *s);
 void tel_period_key(enum cfg_period period, const char *time_zone, int64_t now_ms,
                     struct tel_key *key, int64_t *start_ms, int64_t *end_ms);
 const char *tel_period_name(enum cfg_period period);
+/* A wall clock within the years that periods can be named in, 1970 to 9999: a clock that is wrong
+ * must find itself in a period, or the purses would look for theirs for ever. */
+int64_t tel_clamp_ms(int64_t now_ms);
 
 #endif

@@ -19,7 +19,7 @@ enum { IN_FLIGHT_DEFAULT = 4096, IN_FLIGHT_MAX = 65536, BACKLOG = 4096 };
 
 int64_t tel_now(const struct tel_store *s)
 {
-    return s->now_ms ? s->now_ms(s->clock_arg) : tg_wall_ms();
+    return tel_clamp_ms(s->now_ms ? s->now_ms(s->clock_arg) : tg_wall_ms());
 }
 
 static char *join(const char *dir, const char *name)

@@ -67,7 +67,9 @@ static void local_midnight_counts(void)
 static void periods_tile_the_year(void)
 {
     static const char *const zones[] = { "CET-1CEST,M3.5.0,M10.5.0/3",
-                                         "<-03>3<-02>,M10.3.0/0,M2.3.0/0", "UTC0", "<+0545>-5:45" };
+                                         "<-03>3<-02>,M10.3.0/0,M2.3.0/0",
+                                         "CST5CDT,M3.2.0/0,M11.1.0/1", /* midnight comes twice */
+                                         "EET-2EEST,M3.5.0/0,M10.5.0/0", "UTC0", "<+0545>-5:45" };
     for (size_t z = 0; z < sizeof(zones) / sizeof(*zones); z++) {
         use_zone(zones[z]);
         for (enum cfg_period p = CFG_PERIOD_DAY; p <= CFG_PERIOD_MONTH; p++) {
@@ -85,6 +87,30 @@ static void periods_tile_the_year(void)
             }
         }
     }
+    use_zone("UTC0");
+}
+
+/* Havana and the Azores have midnight twice in autumn; the last clock goes back over midnight. */
+static void each_moment_lies_in_its_period(void)
+{
+    static const char *const zones[] = { "CST5CDT,M3.2.0/0,M11.1.0/1",
+                                         "<-01>1<+00>,M3.5.0/0,M10.5.0/1",
+                                         "<+1030>-10:30<+11>-11,M10.1.0/0,M4.1.0/0:15" };
+    for (size_t z = 0; z < sizeof(zones) / sizeof(*zones); z++) {
+        use_zone(zones[z]);
+        for (int64_t at = utc_ms(2026, 1, 1, 0); at < utc_ms(2027, 1, 1, 0); at += 900000)
+            for (enum cfg_period p = CFG_PERIOD_DAY; p <= CFG_PERIOD_MONTH; p++) {
+                int64_t start, end;
+                tel_period(p, "local", at, &start, &end);
+                CHECK(start <= at && at < end);
+            }
+    }
+    struct tel_key key;
+    int64_t start, end;
+    use_zone(zones[0]);
+    tel_period_key(CFG_PERIOD_MONTH, "local", utc_ms(2026, 11, 1, 4), &key, &start, &end);
+    CHECK_INT(start, utc_ms(2026, 11, 1, 4)); /* the first of the two midnights */
+    CHECK_STR(key.label, "2026-11-01");
     use_zone("UTC0");
 }
 
@@ -108,6 +134,7 @@ int main(int argc, char **argv)
         CASE(periods_in_utc),
         CASE(local_midnight_counts),
         CASE(periods_tile_the_year),
+        CASE(each_moment_lies_in_its_period),
         CASE(extremes_do_not_break_it),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
