@@ -38,6 +38,14 @@ static enum tg_status fail(struct tel_ledger_db *db, const char *doing, struct t
     return tel_sql_fail(db->db, db->path, doing, err);
 }
 
+enum tg_status tel_ledger_gone(const struct tel_ledger_db *db, struct tg_error *err)
+{
+    return tg_fail(err, TG_INVALID,
+                   "%s: moved or deleted while in use: put it back, or restart without it (what it "
+                   "recorded is then unknown, and spending starts at $0)",
+                   db->path);
+}
+
 static void rollback(struct tel_ledger_db *db)
 {
     sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
@@ -230,12 +238,19 @@ static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *o
     return account_write(db, &op->key, &a, err);
 }
 
+static enum tg_status begin(struct tel_ledger_db *db, struct tg_error *err)
+{
+    if (tel_sql_moved(db->db))
+        return tel_ledger_gone(db, err);
+    return tel_sql_exec(db->db, db->path, "BEGIN IMMEDIATE", err);
+}
+
 enum tg_status tel_ledger_commit(struct tel_ledger_db *db, const struct tel_op *ops, size_t n,
                                  struct tel_reply *replies, size_t *n_replies, struct tg_error *err)
 {
     *n_replies = 0;
     memset(db->alert, 0, sizeof(db->alert));
-    enum tg_status status = tel_sql_exec(db->db, db->path, "BEGIN IMMEDIATE", err);
+    enum tg_status status = begin(db, err);
     if (!status && n == 0)
         status = tel_sql_exec(db->db, db->path,
                               "UPDATE meta SET value = (value + 1) % 1000000 WHERE key = 'probe'",

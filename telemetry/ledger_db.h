@@ -77,9 +77,11 @@ struct tel_ledger_db {
 void tel_ledger_init(struct tel_ledger_db *db, char *path, const char *const *names);
 /* Opens, creates or migrates. The first time in a process it also takes a session number and
  * counts leases that a crash left behind as spent, with a row in table lost. TG_UNSUPPORTED: newer
- * version; TG_INVALID: damaged, foreign or replaced while running; TG_IO. On failure it stays
+ * version; TG_INVALID: damaged, foreign, gone or replaced while running; TG_IO. On failure it stays
  * closed. */
 enum tg_status tel_ledger_open(struct tel_ledger_db *db, int64_t now_ms, struct tg_error *err);
+/* TG_INVALID: the file is not at its path any more. */
+enum tg_status tel_ledger_gone(const struct tel_ledger_db *db, struct tg_error *err);
 void tel_ledger_close(struct tel_ledger_db *db);
 /* Applies n ops in order in one immediate transaction and makes them durable; writes even for n =
  * 0, as a probe. replies: room for one each ask; *n_replies are valid after TG_OK. May be repeated

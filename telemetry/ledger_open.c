@@ -1,6 +1,7 @@
 /* Opening ledger.db: statements, session numbers, and what a crash left behind. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/base/log.h"
 #include "telemetry/internal.h"
@@ -118,6 +119,8 @@ static enum tg_status resume_session(struct tel_ledger_db *db, struct tg_error *
 
 enum tg_status tel_ledger_open(struct tel_ledger_db *db, int64_t now_ms, struct tg_error *err)
 {
+    if (db->session && access(db->path, F_OK) != 0)
+        return tel_ledger_gone(db, err); /* an empty one made in its place would count from $0 */
     enum tg_status status = tel_sql_open(db->path, true, &tel_ledger_schema, &db->db, err);
     if (status)
         return status;

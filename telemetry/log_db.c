@@ -126,6 +126,8 @@ static bool insert_row(sqlite3_stmt *stmt, const struct tel_log_item *item)
 enum tg_status tel_log_write(struct tel_log_db *db, const struct tel_log_item *items, size_t n,
                              struct tg_error *err)
 {
+    if (tel_sql_moved(db->db)) /* a new one is made at the next try */
+        return tg_fail(err, TG_IO, "%s: moved or deleted while in use", db->path);
     enum tg_status status = tel_sql_exec(db->db, db->path, "BEGIN IMMEDIATE", err);
     for (size_t i = 0; !status && i < n; i++)
         if (!insert_row(db->insert, &items[i]))

@@ -102,12 +102,29 @@ enum tg_status tel_sql_migrate(sqlite3 *db, const char *path, const struct tel_s
     return status;
 }
 
+bool tel_sql_moved(sqlite3 *db)
+{
+    int moved = 0;
+    return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
+/* SQLite would let others read it; its -wal and -shm take the mode of the file. One that is there
+ * keeps the mode that somebody gave it, and is not even opened: closing it again would drop the
+ * locks that this process may hold on it. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd); /* else SQLite says why it cannot be made */
+}
+
 enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
                             sqlite3 **out, struct tg_error *err)
 {
     sqlite3 *db = NULL;
     enum tg_status status = TG_OK;
     *out = NULL;
+    make_private(path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
         status = tel_sql_fail(db, path, "opening", err);

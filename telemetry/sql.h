@@ -14,14 +14,17 @@ struct tel_schema {
     int n_steps;
 };
 
-/* Opens for writing (created when missing) in WAL mode and migrates. full_sync: every commit waits
- * for the disk. TG_UNSUPPORTED: newer than schema; TG_INVALID: damaged or somebody else's; TG_IO:
+/* Opens for writing (created when missing, mode 0600) in WAL mode and migrates. full_sync: every
+ * commit waits for the disk. TG_UNSUPPORTED: newer than schema; TG_INVALID: damaged or somebody else's; TG_IO:
  * the rest. *out is NULL on failure, else owned by the caller. */
 enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
                             sqlite3 **out, struct tg_error *err);
 /* For reading beside a writer, no migration. TG_NOTFOUND when there is no such file. */
 enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *schema,
                                      sqlite3 **out, struct tg_error *err);
+/* Whether the file that db has open is no longer the one at its path: what is written to it would
+ * be lost. */
+bool tel_sql_moved(sqlite3 *db);
 /* Brings an open database to schema->n_steps in one transaction; on failure nothing changed. */
 enum tg_status tel_sql_migrate(sqlite3 *db, const char *path, const struct tel_schema *schema,
                                struct tg_error *err);

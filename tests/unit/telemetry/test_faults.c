@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/base/clock.h"
+#include "telemetry/sql.h"
 #include "tests/unit/telemetry/support_store.h"
 
 static struct rig rig;
@@ -244,6 +245,23 @@ static void log_that_fails_does_not_hurt_the_ledger(void)
     end();
 }
 
+static void remove_file(const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "%s/%s", rig.dir, name);
+    unlink(path);
+}
+
+/* Refuses to replace. */
+static void move_file(const char *from, const char *to)
+{
+    char a[160], b[160];
+    snprintf(a, sizeof(a), "%s/%s", rig.dir, from);
+    snprintf(b, sizeof(b), "%s/%s", rig.dir, to);
+    CHECK_INT(link(a, b), 0);
+    CHECK_INT(unlink(a), 0);
+}
+
 static void ledger_exchanged_while_running_is_refused(void)
 {
     int b = begin();
@@ -254,15 +272,49 @@ static void ledger_exchanged_while_running_is_refused(void)
     tel_flush(rig.store); /* fails, so the next try opens the file again */
     limit_files(RLIM_INFINITY);
     static const char *const files[] = { "ledger.db", "ledger.db-wal", "ledger.db-shm" };
-    for (size_t i = 0; i < 3; i++) {
-        char path[160];
-        snprintf(path, sizeof(path), "%s/%s", rig.dir, files[i]);
-        unlink(path);
-    }
+    for (size_t i = 0; i < 3; i++)
+        remove_file(files[i]);
+    CHECK(rig_exec(&rig, "ledger.db", tel_ledger_schema.step[0]));
+    CHECK(rig_exec(&rig, "ledger.db", "PRAGMA user_version = 1"));
     CHECK(!tel_flush(rig.store));
     tel_dispatch(rig.store);
     CHECK_INT(rig_reserve(&rig, b, 1, &id), TEL_UNAVAILABLE);
     CHECK(log_count(&rig, "not the file this process began with") > 0);
+    end();
+}
+
+/* What is written to a file without a name is written nowhere. */
+static void ledger_deleted_while_running_stops_payment(void)
+{
+    int b = begin();
+    uint64_t id;
+    CHECK_INT(rig_reserve(&rig, b, 30, &id), TEL_RESERVED);
+    move_file("ledger.db", "aside");
+    tel_settle(rig.store, id, 30, false);
+    bool flushed = tel_flush(rig.store), again = tel_flush(rig.store);
+    tel_dispatch(rig.store);
+    CHECK(!flushed && !again);
+    CHECK(!tel_budget_state(rig.store, b).available);
+    CHECK_INT(log_count(&rig, "moved or deleted"), 1);
+    move_file("aside", "ledger.db"); /* fails if one was made in its place */
+    rig_pump(&rig);
+    CHECK(tel_budget_state(rig.store, b).available);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 30);
+    end();
+}
+
+static void log_deleted_while_running_is_made_anew(void)
+{
+    static const char *const files[] = { "log.db", "log.db-wal", "log.db-shm" };
+    begin();
+    tel_row(rig.store, &a_row);
+    CHECK(tel_flush(rig.store));
+    for (size_t i = 0; i < 3; i++)
+        remove_file(files[i]);
+    tel_row(rig.store, &a_row);
+    tel_flush(rig.store);
+    CHECK(tel_flush(rig.store));
+    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
     end();
 }
 
@@ -329,6 +381,8 @@ int main(int argc, char **argv)
         CASE(foreign_file_is_left_alone),
         CASE(log_that_fails_does_not_hurt_the_ledger),
         CASE(ledger_exchanged_while_running_is_refused),
+        CASE(ledger_deleted_while_running_stops_payment),
+        CASE(log_deleted_while_running_is_made_anew),
         CASE(readonly_folder_opens_without_payment),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);

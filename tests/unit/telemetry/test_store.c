@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,48 @@ static void folder_is_made_with_its_parents(void)
     snprintf(deep.dir, sizeof(deep.dir), "%.60s/a/b/log.db", rig.dir);
     CHECK_INT(rig_open(&deep, &err), TG_IO);
     CHECK(strstr(err.text, "Not a directory") != NULL);
+    rig_drop(&rig);
+}
+
+/* What is asked and paid is nobody else's business. */
+static void files_are_private(void)
+{
+    static const char *const files[] = { "", "/lock", "/ledger.db", "/ledger.db-wal",
+                                         "/ledger.db-shm", "/log.db", "/log.db-wal" };
+    CHECK(rig_make(&rig));
+    struct rig fresh = { .store = NULL };
+    snprintf(fresh.dir, sizeof(fresh.dir), "%.60s/fresh", rig.dir);
+    mode_t before = umask(0);
+    enum tg_status status = rig_open(&fresh, &err);
+    umask(before);
+    CHECK_INT(status, TG_OK);
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        char path[160];
+        struct stat st;
+        snprintf(path, sizeof(path), "%s%s", fresh.dir, files[i]);
+        CHECK_INT(stat(path, &st), 0);
+        CHECK_INT(st.st_mode & 0777, i == 0 ? 0700 : 0600);
+    }
+    rig_close(&fresh);
+    rig_drop(&rig);
+}
+
+/* A machine whose clock is not set yet, or far off, still gets its periods. */
+static void wrong_clock_still_finds_a_period(void)
+{
+    static const int64_t clocks[] = { -86400001, INT64_MIN, INT64_MAX };
+    CHECK(rig_make(&rig));
+    rig.lease_nano = 100;
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    int b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_DAY, 0);
+    for (size_t i = 0; i < sizeof(clocks) / sizeof(*clocks); i++) {
+        uint64_t id;
+        atomic_store(&rig.now_ms, clocks[i]);
+        CHECK_INT(rig_reserve(&rig, b, 10, &id), TEL_RESERVED);
+        tel_settle(rig.store, id, 10, false);
+    }
+    rig_close(&rig);
+    CHECK_INT(rig_query(&rig, "ledger.db", "SELECT sum(spent_nano) FROM period"), 30);
     rig_drop(&rig);
 }
 
@@ -239,6 +282,8 @@ int main(int argc, char **argv)
         CASE(second_opener_is_told_the_holder),
         CASE(lock_of_a_killed_process_is_harmless),
         CASE(folder_is_made_with_its_parents),
+        CASE(files_are_private),
+        CASE(wrong_clock_still_finds_a_period),
         CASE(newer_version_is_refused),
         CASE(older_version_is_migrated_and_keeps_its_rows),
         CASE(admission_is_bounded_and_given_back),
