@@ -15,8 +15,8 @@ struct tel_schema {
 };
 
 /* Opens for writing (created when missing, mode 0600) in WAL mode and migrates. full_sync: every
- * commit waits for the disk. TG_UNSUPPORTED: newer than schema; TG_INVALID: damaged or somebody else's; TG_IO:
- * the rest. *out is NULL on failure, else owned by the caller. */
+ * commit waits for the disk. TG_UNSUPPORTED: newer than schema; TG_INVALID: damaged or somebody
+ * else's; TG_IO: the rest. *out is NULL on failure, else owned by the caller. */
 enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
                             sqlite3 **out, struct tg_error *err);
 /* For reading beside a writer, no migration. TG_NOTFOUND when there is no such file. */
