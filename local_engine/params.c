@@ -197,7 +197,8 @@ static enum tg_status read_layers(const struct source *s, struct le_params *p)
             return tg_fail(s->err, TG_INVALID,
                            "%s: key " ARCH ".attention.head_count_kv: %u of layer %u does not "
                            "divide the %u query heads", le_gguf_path(s->g), kv[i], i, p->n_heads);
-        if ((st = range(s, ARCH ".feed_forward_length", ff[i], WIDTH_STEP, FF_MAX, WIDTH_STEP)) ||
+        if ((st = range(s, ARCH ".attention.sliding_window_pattern", sliding[i], 0, 1, 1)) ||
+            (st = range(s, ARCH ".feed_forward_length", ff[i], WIDTH_STEP, FF_MAX, WIDTH_STEP)) ||
             (st = find_donor(s, p, p->n_layers - shared, i)))
             return st;
     }
@@ -230,14 +231,14 @@ enum dim { ONE, EMBD, HEAD, QUERY, KEYS, FEED, PLE, N_DIMS };
 static const struct layer_tensor {
     const char *name;
     enum dim in, out;
-    enum { ALWAYS, OWN_KV, WITH_PLE, OPTIONAL } when;
+    enum { ALWAYS, OWN_KV, WITH_PLE, VALUES, OPTIONAL } when;
 } layer_tensors[] = {
     { "attn_norm", EMBD, ONE, ALWAYS },
     { "attn_q", EMBD, QUERY, ALWAYS },
     { "attn_q_norm", HEAD, ONE, ALWAYS },
     { "attn_k", EMBD, KEYS, OWN_KV },
     { "attn_k_norm", HEAD, ONE, OWN_KV },
-    { "attn_v", EMBD, KEYS, OPTIONAL },
+    { "attn_v", EMBD, KEYS, VALUES },
     { "attn_output", QUERY, EMBD, ALWAYS },
     { "post_attention_norm", EMBD, ONE, ALWAYS },
     { "ffn_norm", EMBD, ONE, ALWAYS },
@@ -270,8 +271,10 @@ static enum tg_status check_layer(const struct source *s, const struct le_params
         char name[NAME_BYTES];
         snprintf(name, sizeof(name), "blk.%u.%s.weight", i, t->name);
         bool kv_only = t->out == KEYS || t->when == OWN_KV;
+        /* Only global layers may take their raw keys as values. */
+        bool optional = t->when == OPTIONAL || (t->when == VALUES && !l->sliding);
         if ((kv_only && !l->owns_kv) || (t->when == WITH_PLE && p->ple == 0) ||
-            (t->when == OPTIONAL && !le_gguf_tensor(s->g, name)))
+            (optional && !le_gguf_tensor(s->g, name)))
             continue;
         enum tg_status st = check_shape(s, name, t->out == ONE, size[t->in], size[t->out]);
         if (st)
@@ -313,22 +316,25 @@ static bool has_prefix(struct tg_str s, const char *prefix)
     return s.n >= n && memcmp(s.p, prefix, n) == 0;
 }
 
-static bool known_layer_tensor(const struct le_params *p, struct tg_str name)
+/* The table's row of a tensor blk.N.*, or NULL. */
+static const struct layer_tensor *find_layer_tensor(const struct le_params *p, struct tg_str name)
 {
+    if (!has_prefix(name, "blk."))
+        return NULL;
     struct tg_str rest = { name.p + 4, name.n - 4 };
     const char *dot = memchr(rest.p, '.', rest.n);
     uint64_t layer;
     if (!dot || !tg_parse_u64((struct tg_str){ rest.p, (size_t)(dot - rest.p) }, &layer) ||
         layer >= p->n_layers)
-        return false;
+        return NULL;
     rest = (struct tg_str){ dot + 1, rest.n - (size_t)(dot + 1 - rest.p) };
     for (size_t k = 0; k < N_LAYER_TENSORS; k++) {
         size_t n = strlen(layer_tensors[k].name);
         if (has_prefix(rest, layer_tensors[k].name) &&
             tg_str_eq((struct tg_str){ rest.p + n, rest.n - n }, TG_STR(".weight")))
-            return true;
+            return &layer_tensors[k];
     }
-    return false;
+    return NULL;
 }
 
 /* A tensor that the forward pass does not know would be left out of the sum in silence. */
@@ -341,16 +347,20 @@ static enum tg_status check_unknown(const struct source *s, const struct le_para
     static const char *const media[] = { "v.", "a.", "mm." }; /* towers: not part of the text */
     for (size_t i = 0; i < le_gguf_n_tensors(s->g); i++) {
         struct tg_str name = le_gguf_tensor_at(s->g, i)->name;
-        bool known = has_prefix(name, "blk.") && known_layer_tensor(p, name);
+        const struct layer_tensor *row = find_layer_tensor(p, name);
+        bool known = row != NULL;
+        bool stray = p->ple == 0 &&
+                     (row ? row->when == WITH_PLE : has_prefix(name, "per_layer_"));
         for (size_t k = 0; k < sizeof(top) / sizeof(*top); k++)
             known = known || tg_str_eq(name, tg_str_of(top[k]));
         for (size_t k = 0; k < sizeof(media) / sizeof(*media); k++)
             known = known || has_prefix(name, media[k]);
-        if (known)
+        if (known && !stray)
             continue;
-        const char *kind = memmem(name.p, name.n, "ffn_gate_inp", 12) ? " (mixture of experts)"
-                           : memmem(name.p, name.n, "attn_qkv", 8)
-                               ? " (fused query, key and value)" : "";
+        const char *kind =
+            memmem(name.p, name.n, "ffn_gate_inp", 12) ? " (mixture of experts)"
+            : memmem(name.p, name.n, "attn_qkv", 8) ? " (fused query, key and value)"
+            : stray ? " without key " ARCH ".embedding_length_per_layer_input" : "";
         return tg_fail(s->err, TG_UNSUPPORTED,
                        "%s: tensor %.*s is not understood by this version%s", le_gguf_path(s->g),
                        TG_FMT(name), kind);

@@ -230,7 +230,7 @@ static void missing_tensors(void)
 static void optional_tensors(void)
 {
     static const char *const names[] = { "blk.7.attn_k.weight", "blk.7.attn_k_norm.weight",
-                                         "blk.9.attn_v.weight", "blk.2.attn_v.weight",
+                                         "blk.9.attn_v.weight", "blk.4.attn_v.weight",
                                          "blk.2.layer_output_scale.weight" };
     struct tg_buf b;
     struct le_params p;
@@ -304,13 +304,46 @@ static void named_kinds(void)
     refused(TINY_E, "blk.1.ffn_norm.weight", 3, 'x', 1, TG_UNSUPPORTED, "blkx1.ffn_norm.weight");
 }
 
+/* Without the key these would be left out of the sum in silence. */
+static void per_layer_tensors_need_their_key(void)
+{
+    static const char key[] = "gemma4.embedding_length_per_layer_input";
+    refused(TINY_E, key, strlen(key) + 4, 0, 4, TG_UNSUPPORTED, "without key gemma4.embedding");
+    refused(TINY_E, key, 0, 'x', 1, TG_UNSUPPORTED, "without key gemma4.embedding");
+}
+
+/* The raw keys are the values on global layers only. */
+static void sliding_layers_need_their_values(void)
+{
+    refused(TINY_E, "blk.2.attn_v.weight", 0, 'v' | '.' << 8, 2, TG_INVALID,
+            "blk.2.attn_v.weight is missing");
+}
+
+/* A period instead, as other models have it, would make every layer a sliding one. */
+static void a_pattern_of_layers_is_flags(void)
+{
+    static const char key[] = "gemma4.attention.sliding_window_pattern";
+    struct tg_buf b;
+    struct le_params p;
+    struct tg_error err;
+    load(&b, TINY_E);
+    size_t item_type = gguf_find(&b, key) + strlen(key) + 4;
+    gguf_patch(&b, item_type, LE_GGUF_U8, 4);
+    CHECK_INT(read(&b, &p, &err), TG_OK);
+    gguf_patch(&b, item_type + 12, 6, 1); /* behind the number of items */
+    CHECK_INT(read(&b, &p, &err), TG_UNSUPPORTED);
+    CHECK(strstr(err.text, key) != NULL);
+    tg_buf_free(&b);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(dense),           CASE(sharing),          CASE(missing_keys),
         CASE(wrong_values),    CASE(every_tensor_is_needed), CASE(missing_tensors),
         CASE(optional_tensors), CASE(every_shape_is_checked), CASE(types_are_checked),
-        CASE(named_kinds),
+        CASE(named_kinds),     CASE(per_layer_tensors_need_their_key),
+        CASE(sliding_layers_need_their_values), CASE(a_pattern_of_layers_is_flags),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
