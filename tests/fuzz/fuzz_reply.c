@@ -1,33 +1,15 @@
 /* Any ids as an answer. First byte 0: the rest is text, encoded with special tokens on, and its
  * message must not depend on how the ordinary text in it is tokenised; else pairs of bytes are ids.
  * Whatever comes out must be valid. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "config/base/json.h"
 #include "config/base/utf8.h"
 #include "local_engine/reply.h"
 #include "local_engine/template_internal.h"
+#include "tests/fuzz/support_tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OUT_MAX = 1 << 28 };
-
-static const struct le_tokenizer *tokenizer(void)
-{
-    static struct le_tokenizer *t;
-    struct le_gguf *g;
-    struct tg_error err;
-    if (t)
-        return t;
-    if (le_gguf_open(TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf", &g, &err) ||
-        le_tokenizer_open(g, &t, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(1);
-    }
-    le_gguf_close(g);
-    return t;
-}
 
 /* Our scanner wants integers in 64 bits; a model may write longer ones, which are kept. */
 static bool has_long_number(struct tg_str s)

@@ -1,27 +1,9 @@
 /* Any bytes as a tool's schema, a call's arguments and the texts of a conversation, cut at bytes
  * 0xFE. No field may bring in a special token: their number follows from the chat's shape. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "local_engine/template.h"
+#include "tests/fuzz/support_tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const struct le_tokenizer *tokenizer(void)
-{
-    static struct le_tokenizer *t;
-    struct le_gguf *g;
-    struct tg_error err;
-    if (t)
-        return t;
-    if (le_gguf_open(TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf", &g, &err) ||
-        le_tokenizer_open(g, &t, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(1);
-    }
-    le_gguf_close(g);
-    return t;
-}
 
 static size_t count(const struct le_ids *ids, int32_t id)
 {

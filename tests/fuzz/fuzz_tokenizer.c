@@ -1,28 +1,10 @@
 /* Any bytes as text. The first byte says whether special tokens are on; what is encoded must decode
  * to the text, and with special off nothing in it may become a special token. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "config/base/buf.h"
 #include "local_engine/tokenizer.h"
+#include "tests/fuzz/support_tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const struct le_tokenizer *tokenizer(void)
-{
-    static struct le_tokenizer *t;
-    struct le_gguf *g;
-    struct tg_error err;
-    if (t)
-        return t;
-    if (le_gguf_open(TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf", &g, &err) ||
-        le_tokenizer_open(g, &t, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(1);
-    }
-    le_gguf_close(g);
-    return t;
-}
 
 /* The text as it decodes: a literal U+2581 is a space. */
 static void add_expected(struct tg_buf *out, struct tg_str s)
