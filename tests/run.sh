@@ -3,11 +3,10 @@
 # ASan+UBSan, the TSan and the fuzzing variants, and runs every test in one ctest run.
 # Arguments go to ctest: sh tests/run.sh -R unit.policy
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH= cd -- "$(dirname -- "$0")/.."
 . config/packages.sh
 need_packages $build_packages $test_packages
-echo "building four variants (the first time takes some minutes)" >&2
-build build
+build build -DBUILD_TESTING=ON
 build build-asan -DTOLLGATE_ASAN=ON -DTOLLGATE_TEST_PREFIX=asan.
 build build-tsan -DTOLLGATE_TSAN=ON -DTOLLGATE_TEST_PREFIX=tsan.
 build build-fuzz -DTOLLGATE_FUZZ=ON -DTOLLGATE_TEST_PREFIX=fuzz. -DCMAKE_C_COMPILER=clang
