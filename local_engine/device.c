@@ -1,5 +1,7 @@
 #include "local_engine/device.h"
 
+#include <unistd.h>
+
 #include "config/base/log.h"
 
 bool le_device_parse(struct tg_str name, enum le_device *out)
@@ -18,6 +20,12 @@ bool le_device_parse(struct tg_str name, enum le_device *out)
             return true;
         }
     return false;
+}
+
+uint64_t le_machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
 }
 
 static void on_message(void *arg, const char *text)

@@ -14,5 +14,7 @@ bool le_device_parse(struct tg_str name, enum le_device *out);
  * the pipeline cache is kept, or NULL. Errors as cpu_open and gpu_open. */
 enum tg_status le_device_open(enum le_device kind, const char *cache_dir, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err);
+/* Bytes of memory that the machine has; UINT64_MAX when the system does not tell. */
+uint64_t le_machine_memory(void);
 
 #endif

@@ -134,20 +134,36 @@ static void load_thetas(struct loader *l)
     }
 }
 
-static void load_kv(struct loader *l, uint32_t i)
+static struct le_kv kv_shape(const struct le_model *m, uint32_t i)
 {
-    const struct le_layer_params *lp = &l->m->params.layer[i];
-    uint64_t ring = (uint64_t)l->m->params.window + LE_STEP_TOKENS_MAX;
-    if (!lp->sliding || ring > l->m->context)
-        ring = l->m->context;
-    size_t width = (size_t)lp->kv_heads * lp->head_dim;
-    l->m->layer[i].kv = (struct le_kv){
-        .k = buffer(l, (size_t)ring, width, LE_BUF_DEVICE),
-        .v = buffer(l, (size_t)ring, width, LE_BUF_DEVICE),
-        .kv_heads = lp->kv_heads,
-        .head_dim = lp->head_dim,
-        .ring = (uint32_t)ring,
-    };
+    const struct le_layer_params *lp = &m->params.layer[i];
+    uint64_t ring = (uint64_t)m->params.window + LE_STEP_TOKENS_MAX;
+    if (!lp->sliding || ring > m->context)
+        ring = m->context;
+    return (struct le_kv){ .kv_heads = lp->kv_heads, .head_dim = lp->head_dim,
+                           .ring = (uint32_t)ring };
+}
+
+/* Before the weights: a context that does not fit is told at once. */
+static void load_kv(struct loader *l)
+{
+    struct le_model *m = l->m;
+    uint64_t floats = 0;
+    for (uint32_t i = 0; i < m->params.n_layers; i++) {
+        if (!m->params.layer[i].owns_kv)
+            continue;
+        struct le_kv *kv = &m->layer[i].kv;
+        *kv = kv_shape(m, i);
+        size_t width = (size_t)kv->kv_heads * kv->head_dim;
+        kv->k = buffer(l, kv->ring, width, LE_BUF_DEVICE);
+        kv->v = buffer(l, kv->ring, width, LE_BUF_DEVICE);
+        floats += 2 * (uint64_t)kv->ring * width;
+    }
+    struct tg_error cause = l->err ? *l->err : (struct tg_error){ 0 };
+    if (l->st == TG_NOMEM)
+        tg_fail(l->err, l->st, "the keys and values of a context of %u take %" PRIu64
+                " MiB: set a smaller context (%.300s)", m->context,
+                floats * sizeof(float) >> 20, cause.text);
 }
 
 static void load_layer(struct loader *l, uint32_t i)
@@ -164,7 +180,6 @@ static void load_layer(struct loader *l, uint32_t i)
         w->k = weight(l, layer_name(name, i, "attn_k"));
         w->k_norm = vector(l, layer_name(name, i, "attn_k_norm"), lp->head_dim);
         w->v = weight(l, layer_name(name, i, "attn_v"));
-        load_kv(l, i);
     }
     w->o = weight(l, layer_name(name, i, "attn_output"));
     w->post_attn_norm = vector(l, layer_name(name, i, "post_attention_norm"), n_embd);
@@ -182,6 +197,9 @@ static void load_layer(struct loader *l, uint32_t i)
     const struct le_tensor *scale = le_gguf_tensor(m->g, layer_name(name, i, "layer_output_scale"));
     if (scale)
         le_dequantise(scale->type, scale->data, &w->out_scale, 1);
+    if (!l->st && !isfinite(w->out_scale))
+        l->st = tg_fail(l->err, TG_INVALID, "%s: tensor %s: element 0 is no number",
+                        le_gguf_path(m->g), name);
 }
 
 static void load_top(struct loader *l)
@@ -252,6 +270,7 @@ enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
     if (!l.st) {
         uint32_t outputs = LOGITS_MAX / m->params.n_vocab;
         m->outputs_max = outputs > LE_STEP_TOKENS_MAX ? LE_STEP_TOKENS_MAX : outputs;
+        load_kv(&l);
         load_top(&l);
         load_thetas(&l);
         for (uint32_t i = 0; !l.st && i < m->params.n_layers; i++)

@@ -2,6 +2,7 @@
 
 #include "config/base/alloc.h"
 #include "local_engine/cpu/cpu.h"
+#include "local_engine/device.h"
 
 struct le_backend {
     struct le_buf *bufs;
@@ -10,6 +11,7 @@ struct le_backend {
     size_t n, cap;
     float *scratch;
     size_t n_scratch, want_scratch;
+    uint64_t bytes, bytes_max; /* of buffers; the machine's memory */
     enum tg_status failed; /* the first failure while recording; comes out of run() */
 };
 
@@ -43,14 +45,23 @@ static struct le_buf *cpu_buf_new(struct le_backend *be, size_t n, enum le_buf_k
                                   struct tg_error *err)
 {
     (void)kind; /* all memory is the host's */
+    uint64_t bytes;
+    /* The system would promise more than it has, and end the process once it is used. */
+    if (__builtin_mul_overflow(n, sizeof(float), &bytes) || bytes > be->bytes_max - be->bytes) {
+        tg_fail(err, TG_NOMEM, "no memory for a buffer of %llu MiB: the machine has %llu MiB, "
+                "other buffers take %llu MiB of it", (unsigned long long)n / (1 << 18),
+                (unsigned long long)(be->bytes_max >> 20), (unsigned long long)(be->bytes >> 20));
+        return NULL;
+    }
     struct le_buf *b = tg_calloc(1, sizeof(*b));
     float *p = tg_calloc(n, sizeof(float));
     if (!b || !p) {
         tg_free(b);
         tg_free(p);
-        tg_fail(err, TG_NOMEM, "no memory for a buffer of %zu bytes", n * sizeof(float));
+        tg_fail(err, TG_NOMEM, "no memory for a buffer of %llu bytes", (unsigned long long)bytes);
         return NULL;
     }
+    be->bytes += bytes;
     *b = (struct le_buf){ .p = p, .n = n, .next = be->bufs };
     be->bufs = b;
     return b;
@@ -238,6 +249,7 @@ struct le_backend *cpu_open(const struct le_ops **ops, struct tg_error *err)
         tg_fail(err, TG_NOMEM, "out of memory");
         return NULL;
     }
+    be->bytes_max = le_machine_memory();
     *ops = &cpu_ops;
     return be;
 }

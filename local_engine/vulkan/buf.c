@@ -7,8 +7,9 @@
 static struct le_buf *buf_of(struct le_backend *be, size_t n, enum gpu_mem_kind kind,
                              struct tg_error *err)
 {
-    if (n == 0 || n > SIZE_MAX / sizeof(float)) {
-        tg_fail(err, TG_INVALID, "a buffer of %zu floats", n);
+    if (n == 0 || n > INT32_MAX) { /* shaders index with 32 bits, which SPIR-V takes as signed */
+        tg_fail(err, n == 0 ? TG_INVALID : TG_NOMEM, "a buffer of %zu floats: 1 to %d are possible",
+                n, INT32_MAX);
         return NULL;
     }
     struct le_buf *b = tg_calloc(1, sizeof(*b));

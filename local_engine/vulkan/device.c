@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "local_engine/device.h"
 #include "local_engine/vulkan/internal.h"
 
 enum { DEVICES_MAX = 32, FAMILIES_MAX = 32 };
@@ -136,6 +137,9 @@ static void note_limits(struct le_backend *be, const struct candidate *c)
     VkPhysicalDeviceType type = be->props.deviceType;
     be->unified = type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ||
                   type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    /* Software drivers make up their heap's size; what bounds them is the machine. */
+    for (uint32_t i = 0; type == VK_PHYSICAL_DEVICE_TYPE_CPU && i < be->memory.memoryHeapCount; i++)
+        be->memory.memoryHeaps[i].size = le_machine_memory();
     memcpy(be->cache_uuid, be->props.pipelineCacheUUID, VK_UUID_SIZE);
     snprintf(be->description, sizeof(be->description),
              "Vulkan, %s, driver 0x%x, subgroup %u, exact (F32)%s", be->props.deviceName,

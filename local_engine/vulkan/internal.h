@@ -24,6 +24,8 @@ struct gpu_mem {
     VkBuffer buffer;
     VkDeviceMemory memory;
     uint64_t addr, size;
+    uint64_t taken; /* bytes of the heap, 0: no memory */
+    uint32_t heap;
     void *map; /* host address or NULL */
 };
 
@@ -122,6 +124,7 @@ struct le_backend {
     uint64_t alloc_max;   /* bytes of one allocation */
     uint64_t part_max;    /* bytes of one weight part */
     uint32_t n_allocs;
+    uint64_t heap_used[VK_MAX_MEMORY_HEAPS]; /* bytes */
     char *cache_path;     /* NULL: not kept */
     char description[512];
 

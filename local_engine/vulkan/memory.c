@@ -44,6 +44,14 @@ static enum tg_status allocate(struct le_backend *be, enum gpu_mem_kind kind, st
     if (type == UINT32_MAX)
         return tg_fail(err, TG_UNSUPPORTED, "%s has no suitable memory type",
                        be->props.deviceName);
+    uint32_t heap = be->memory.memoryTypes[type].heapIndex;
+    uint64_t heap_size = be->memory.memoryHeaps[heap].size;
+    /* Drivers may promise more than there is, as the system does for a software one. */
+    if (need.size > heap_size || be->heap_used[heap] > heap_size - need.size)
+        return tg_fail(err, TG_NOMEM, "%s has no memory for a buffer of %llu MiB: its heap has "
+                       "%llu MiB, other buffers take %llu MiB of it", be->props.deviceName,
+                       (unsigned long long)(need.size >> 20), (unsigned long long)(heap_size >> 20),
+                       (unsigned long long)(be->heap_used[heap] >> 20));
     const VkMemoryAllocateFlagsInfo flags = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
         .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT,
@@ -61,6 +69,9 @@ static enum tg_status allocate(struct le_backend *be, enum gpu_mem_kind kind, st
                        (unsigned long long)need.size, (int)result);
     }
     be->n_allocs++;
+    m->heap = heap;
+    m->taken = need.size;
+    be->heap_used[heap] += need.size;
     enum tg_status status =
         gpu_check(be, be->vk.BindBufferMemory(be->device, m->buffer, m->memory, 0),
                   "vkBindBufferMemory", err);
@@ -115,6 +126,7 @@ void gpu_mem_free(struct le_backend *be, struct gpu_mem *m)
     if (m->memory) {
         be->vk.FreeMemory(be->device, m->memory, NULL); /* unmaps */
         be->n_allocs--;
+        be->heap_used[m->heap] -= m->taken;
     }
     *m = (struct gpu_mem){ .map = NULL };
 }

@@ -1,6 +1,7 @@
 /* The whole engine on the CPU backend against golden data, and its independence of the split. */
 #include "tests/unit/check.h"
 
+#include <math.h>
 
 #include "config/base/alloc.h"
 #include "tests/unit/engine/support_backends.h"
@@ -147,29 +148,58 @@ static void bad_steps_are_refused(void)
     golden_model_close(&m);
 }
 
-/* A weight that is no number ends in TG_INTERNAL, not in a token. */
-static void nan_is_reported(void)
+/* Opens a model's copy in memory (*p, to be freed) of which the tensor's first bytes are
+ * patched. */
+static enum tg_status open_patched(struct golden_model *m, const char *tensor, const void *patch,
+                                   size_t n_patch, uint8_t **p, struct tg_error *err)
 {
-    struct golden_model m = { 0 };
-    struct tg_error err = { 0 };
-    int32_t id = 2;
-    uint32_t out = 0;
     FILE *f = fopen(models[0], "rb");
     CHECK(f != NULL);
     fseek(f, 0, SEEK_END);
     size_t n = (size_t)ftell(f);
     rewind(f);
-    uint8_t *p = tg_alloc(n);
-    CHECK_INT(fread(p, 1, n, f), n);
+    *m = (struct golden_model){ 0 };
+    *p = tg_alloc(n);
+    CHECK_INT(fread(*p, 1, n, f), n);
     fclose(f);
-    CHECK_INT(le_gguf_open_memory("memory", p, n, &m.g, &err), TG_OK);
-    const struct le_tensor *t = le_gguf_tensor(m.g, "blk.1.ffn_down.weight");
-    p[t->data - p + 1] = 0x7e; /* the F16 scale of the first block becomes NaN */
-    CHECK_INT(open_cpu(&m.ops, &m.be, &err), TG_OK);
-    CHECK_INT(le_model_open(m.g, m.ops, m.be, 16, &m.m, &err), TG_OK);
+    CHECK_INT(le_gguf_open_memory("memory", *p, n, &m->g, err), TG_OK);
+    const struct le_tensor *t = le_gguf_tensor(m->g, tensor);
+    CHECK(t != NULL);
+    memcpy(*p + (t->data - *p), patch, n_patch);
+    CHECK_INT(open_cpu(&m->ops, &m->be, err), TG_OK);
+    return le_model_open(m->g, m->ops, m->be, 16, &m->m, err);
+}
+
+/* A weight that is no number ends in TG_INTERNAL, not in a token. */
+static void nan_is_reported(void)
+{
+    static const uint8_t nan_scale[] = { 0, 0x7e }; /* F16, of the first block */
+    struct golden_model m;
+    struct tg_error err = { 0 };
+    int32_t id = 2;
+    uint32_t out = 0;
+    uint8_t *p;
+    CHECK_INT(open_patched(&m, "blk.1.ffn_down.weight", nan_scale, 2, &p, &err), TG_OK);
     CHECK_INT(le_model_step(m.m, &id, 1, 0, &out, 1, &err), TG_INTERNAL);
     golden_model_close(&m);
     tg_free(p);
+}
+
+/* What is small enough to be looked through is refused when it is opened. */
+static void constants_must_be_numbers(void)
+{
+    static const char *const names[] = { "blk.1.ffn_norm.weight", "blk.1.layer_output_scale.weight",
+                                         "rope_freqs.weight" };
+    const float nan = NAN;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        struct golden_model m;
+        struct tg_error err = { 0 };
+        uint8_t *p;
+        CHECK_INT(open_patched(&m, names[i], &nan, sizeof(nan), &p, &err), TG_INVALID);
+        CHECK(strstr(err.text, names[i]) != NULL);
+        golden_model_close(&m);
+        tg_free(p);
+    }
 }
 
 /* Every allocation of opening and of a first step may fail; none may crash or leak. */
@@ -201,7 +231,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(split_is_bitwise_equal),
         CASE(ring_wraps), CASE(rolls_back), CASE(bad_steps_are_refused), CASE(nan_is_reported),
-        CASE(survives_failed_allocations),
+        CASE(constants_must_be_numbers), CASE(survives_failed_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
