@@ -51,6 +51,11 @@ void prov_free(struct prov_attempt *a)
         a->backend->ops->end(a);
 }
 
+bool prov_may_be_billed(const struct prov_attempt *a)
+{
+    return a->backend->ops->may_be_billed && a->backend->ops->may_be_billed(a);
+}
+
 const char *prov_name(const struct prov_backend *b)
 {
     return b->name;

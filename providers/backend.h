@@ -39,6 +39,10 @@ void prov_pause(struct prov_attempt *a, bool paused);
  * another event, and frees it. NULL allowed. */
 void prov_free(struct prov_attempt *a);
 
+/* Whether an answer that is given up now may be billed: some of the request has left, and its usage
+ * is not known. False for the local engine. */
+bool prov_may_be_billed(const struct prov_attempt *a);
+
 const char *prov_name(const struct prov_backend *b);
 bool prov_is_local(const struct prov_backend *b);
 /* The owner's reference: attempts under way go on and keep the backend until they are freed. NULL

@@ -11,6 +11,7 @@ struct prov_ops {
     /* Frees now, or when the callback that runs has returned; then prov_unref. */
     void (*end)(struct prov_attempt *a);
     void (*destroy)(struct prov_backend *b);
+    bool (*may_be_billed)(const struct prov_attempt *a); /* NULL: never */
 };
 
 /* First member of every backend. An attempt holds a reference, so that a reload can free a backend

@@ -42,7 +42,7 @@ struct chat_tool {
     struct tg_str parameters; /* JSON text, may be empty */
 };
 
-enum { CHAT_STOPS_MAX = 4 };
+enum { CHAT_STOPS_MAX = 4, CHAT_CALLS_MAX = 128 /* tool calls of one answer */ };
 
 /* Absent values: the has_ flag is false and the backend's default holds. */
 struct chat_sampling {

@@ -496,6 +496,11 @@ void prov_transfer_pause(struct prov_transfer *t, bool paused)
     kick(t->http);
 }
 
+bool prov_transfer_sent(const struct prov_transfer *t)
+{
+    return t->body_read > 0;
+}
+
 void prov_transfer_free(struct prov_transfer *t)
 {
     if (!t)

@@ -70,6 +70,8 @@ struct prov_transfer *prov_transfer_start(struct prov_http *http,
 /* While paused on_body is not called, and reading stops once PROV_HTTP_AHEAD_MAX bytes wait. The
  * idle time does not run, the total time does. */
 void prov_transfer_pause(struct prov_transfer *t, bool paused);
+/* Whether some of the request's body may have reached the other side. */
+bool prov_transfer_sent(const struct prov_transfer *t);
 /* Closes the connection if the answer is incomplete, and frees. NULL allowed. */
 void prov_transfer_free(struct prov_transfer *t);
 /* Frees for the owner, but when only the end of the message is missing gives it a short while to

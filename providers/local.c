@@ -330,7 +330,7 @@ static void destroy(struct prov_backend *b)
 struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *engine,
                                     struct tg_error *err)
 {
-    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy };
+    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy, NULL };
     struct local *l = tg_calloc(1, sizeof(*l));
     if (!l || prov_backend_init(&l->base, &ops, "local", true)) {
         tg_free(l);

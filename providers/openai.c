@@ -235,6 +235,12 @@ static void end_attempt(struct prov_attempt *base)
     prov_unref(&o->base);
 }
 
+static bool may_be_billed(const struct prov_attempt *base)
+{
+    const struct attempt *a = (const struct attempt *)(const void *)base;
+    return prov_transfer_sent(a->transfer);
+}
+
 static void destroy(struct prov_backend *b)
 {
     struct openai *o = openai_of(b);
@@ -301,7 +307,8 @@ struct prov_backend *prov_openai_new(struct prov_http *http,
                                      const struct prov_openai_options *options,
                                      struct tg_error *err)
 {
-    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy };
+    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy,
+                                         may_be_billed };
     if (check_options(options, err))
         return NULL;
     struct openai *o = tg_calloc(1, sizeof(*o));

@@ -208,7 +208,7 @@ static bool call_index(struct prov_reader *r, const struct tg_json *call, uint32
     } else {
         *index = r->last_call;
     }
-    return *index < PROV_CALLS_MAX;
+    return *index < CHAT_CALLS_MAX;
 }
 
 static void take_call(struct prov_reader *r, const struct tg_json *call)

@@ -17,7 +17,7 @@
 
 struct tg_json;
 
-enum { PROV_CALLS_MAX = 128, PROV_ERROR_TEXT_MAX = 512 };
+enum { PROV_ERROR_TEXT_MAX = 512 };
 
 struct prov_reader {
     struct prov_sse sse;
@@ -31,7 +31,7 @@ struct prov_reader {
     bool has_finish;
     enum chat_finish finish;
     uint32_t n_calls, last_call;
-    bool has_arguments[PROV_CALLS_MAX];
+    bool has_arguments[CHAT_CALLS_MAX];
 };
 
 /* answer_max: bytes of the whole answer. Cannot fail. */
