@@ -5,7 +5,7 @@
 
 #include "config/base/clock.h"
 
-enum { ANSWER_MAX = 2 * GW_ANSWER_MAX, COMMENT_MAX = 4096 };
+enum { ANSWER_MAX = 2 * GW_ANSWER_MAX, COMMENT_MAX = 16384, RETRY_AFTER_S = 5 };
 
 struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
 {
@@ -38,35 +38,50 @@ static const char *dollars(int64_t nano, char out[32])
     return out;
 }
 
-/* What is known now about the answer; all of it for a whole answer, the start of it for a stream.
- */
-static void tell(struct gw_exchange *x, bool committed, bool whole)
+/* Why headers are sent now. */
+enum occasion { TELL_HEARTBEAT, TELL_STREAM, TELL_WHOLE, TELL_ERROR };
+
+/* The most that a stream's request can cost: what earlier attempts did, and what is reserved. */
+static void tell_reserved(struct gw_exchange *x)
+{
+    char text[32];
+    bool remote = x->current->step.target == POL_TIER;
+    if (x->cost_unknown || (remote && !gw_try_tier(x->current)->price.known))
+        return;
+    int64_t most = x->cost_nano + (remote ? x->reserved_nano : 0);
+    header(x, "x-tollgate-cost-usd-reserved", "%s", dollars(most, text));
+}
+
+/* What is known now about the answer. */
+static void tell(struct gw_exchange *x, enum occasion occasion)
 {
     char text[160];
     header(x, "x-tollgate-request-id", "%016llx", (unsigned long long)x->id);
     if (x->prepared.complexity.known)
         header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
-    if (!committed)
+    if (occasion == TELL_HEARTBEAT)
         return;
-    gw_try_route(x->current, text, sizeof(text));
-    header(x, "x-tollgate-route", "%s", text);
+    if (occasion != TELL_ERROR) {
+        gw_try_route(x->current, text, sizeof(text));
+        header(x, "x-tollgate-route", "%s", text);
+    }
     if (x->confidence.known)
         header(x, "x-tollgate-confidence", "%.4f", x->confidence.value);
-    header(x, "x-tollgate-reason", "%s", x->reason);
-    bool remote = x->current->step.target == POL_TIER;
-    if (whole && !x->cost_unknown)
+    if (x->reason[0])
+        header(x, "x-tollgate-reason", "%s", x->reason);
+    if (occasion == TELL_STREAM)
+        tell_reserved(x);
+    else if (!x->cost_unknown)
         header(x, "x-tollgate-cost-usd", "%s", dollars(x->cost_nano, text));
-    else if (!whole && remote)
-        header(x, "x-tollgate-cost-usd-reserved", "%s", dollars(x->reserved_nano, text));
 }
 
-static void begin_stream(struct gw_exchange *x, bool committed)
+static void begin_stream(struct gw_exchange *x, enum occasion occasion)
 {
     if (x->headers_sent)
         return;
     x->headers_sent = true;
     x->status = 200;
-    tell(x, committed, false);
+    tell(x, occasion);
     gw_http_header(x->rq, "cache-control", TG_STR("no-store"));
     gw_http_begin(x->rq, 200, "text/event-stream");
 }
@@ -82,7 +97,7 @@ static void write_out(struct gw_exchange *x, struct tg_str bytes)
 
 void gw_answer_heartbeat(struct gw_exchange *x)
 {
-    begin_stream(x, x->state == GW_COMMITTED);
+    begin_stream(x, TELL_HEARTBEAT);
     write_out(x, TG_STR(": heartbeat\n\n"));
 }
 
@@ -94,7 +109,7 @@ void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
     gw_timer_stop(x->latency);
     if (!x->prepared.request.stream)
         return;
-    begin_stream(x, true);
+    begin_stream(x, TELL_STREAM);
     struct tg_buf role;
     tg_buf_init(&role, COMMENT_MAX);
     oai_stream_role(&x->answer, &role);
@@ -111,18 +126,29 @@ void gw_answer_flush(struct gw_exchange *x)
     tg_buf_reset(&x->current->out);
 }
 
+/* The window's confidence where a tier answered, since that is why; else the whole answer's. */
+static struct pol_score last_confidence(const struct gw_exchange *x)
+{
+    if (x->state != GW_COMMITTED || x->current->step.target != POL_LOCAL || !x->current->finished)
+        return x->confidence;
+    return pol_confidence_score(&x->confidence_sums, POL_SPAN_ANSWER);
+}
+
 /* `: tollgate {...}`: what was not known when the headers left. */
 static void add_comment(struct gw_exchange *x, struct tg_buf *out)
 {
     char text[160];
-    gw_try_route(x->current, text, sizeof(text));
-    tg_buf_addf(out,
-                ": tollgate {\"request_id\":\"%016llx\",\"route\":", (unsigned long long)x->id);
-    tg_buf_add_json(out, tg_str_of(text));
+    struct pol_score confidence = last_confidence(x);
+    tg_buf_addf(out, ": tollgate {\"request_id\":\"%016llx\"", (unsigned long long)x->id);
+    if (x->state == GW_COMMITTED) {
+        gw_try_route(x->current, text, sizeof(text));
+        tg_buf_adds(out, ",\"route\":");
+        tg_buf_add_json(out, tg_str_of(text));
+    }
     tg_buf_adds(out, ",\"reason\":");
     tg_buf_add_json(out, tg_str_of(x->reason));
-    if (x->confidence.known)
-        tg_buf_addf(out, ",\"confidence\":%.4f", x->confidence.value);
+    if (confidence.known)
+        tg_buf_addf(out, ",\"confidence\":%.4f", confidence.value);
     if (x->prepared.complexity.known)
         tg_buf_addf(out, ",\"complexity\":%.4f", x->prepared.complexity.value);
     if (!x->cost_unknown)
@@ -141,8 +167,10 @@ static void finish_stream(struct gw_exchange *x)
     add_comment(x, &out);
     oai_stream_done(&out);
     if (out.failed) {
+        x->failure_name = "out-of-memory";
         gw_http_abort(x->rq);
     } else {
+        x->failure_name = "";
         gw_http_write(x->rq, tg_buf_str(&out));
         gw_http_end(x->rq);
     }
@@ -167,10 +195,12 @@ static void finish_whole(struct gw_exchange *x)
     tg_buf_init(&out, ANSWER_MAX);
     if (oai_whole_print(&x->answer, &whole, &out) != TG_OK) {
         struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
+        x->failure_name = "out-of-memory";
         gw_answer_refuse(x, &e);
     } else {
         x->status = 200;
-        tell(x, true, true);
+        x->failure_name = "";
+        tell(x, TELL_WHOLE);
         gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
         x->rq = NULL;
     }
@@ -193,16 +223,16 @@ void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e)
     tg_buf_init(&out, COMMENT_MAX);
     if (x->headers_sent) {
         oai_stream_error(e, &out);
+        add_comment(x, &out);
         gw_http_write(x->rq, tg_buf_str(&out));
         gw_http_end(x->rq);
     } else {
         oai_error_print(e, &out);
         x->status = e->status;
-        tell(x, false, false);
-        if (x->reason[0])
-            header(x, "x-tollgate-reason", "%s", x->reason);
+        tell(x, TELL_ERROR);
+        int64_t wait_s = x->retry_after_ms > 0 ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
         if (e->status == 429 || e->status == 503)
-            header(x, "retry-after", "%d", 5);
+            header(x, "retry-after", "%lld", (long long)wait_s);
         gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
     }
     x->rq = NULL;
@@ -244,7 +274,7 @@ void gw_answer_row(struct gw_exchange *x)
         .backend = backend,
         .dialect = "openai",
         .reason = x->reason,
-        .error = x->failure_name && (!t || x->status != 200) ? x->failure_name : "",
+        .error = x->failure_name,
         .status = x->gone ? 499 : x->status,
         .stream = x->prepared.request.stream,
         .escalated = t && t->step.target == POL_TIER && x->local.used,

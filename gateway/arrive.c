@@ -8,6 +8,7 @@
 enum {
     WORKER_BODY = 64 << 10, /* larger bodies are read on a worker */
     WAITING_MAX = 1024,     /* unadmitted requests above which accepting stops */
+    LOOK_AGAIN_MS = 50,     /* slots come back from the disk's side without a word */
 };
 
 /* The route that the request's model names; "local" is the first one, kept local. */
@@ -27,6 +28,16 @@ static bool find_route(struct gw_exchange *x)
     return false;
 }
 
+/* The field that an error's text begins with. */
+static void name_field(struct oai_error *e)
+{
+    size_t n = strcspn(e->message, ": ");
+    if (e->message[n] == ':' && n < sizeof(e->param))
+        snprintf(e->param, sizeof(e->param), "%.*s", (int)n, e->message);
+    else
+        snprintf(e->param, sizeof(e->param), "messages");
+}
+
 static void refuse_plan(struct gw_exchange *x)
 {
     const struct tg_error *why = &x->prepared.local_error;
@@ -38,7 +49,7 @@ static void refuse_plan(struct gw_exchange *x)
                        why->code == TG_LIMIT ? "context_length_exceeded" : "unsupported", "%s",
                        why->text);
     if (!x->prepared.local_can)
-        snprintf(e.param, sizeof(e.param), "messages");
+        name_field(&e);
     gw_exchange_fail(x, &e, "no-backend");
 }
 
@@ -74,7 +85,7 @@ static void scored(struct gw_exchange *x)
         refuse_plan(x);
         return;
     }
-    gw_timer_set(x->deadline, gw_exchange_route(x)->timeout_ms);
+    gw_timer_set(x->deadline, gw_exchange_left_ms(x, gw_exchange_route(x)->timeout_ms));
     if (p->request.stream)
         gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
     gw_exchange_next(x);
@@ -83,17 +94,39 @@ static void scored(struct gw_exchange *x)
 static void worker_run(void *arg)
 {
     struct gw_exchange *x = arg;
-    gw_prepare(&x->prepared);
+    if (!atomic_load(&x->prepared.unwanted))
+        gw_prepare(&x->prepared);
 }
 
 static void worker_done(void *arg)
 {
     struct gw_exchange *x = arg;
     x->on_worker = false;
-    if (x->gone)
+    x->app->worker_bytes -= (int64_t)x->prepared.body.n;
+    if (!x->rq) /* gone, or answered already */
         gw_exchange_done(x);
     else
         scored(x);
+}
+
+/* The connection's bytes go when the client goes; the worker needs its own. They are counted, or
+ * clients that leave at once could heap them up in front of the workers. */
+static enum tg_status hand_to_worker(struct gw_exchange *x)
+{
+    struct gw_prepared *p = &x->prepared;
+    struct gw_app *app = x->app;
+    int64_t n = (int64_t)p->body.n;
+    if (n > x->config->settings->limits.bodies_in_flight - app->worker_bytes)
+        return TG_LIMIT;
+    p->body_copy = tg_strndup(p->body.p, p->body.n);
+    if (!p->body_copy)
+        return TG_NOMEM;
+    p->body.p = p->body_copy;
+    enum tg_status status = tg_workers_submit(app->workers, worker_run, worker_done, x);
+    x->on_worker = status == TG_OK;
+    if (x->on_worker)
+        app->worker_bytes += n;
+    return status;
 }
 
 static void begin(struct gw_exchange *x)
@@ -104,12 +137,7 @@ static void begin(struct gw_exchange *x)
         scored(x);
         return;
     }
-    /* The connection's bytes go when the client goes; the worker needs its own. */
-    p->body_copy = tg_strndup(p->body.p, p->body.n);
-    p->body.p = p->body_copy;
-    enum tg_status status =
-        p->body_copy ? tg_workers_submit(x->app->workers, worker_run, worker_done, x) : TG_NOMEM;
-    x->on_worker = status == TG_OK;
+    enum tg_status status = hand_to_worker(x);
     if (status) {
         struct oai_error e =
             gw_failure(503, "server_error", "overloaded", "too busy: %s", tg_status_name(status));
@@ -143,8 +171,34 @@ void gw_arrival_admit(struct gw_app *app)
         x->admitted = true;
         begin(x);
     }
+    if (app->waiting_head)
+        gw_timer_set(app->look_again, LOOK_AGAIN_MS);
     if (!app->draining && app->n_waiting < WAITING_MAX / 2)
         gw_http_accept(app->http, true);
+}
+
+static int64_t longest_timeout_ms(const struct cfg_settings *s)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < s->n_routes; i++)
+        if (s->routes[i].timeout_ms > longest)
+            longest = s->routes[i].timeout_ms;
+    return longest;
+}
+
+/* No slots: behind those that wait already. Its route is not known yet. */
+static void wait_for_slots(struct gw_exchange *x)
+{
+    struct gw_app *app = x->app;
+    if (app->waiting_tail)
+        app->waiting_tail->waiting_next = x;
+    else
+        app->waiting_head = x;
+    app->waiting_tail = x;
+    gw_timer_set(x->deadline, longest_timeout_ms(x->config->settings));
+    gw_timer_set(app->look_again, LOOK_AGAIN_MS);
+    if (++app->n_waiting >= WAITING_MAX)
+        gw_http_accept(app->http, false);
 }
 
 static bool read_tags(struct gw_exchange *x, struct tg_str list)
@@ -169,9 +223,13 @@ static bool read_tags(struct gw_exchange *x, struct tg_str list)
 /* x-tollgate-local-only, x-tollgate-tags. False with *e filled. */
 static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct oai_error *e)
 {
-    struct tg_str only = gw_header_of(ask, "x-tollgate-local-only");
-    x->local_only = tg_str_ieq(only, TG_STR("true"));
-    if (only.p && !x->local_only && !tg_str_ieq(only, TG_STR("false"))) {
+    for (size_t i = 0; i < ask->n_headers; i++) { /* a proxy may have added a second one */
+        struct tg_str only = ask->headers[i].value;
+        if (!tg_str_ieq(ask->headers[i].name, TG_STR("x-tollgate-local-only")))
+            continue;
+        x->local_only = x->local_only || tg_str_ieq(only, TG_STR("true"));
+        if (tg_str_ieq(only, TG_STR("true")) || tg_str_ieq(only, TG_STR("false")))
+            continue;
         *e = gw_failure(400, "invalid_request_error", NULL,
                         "header x-tollgate-local-only takes true or false");
         return false;
@@ -224,19 +282,13 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
         return NULL;
     }
     x->done_flag = &done;
-    x->admitted = tel_admit(app->store);
+    x->admitted = !app->waiting_head && tel_admit(app->store);
     if (!gw_exchange_timers(x) || !read_marks(x, ask, &e)) {
         gw_exchange_fail(x, &e, "invalid-request");
     } else if (x->admitted) {
         begin(x);
     } else {
-        if (app->waiting_tail)
-            app->waiting_tail->waiting_next = x;
-        else
-            app->waiting_head = x;
-        app->waiting_tail = x;
-        if (++app->n_waiting >= WAITING_MAX)
-            gw_http_accept(app->http, false);
+        wait_for_slots(x);
     }
     if (done)
         return NULL;

@@ -14,7 +14,7 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
     tg_buf_init(&t->out, TRY_OUT_MAX);
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
-    for (size_t i = 0; i < GW_CALLS_MAX; i++)
+    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
         tg_buf_init(&t->arguments[i], GW_ANSWER_MAX);
 }
 
@@ -24,7 +24,7 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->out);
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
-    for (size_t i = 0; i < GW_CALLS_MAX; i++)
+    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
         tg_buf_free(&t->arguments[i]);
 }
 
@@ -86,6 +86,8 @@ void gw_attempt_end(struct gw_try *t, bool billed)
     if (t->ticket)
         tel_reserve_cancel(t->x->app->store, t->ticket);
     t->ticket = 0;
+    if (t->attempt && !prov_may_be_billed(t->attempt))
+        billed = false;
     prov_free(t->attempt);
     t->attempt = NULL;
     if (!t->reservation)
@@ -133,10 +135,15 @@ static void launch(struct gw_try *t)
     t->attempt = prov_start(backend, &call, on_event, t, &err);
     if (t->attempt) {
         x->state = GW_RUNNING;
+        if (x->blocked)
+            prov_pause(t->attempt, true);
         return;
     }
     gw_attempt_end(t, false);
-    struct oai_error failure = gw_failure(503, "server_error", NULL, "%s", err.text);
+    bool theirs = err.code == TG_UNSUPPORTED || err.code == TG_INVALID;
+    struct oai_error failure =
+        gw_failure(theirs ? 400 : 503, theirs ? "invalid_request_error" : "server_error",
+                   theirs ? "unsupported" : NULL, "%s", err.text);
     refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
 }
 
@@ -182,12 +189,12 @@ void gw_attempt_start(struct gw_exchange *x, size_t step)
     t->step = x->plan.step[step];
     t->begun_ns = tg_mono_ns();
     x->tried[step] = true;
-    x->step = step;
+    x->retry_after_ms = 0;
     x->current = t;
     if (local) {
         int64_t latency = x->config->settings->routes[x->route].max_latency_ms;
         if (latency > 0 && x->plan.n > 1)
-            gw_timer_set(x->latency, latency);
+            gw_timer_set(x->latency, gw_exchange_left_ms(x, latency));
         launch(t);
         return;
     }

@@ -40,7 +40,7 @@ struct server {
 static void on_drain_look(void *arg)
 {
     struct server *s = arg;
-    if (gw_http_requests(s->app.http) == 0 && !s->app.exchanges)
+    if (gw_http_connections(s->app.http) == 0 && !s->app.exchanges) /* all answers have left */
         gw_loop_stop(s->app.loop);
     else
         gw_timer_set(s->drain_look, DRAIN_LOOK_MS);
@@ -128,6 +128,11 @@ static void on_workers(void *arg)
     tg_workers_dispatch(arg);
 }
 
+static void on_look_again(void *arg)
+{
+    gw_arrival_admit(arg);
+}
+
 static void on_store(void *arg)
 {
     tel_dispatch(arg);
@@ -179,7 +184,9 @@ static enum tg_status watch_signals(struct server *s, struct tg_error *err)
     struct gw_loop *loop = s->app.loop;
     s->drain_look = gw_timer_new(loop, on_drain_look, s);
     s->drain_end = gw_timer_new(loop, on_drain_end, s);
-    if (!s->drain_look || !s->drain_end || gw_loop_signal(loop, SIGTERM, on_term, s) ||
+    s->app.look_again = gw_timer_new(loop, on_look_again, &s->app);
+    bool timers = s->drain_look && s->drain_end && s->app.look_again;
+    if (!timers || gw_loop_signal(loop, SIGTERM, on_term, s) ||
         gw_loop_signal(loop, SIGINT, on_term, s) || gw_loop_signal(loop, SIGHUP, on_hup, s) ||
         gw_loop_watch(loop, tg_workers_fd(s->app.workers), on_workers, s->app.workers))
         return tg_fail(err, TG_NOMEM, "out of memory for signals");
@@ -259,6 +266,7 @@ static void stop(struct server *s)
     tel_close(app->store);
     gw_timer_free(s->drain_look);
     gw_timer_free(s->drain_end);
+    gw_timer_free(app->look_again);
     gw_loop_free(app->loop);
 }
 

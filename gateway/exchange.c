@@ -11,10 +11,18 @@ const struct cfg_route *gw_exchange_route(const struct gw_exchange *x)
     return &x->config->settings->routes[x->route];
 }
 
+int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms)
+{
+    int64_t left = span_ms - (tg_mono_ns() - x->begun_ns) / 1000000;
+    return left > 0 ? left : 0;
+}
+
 void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const char *name)
 {
     x->failure = *e;
     x->failure_name = name;
+    gw_attempt_end(&x->local, true); /* booked first: the error tells what it cost */
+    gw_attempt_end(&x->remote, true);
     gw_answer_refuse(x, e);
     gw_exchange_done(x);
 }
@@ -34,8 +42,10 @@ static void unlink_exchange(struct gw_exchange *x)
 void gw_exchange_done(struct gw_exchange *x)
 {
     struct gw_app *app = x->app;
-    if (x->on_worker)
-        return; /* its completion comes back here */
+    if (x->on_worker) { /* its completion comes back here */
+        atomic_store(&x->prepared.unwanted, true);
+        return;
+    }
     gw_try_free(&x->local);
     gw_try_free(&x->remote);
     if (x->admitted) {
@@ -153,20 +163,30 @@ static bool window_full(const struct gw_exchange *x)
         return false;
     if (!has_tiers(x))
         return x->local.first_ns != 0;
-    return x->confidence_sums.n >= r->hold.tokens || x->local.out.n >= r->hold.bytes;
+    return x->confidence_sums.n >= r->hold.tokens || x->local.output_bytes >= r->hold.bytes;
+}
+
+/* The window's time runs from the first thing there is to hold back: before that a commit would
+ * gain the client nothing and lose the ways out. */
+static void start_window(struct gw_exchange *x)
+{
+    int64_t held_ms = (tg_mono_ns() - x->local.held_ns) / 1000000;
+    int64_t left = gw_exchange_route(x)->hold.time_ms - held_ms;
+    gw_timer_set(x->window, left > 0 ? left : 0);
 }
 
 static void resume_local(struct gw_exchange *x)
 {
     x->local_parked = false;
     x->current = &x->local;
-    x->step = 0;
+    if (x->local.attempt && x->blocked)
+        prov_pause(x->local.attempt, true);
     if (x->window_over)
         commit(x, &x->local);
     else if (window_full(x))
         judge(x);
-    else if (x->prepared.request.stream && x->local.started_ns)
-        gw_timer_set(x->window, gw_exchange_route(x)->hold.time_ms);
+    else if (x->prepared.request.stream && x->local.held_ns)
+        start_window(x);
 }
 
 void gw_exchange_next(struct gw_exchange *x)
@@ -234,7 +254,9 @@ static void on_deadline(void *arg)
     struct oai_error e = gw_failure(504, "server_error", "timeout",
                                     "no complete answer within the route's timeout of %lld ms",
                                     (long long)gw_exchange_route(x)->timeout_ms);
-    gw_exchange_fail(x, &e, "timeout");
+    if (!x->admitted)
+        e = gw_failure(503, "server_error", "overloaded", "too many requests are waiting");
+    gw_exchange_fail(x, &e, x->admitted ? "timeout" : "overloaded");
 }
 
 bool gw_exchange_timers(struct gw_exchange *x)
@@ -249,19 +271,25 @@ bool gw_exchange_timers(struct gw_exchange *x)
 
 /* --- events of an attempt -------------------------------------------------------------------- */
 
-static struct tg_buf *call_buffer(struct gw_try *t, const struct chat_event *e)
+/* Some servers repeat id and name in each delta: the first ones hold. */
+static bool keep_first(struct tg_arena *arena, struct tg_str *kept, struct tg_str given)
 {
-    if (e->index >= GW_CALLS_MAX)
-        return NULL;
-    struct oai_call *call = &t->calls[e->index];
+    if (given.n && !kept->n)
+        *kept = tg_arena_str(arena, given);
+    return kept->n || !given.n;
+}
+
+static enum tg_status hold_call(struct gw_try *t, const struct chat_event *e)
+{
     struct tg_arena *arena = t->x->prepared.arena;
+    if (e->index >= CHAT_CALLS_MAX)
+        return TG_LIMIT;
+    struct oai_call *call = &t->calls[e->index];
     if (e->index >= t->n_calls)
         t->n_calls = e->index + 1;
-    if (e->id.n)
-        call->id = tg_arena_str(arena, e->id);
-    if (e->name.n)
-        call->name = tg_arena_str(arena, e->name);
-    return &t->arguments[e->index];
+    if (!keep_first(arena, &call->id, e->id) || !keep_first(arena, &call->name, e->name))
+        return TG_LIMIT;
+    return tg_buf_add(&t->arguments[e->index], e->text.p, e->text.n);
 }
 
 /* Adds a delta to what the attempt holds. */
@@ -270,6 +298,8 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     struct gw_exchange *x = t->x;
     if (!t->first_ns && (e->text.n || e->name.n))
         t->first_ns = tg_mono_ns();
+    if (!t->held_ns)
+        t->held_ns = tg_mono_ns();
     t->output_bytes += e->text.n;
     t->n_tokens += e->has_token;
     if (e->has_token)
@@ -278,10 +308,8 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
         return TG_OK;
     if (x->prepared.request.stream)
         return oai_stream_event(&x->answer, e, &t->out);
-    if (e->kind == CHAT_EVENT_TOOL_CALL) {
-        struct tg_buf *arguments = call_buffer(t, e);
-        return arguments ? tg_buf_add(arguments, e->text.p, e->text.n) : TG_LIMIT;
-    }
+    if (e->kind == CHAT_EVENT_TOOL_CALL)
+        return hold_call(t, e);
     struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;
     return tg_buf_add(b, e->text.p, e->text.n);
 }
@@ -332,11 +360,16 @@ static struct oai_error client_error(const struct gw_try *t, const struct chat_e
 static void on_delta(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
-    if (hold(t, e) != TG_OK) {
-        struct oai_error failure = gw_failure(502, "upstream_error", "limit",
-                                              "the answer is larger than %d MiB",
-                                              GW_ANSWER_MAX >> 20);
-        on_failed(t, &failure, "answer-too-large", true);
+    bool first = t->held_ns == 0;
+    enum tg_status status = hold(t, e);
+    if (status) {
+        struct oai_error failure =
+            status == TG_NOMEM
+                ? gw_failure(503, "server_error", NULL, "out of memory")
+                : gw_failure(502, "upstream_error", "limit",
+                             "the answer is above %d MiB or %d tool calls", GW_ANSWER_MAX >> 20,
+                             (int)CHAT_CALLS_MAX);
+        on_failed(t, &failure, status == TG_NOMEM ? "out-of-memory" : "answer-too-large", true);
         return;
     }
     if (x->current != t)
@@ -347,6 +380,8 @@ static void on_delta(struct gw_try *t, const struct chat_event *e)
         commit(x, t);
     else if (t == &x->local && !x->window_over && window_full(x))
         judge(x);
+    else if (t == &x->local && first && x->prepared.request.stream)
+        start_window(x);
 }
 
 static void on_finish(struct gw_try *t, const struct chat_event *e)
@@ -374,8 +409,6 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
     switch (e->kind) {
     case CHAT_EVENT_STARTED:
         t->started_ns = tg_mono_ns();
-        if (t == &x->local && x->current == t && x->prepared.request.stream && has_tiers(x))
-            gw_timer_set(x->window, gw_exchange_route(x)->hold.time_ms);
         return;
     case CHAT_EVENT_TEXT:
     case CHAT_EVENT_REASONING:
@@ -390,6 +423,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
         return;
     case CHAT_EVENT_ERROR:
         failure = client_error(t, e);
+        x->retry_after_ms = e->retry_after_ms;
         on_failed(t, &failure, t == &x->local ? "local-failed" : "provider-failed", e->billed);
         return;
     }
@@ -398,6 +432,8 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
 void gw_exchange_writable(struct gw_exchange *x)
 {
     x->blocked = false;
-    if (x->current && x->current->attempt)
-        prov_pause(x->current->attempt, false);
+    if (x->local.attempt)
+        prov_pause(x->local.attempt, false);
+    if (x->remote.attempt)
+        prov_pause(x->remote.attempt, false);
 }

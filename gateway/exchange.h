@@ -10,6 +10,8 @@
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include <stdatomic.h>
+
 #include "gateway/api/openai_chat.h"
 #include "gateway/app.h"
 #include "policy/complexity.h"
@@ -17,7 +19,7 @@
 
 enum gw_state { GW_RECEIVED, GW_SCORED, GW_RUNNING, GW_COMMITTED, GW_DONE };
 
-enum { GW_TAGS_MAX = 16, GW_CALLS_MAX = 64, GW_ANSWER_MAX = 16 << 20 };
+enum { GW_TAGS_MAX = 16, GW_ANSWER_MAX = 16 << 20 };
 
 /* One attempt of the plan, and what it has said so far. */
 struct gw_try {
@@ -29,10 +31,11 @@ struct gw_try {
     uint64_t reservation;                   /* 0: none */
     uint64_t ticket;                        /* 0: not waiting for a lease */
     int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
+    int64_t held_ns;                        /* first event of a token or text; 0: none yet */
     struct tg_buf out;                      /* stream: SSE bytes not yet given to the client */
     struct tg_buf content, reasoning;       /* whole answer */
-    struct tg_buf arguments[GW_CALLS_MAX];
-    struct oai_call calls[GW_CALLS_MAX];
+    struct tg_buf arguments[CHAT_CALLS_MAX];
+    struct oai_call calls[CHAT_CALLS_MAX];
     size_t n_calls;
     size_t output_bytes;
     uint32_t n_tokens; /* events that carried a token */
@@ -46,6 +49,7 @@ struct gw_prepared {
     struct tg_str body; /* borrowed from the connection, or body_copy */
     char *body_copy;
     const struct le_engine *engine;
+    atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct oai_error error;
     struct chat_request request;
@@ -75,7 +79,6 @@ struct gw_exchange {
     char *tags_text; /* owned: what tags point into */
     struct oai_answer answer;
     struct pol_plan plan;
-    size_t step; /* index into plan of the current try */
     bool tried[POL_STEPS_MAX];
     struct gw_try local, remote; /* remote: one at a time */
     struct gw_try *current;      /* whose answer the client gets, if it commits */
@@ -85,6 +88,7 @@ struct gw_exchange {
     char reason[POL_REASON_MAX];
     struct oai_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
+    int64_t retry_after_ms;   /* of that attempt's provider; not positive: not said */
     struct gw_timer *heartbeat, *window, *latency, *deadline;
     int64_t cost_nano, reserved_nano;
     bool cost_unknown; /* a call without a price was made */
@@ -110,6 +114,8 @@ void gw_arrival_left(struct gw_exchange *x);
 
 /* exchange.c */
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x);
+/* What is left, 0 at least, of a span of time that began with the request's arrival. */
+int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms);
 /* Makes the timers; false when out of memory (those made are freed with x). */
 bool gw_exchange_timers(struct gw_exchange *x);
 /* Answers with an error and ends; name goes to the row (static storage). */
@@ -129,7 +135,8 @@ void gw_exchange_end_all(struct gw_app *app);
 void gw_try_init(struct gw_try *t, struct gw_exchange *x);
 /* Reserves if the step is a paid one, then starts; a refusal goes on with gw_exchange_next. */
 void gw_attempt_start(struct gw_exchange *x, size_t step);
-/* Stops the attempt if it runs; its money is settled or released as `billed` says. */
+/* Stops the attempt if it runs; its money is settled if it may be billed, else released. An attempt
+ * that runs and has sent nothing yet is never billed. */
 void gw_attempt_end(struct gw_try *t, bool billed);
 void gw_try_free(struct gw_try *t);
 /* After FINISH: settles at the usage, or at the reservation when there is none. */

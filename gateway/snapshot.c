@@ -67,6 +67,20 @@ static enum tg_status open_providers(struct gw_snapshot *s, struct gw_app *app,
     return TG_OK;
 }
 
+/* Without a cap the spending of a route is still recorded, under the largest one. */
+static bool declare_budgets(struct gw_snapshot *s, struct gw_app *app)
+{
+    for (size_t i = 0; i < s->settings->n_routes; i++) {
+        const struct cfg_route *r = &s->settings->routes[i];
+        s->budget[i] = tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
+                                  r->has_budget ? r->period : CFG_PERIOD_MONTH,
+                                  r->alert_millionths);
+        if (s->budget[i] < 0)
+            return false;
+    }
+    return true;
+}
+
 enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struct tg_error *err)
 {
     enum tg_status status = open_providers(s, app, err);
@@ -80,13 +94,11 @@ enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struc
                 return tg_fail(err, TG_INTERNAL, "route %s: no provider %s", r->name,
                                r->tiers[t].provider);
         }
-        /* Without a cap the spending of a route is still recorded, under the largest one. */
-        s->budget[i] = tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
-                                  r->has_budget ? r->period : CFG_PERIOD_MONTH,
-                                  r->alert_millionths);
-        if (s->budget[i] < 0)
-            return tg_fail(err, TG_LIMIT, "more than %d budgets since the start: restart to forget "
-                           "the old ones", TEL_BUDGETS_MAX);
     }
-    return TG_OK;
+    if (declare_budgets(s, app))
+        return TG_OK;
+    if (app->now != s)
+        declare_budgets(app->now, app); /* a refused reload changes nothing: no cap either */
+    return tg_fail(err, TG_LIMIT, "more than %d budgets since the start: restart to forget "
+                   "the old ones", TEL_BUDGETS_MAX);
 }

@@ -1,0 +1,591 @@
+/* The life of a request without sockets, engine, network or disk: each case presses events in the
+ * order it is about; the last one presses them at random and looks at what must always hold. */
+#include "tests/unit/gateway/exchange_fakes.h"
+
+#include "config/base/log.h"
+
+static struct world {
+    struct gw_app app;
+    struct gw_snapshot snapshot;
+    struct cfg_settings settings;
+    struct prov_backend local, cloud;
+    struct gw_request rq;
+    struct gw_exchange *x;
+} w;
+
+enum { IN = 1000, OUT = 2000 }; /* nano-dollars a token of the price below */
+
+/* n tiers with this trigger (NULL: none). */
+static void set_up(size_t n, const char *trigger)
+{
+    memset(&fake, 0, sizeof(fake));
+    memset(&w, 0, sizeof(w));
+    w.local.local = true;
+    w.settings.n_routes = 1;
+    w.settings.heartbeat_ms = 15000;
+    w.settings.time_zone = "UTC";
+    w.settings.engine.max_tokens = 100;
+    w.settings.limits.bodies_in_flight = 1 << 20;
+    struct cfg_route *r = &w.settings.routes[0];
+    *r = (struct cfg_route){ .name = "default", .timeout_ms = 600000, .n_tiers = n,
+                             .has_budget = true, .budget_nano = 1000000 };
+    r->hold.tokens = 4;
+    r->hold.bytes = 4096;
+    r->hold.time_ms = 2000;
+    for (size_t i = 0; i < n; i++)
+        r->tiers[i] = (struct cfg_tier){
+            .provider = "cloud", .model = "m", .trigger = trigger, .max_tokens = 64,
+            .price = { true, IN * 1000000LL, IN * 1000000LL, OUT * 1000000LL, 8, 32 }
+        };
+    struct tg_error err;
+    if (pol_route_compile(r, &w.snapshot.routes[0], &err) != TG_OK)
+        CHECK_FAIL("%s", err.text);
+    w.snapshot.refs = 1;
+    w.snapshot.settings = &w.settings;
+    for (size_t i = 0; i < n; i++)
+        w.snapshot.tier[0][i] = &w.cloud;
+    w.app.now = &w.snapshot;
+    w.app.local = &w.local;
+    w.app.next_id = 1;
+    w.app.look_again = gw_timer_new(NULL, NULL, NULL);
+}
+
+static void ask_with(const char *body, const struct gw_header *headers, size_t n)
+{
+    struct gw_ask ask = { .headers = headers, .n_headers = n, .body = tg_str_of(body) };
+    memset(&w.rq, 0, sizeof(w.rq));
+    w.x = gw_exchange_new(&w.app, &w.rq, &ask);
+}
+
+static const char streamed[] =
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true}";
+static const char whole[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}";
+
+static void ask(bool stream)
+{
+    ask_with(stream ? streamed : whole, NULL, 0);
+}
+
+static struct prov_attempt *attempt(size_t at, bool local)
+{
+    CHECK(at < fake.n_attempts);
+    CHECK_INT(fake.attempt[at].local, local);
+    CHECK(fake.attempt[at].live);
+    return &fake.attempt[at];
+}
+
+static void press(struct prov_attempt *a, struct chat_event e)
+{
+    CHECK(a->live && !a->ended);
+    a->ended = e.kind == CHAT_EVENT_FINISH || e.kind == CHAT_EVENT_ERROR;
+    a->fn(a->arg, &e);
+}
+
+static void started(struct prov_attempt *a)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_STARTED });
+}
+
+/* A token of the local model, sure or not; a piece of text of the cloud's. */
+static void says(struct prov_attempt *a, const char *text, bool sure)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,
+                                  .text = tg_str_of(text),
+                                  .has_token = a->local,
+                                  .token = { CHAT_TOKEN_CONTENT, sure ? -0.001f : -6.0f,
+                                             sure ? 0.01f : 5.0f, sure ? 0.99f : 0.01f } });
+}
+
+static void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
+{
+    struct chat_event usage = { .kind = CHAT_EVENT_USAGE };
+    usage.usage.input = (struct chat_count){ true, in };
+    usage.usage.output = (struct chat_count){ true, out };
+    press(a, usage);
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_FINISH });
+}
+
+static void fails(struct prov_attempt *a, bool billed)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_ERROR,
+                                  .error = a->local ? CHAT_ERROR_ENGINE : CHAT_ERROR_TRUNCATED,
+                                  .text = TG_STR("broke"),
+                                  .billed = billed });
+}
+
+static bool in_headers(const char *line)
+{
+    return strstr(w.rq.headers, line) != NULL;
+}
+
+static bool in_text(const char *text)
+{
+    return strstr(w.rq.text, text) != NULL;
+}
+
+/* What must hold when nothing is left: money ended once, all freed, one row for each admitted. */
+static void tear_down(void)
+{
+    CHECK(!w.app.exchanges && !w.app.waiting_head && w.app.n_waiting == 0);
+    CHECK_INT(w.app.worker_bytes, 0);
+    for (size_t i = 0; i < fake.n_attempts; i++)
+        CHECK(!fake.attempt[i].live);
+    for (size_t i = 0; i < fake.n_money; i++)
+        CHECK(fake.money[i].state >= MONEY_SETTLED);
+    for (size_t i = 1; i < fake.n_timers; i++)
+        CHECK(!fake.timer[i].live);
+    CHECK_INT(fake.rows, fake.admitted);
+    CHECK_INT(fake.retired, fake.admitted);
+    CHECK_INT(w.snapshot.refs, 1);
+    pol_route_free(&w.snapshot.routes[0]);
+}
+
+/* --- hold-back -------------------------------------------------------------------------------- */
+
+static void low_confidence_escalates_unseen(void)
+{
+    set_up(1, "confidence < 0.5");
+    ask(true);
+    for (int i = 0; i < 4; i++)
+        says(attempt(0, true), "local", false);
+    CHECK(!w.rq.begun && attempt(0, true)->live);
+    says(attempt(1, false), "cloud", true);
+    CHECK(!fake.attempt[0].live);
+    finishes(attempt(1, false), 10, 5);
+    CHECK(w.rq.over && in_text("cloud") && !in_text("local\""));
+    CHECK_INT(fake.money[0].paid, 10 * IN + 5 * OUT);
+    CHECK_STR(fake.backend, "cloud/m");
+    tear_down();
+}
+
+static void window_counts_text_not_framing(void)
+{
+    set_up(1, "confidence < 0.5");
+    w.settings.routes[0].hold.tokens = 1000;
+    w.settings.routes[0].hold.bytes = 20;
+    ask(true);
+    says(attempt(0, true), "123456789", true);
+    says(attempt(0, true), "123456789", true);
+    CHECK(!w.rq.begun);
+    says(attempt(0, true), "123456789", true);
+    CHECK(w.rq.begun);
+    finishes(attempt(0, true), 1, 3);
+    tear_down();
+}
+
+/* Slow prefill is no reason to give up the ways out: there is nothing to write yet. */
+static void window_time_begins_with_the_first_token(void)
+{
+    set_up(1, "confidence < 0.5");
+    ask(true);
+    started(attempt(0, true));
+    CHECK_INT(w.x->window->ms, -1);
+    says(attempt(0, true), "a", false);
+    CHECK(w.x->window->ms > 1000);
+    fire(w.x->window);
+    CHECK(!w.rq.begun);
+    finishes(attempt(1, false), 1, 1);
+    CHECK(w.rq.over);
+    tear_down();
+}
+
+static void last_comment_has_the_whole_answers_confidence(void)
+{
+    set_up(1, "confidence < 0.1");
+    ask(true);
+    for (int i = 0; i < 4; i++)
+        says(attempt(0, true), "sure ", true);
+    CHECK(w.rq.begun);
+    for (int i = 0; i < 40; i++)
+        says(attempt(0, true), "unsure ", false);
+    struct pol_confidence sums = w.x->confidence_sums;
+    char want[64];
+    snprintf(want, sizeof(want), "\"confidence\":%.4f",
+             pol_confidence_score(&sums, POL_SPAN_ANSWER).value);
+    finishes(attempt(0, true), 1, 44);
+    CHECK(in_text(want));
+    tear_down();
+}
+
+/* --- parking ---------------------------------------------------------------------------------- */
+
+static void parked_local_answers_when_the_tier_fails(void)
+{
+    set_up(1, "confidence < 0.5");
+    ask(false);
+    says(attempt(0, true), "local", false);
+    finishes(attempt(0, true), 1, 1);
+    CHECK(!w.rq.over);
+    fails(attempt(1, false), true);
+    CHECK_INT(w.rq.status, 200);
+    CHECK(in_text("local") && in_headers("x-tollgate-reason: provider-failed"));
+    CHECK(fake.money[0].estimated && fake.money[0].paid == fake.money[0].amount);
+    CHECK_STR(fake.error, "");
+    tear_down();
+}
+
+static void local_dies_while_the_tier_waits_for_a_lease(void)
+{
+    for (int granted = 0; granted < 2; granted++) {
+        set_up(1, "confidence < 0.5");
+        fake.outcome = TEL_WAIT;
+        ask(true);
+        for (int i = 0; i < 4; i++)
+            says(attempt(0, true), "local", false);
+        fails(attempt(0, true), false);
+        CHECK(!w.rq.over);
+        lease_comes(0, granted ? TEL_RESERVED : TEL_OVER_CAP);
+        if (granted)
+            finishes(attempt(1, false), 1, 1);
+        CHECK_INT(w.rq.status, granted ? 200 : 429);
+        tear_down();
+    }
+}
+
+static void max_latency_counts_from_the_arrival(void)
+{
+    set_up(1, NULL);
+    w.settings.routes[0].max_latency_ms = 60000;
+    ask(true);
+    CHECK(w.x->latency->ms > 50000 && w.x->latency->ms <= 60000);
+    w.x->begun_ns -= 59000 * INT64_C(1000000);
+    CHECK(gw_exchange_left_ms(w.x, 60000) <= 1000);
+    CHECK_INT(gw_exchange_left_ms(w.x, 58000), 0);
+    fire(w.x->latency);
+    CHECK(attempt(0, true)->live);
+    says(attempt(1, false), "cloud", true);
+    finishes(attempt(1, false), 1, 1);
+    CHECK(in_headers("x-tollgate-reason: max-latency"));
+    tear_down();
+}
+
+/* --- money ------------------------------------------------------------------------------------ */
+
+static void what_never_left_is_released(void)
+{
+    for (int sent = 0; sent < 2; sent++) {
+        set_up(1, "turns > 0");
+        ask(false);
+        attempt(0, false)->sent = sent;
+        gw_exchange_gone(w.x);
+        CHECK_INT(fake.money[0].state, sent ? MONEY_SETTLED : MONEY_RELEASED);
+        CHECK_INT(fake.row.status, 499);
+        CHECK_STR(fake.error, "client-gone");
+        tear_down();
+    }
+}
+
+static void an_error_tells_what_it_cost(void)
+{
+    set_up(1, "turns > 0");
+    ask(false);
+    says(attempt(0, false), "half", true);
+    fire(w.x->deadline);
+    CHECK_INT(w.rq.status, 504);
+    CHECK(in_headers("x-tollgate-request-id: ") && in_headers("x-tollgate-reason: trigger"));
+    CHECK(in_headers("x-tollgate-cost-usd: 0.000"));
+    CHECK(!in_headers("x-tollgate-cost-usd: 0.000000000"));
+    CHECK(fake.row.cost_nano > 0 && fake.row.estimated);
+    tear_down();
+}
+
+static void usage_above_the_ceiling_is_booked_as_it_is(void)
+{
+    set_up(1, "turns > 0");
+    ask(false);
+    finishes(attempt(0, false), 1000000, 1000000);
+    CHECK_INT(fake.money[0].paid, INT64_C(1000000) * (IN + OUT));
+    CHECK(!fake.money[0].estimated);
+    tear_down();
+    set_up(1, "turns > 0");
+    ask(false);
+    finishes(attempt(0, false), UINT64_MAX, 1); /* beyond arithmetic */
+    CHECK(fake.money[0].estimated && fake.money[0].paid == fake.money[0].amount);
+    tear_down();
+}
+
+static void a_stream_tells_the_most_it_can_cost(void)
+{
+    set_up(2, "turns > 0");
+    ask(true);
+    int64_t ceiling = fake.money[0].amount;
+    fails(attempt(0, false), true);
+    says(attempt(1, false), "cloud", true);
+    char want[80];
+    snprintf(want, sizeof(want), "x-tollgate-cost-usd-reserved: 0.%09lld\n",
+             (long long)(2 * ceiling));
+    CHECK(in_headers(want));
+    finishes(attempt(1, false), 1, 1);
+    tear_down();
+    set_up(1, "turns > 0");
+    w.settings.routes[0].has_budget = false;
+    w.settings.routes[0].tiers[0].price = (struct cfg_price){ .known = true };
+    w.settings.routes[0].tiers[0].price.input = 1;
+    ask(true);
+    w.settings.routes[0].tiers[0].price.known = false; /* as a table without the model */
+    says(attempt(0, false), "cloud", true);
+    CHECK(!in_headers("x-tollgate-cost-usd"));
+    finishes(attempt(0, false), 1, 1);
+    CHECK(!in_text("cost_usd"));
+    tear_down();
+}
+
+/* --- errors and rows -------------------------------------------------------------------------- */
+
+static void a_broken_stream_is_no_success(void)
+{
+    set_up(1, "turns > 0");
+    ask(true);
+    says(attempt(0, false), "cloud", true);
+    fails(attempt(0, false), true);
+    CHECK(w.rq.over && in_text("\"error\":") && !in_text("[DONE]"));
+    CHECK(in_text(": tollgate {") && in_text("\"cost_usd\":0.") && in_text("\"estimated\":true"));
+    CHECK_STR(fake.error, "provider-failed");
+    tear_down();
+}
+
+static void the_provider_says_when_to_come_again(void)
+{
+    set_up(1, "turns > 0");
+    fake.refuse_start = false;
+    ask_with(whole, NULL, 0);
+    struct prov_attempt *a = attempt(0, false);
+    fake.refuse_start = true; /* the local model has no room */
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_ERROR, .error = CHAT_ERROR_STATUS,
+                                  .http_status = 429, .retry_after_ms = 2500 });
+    CHECK_INT(w.rq.status, 503);
+    CHECK(in_headers("retry-after: 5"));
+    tear_down();
+    set_up(1, NULL);
+    fake.local_cannot = true;
+    ask(false);
+    press(attempt(0, false),
+          (struct chat_event){ .kind = CHAT_EVENT_ERROR, .error = CHAT_ERROR_STATUS,
+                               .http_status = 429, .retry_after_ms = 2500 });
+    CHECK_INT(w.rq.status, 429);
+    CHECK(in_headers("retry-after: 3"));
+    tear_down();
+}
+
+static void the_refused_field_is_named(void)
+{
+    set_up(0, NULL);
+    fake.local_cannot = true;
+    ask(false);
+    CHECK_INT(w.rq.status, 400);
+    CHECK(in_text("\"param\":\"tools\""));
+    tear_down();
+}
+
+static void any_mark_of_privacy_holds(void)
+{
+    static const struct gw_header twice[] = {
+        { { "x-tollgate-local-only", 21 }, { "false", 5 } },
+        { { "X-Tollgate-Local-Only", 21 }, { "true", 4 } },
+    };
+    set_up(1, "turns > 0");
+    ask_with(whole, twice, 2);
+    finishes(attempt(0, true), 1, 1);
+    CHECK(fake.row.local_only);
+    CHECK_INT(fake.n_attempts, 1);
+    tear_down();
+}
+
+static void tool_calls(void)
+{
+    set_up(1, "turns > 0");
+    ask(false);
+    for (uint32_t i = 0; i < CHAT_CALLS_MAX; i++)
+        for (int k = 0; k < 400; k++) /* a server that repeats id and name in each delta */
+            press(attempt(0, false), (struct chat_event){ .kind = CHAT_EVENT_TOOL_CALL,
+                                                          .index = i,
+                                                          .id = TG_STR("call_0123456789abcdef"),
+                                                          .name = TG_STR("get_weather"),
+                                                          .text = TG_STR("x") });
+    press(attempt(0, false), (struct chat_event){ .kind = CHAT_EVENT_FINISH });
+    CHECK_INT(w.rq.status, 200);
+    CHECK(!in_text("\"id\":\"\"") && !in_text("\"name\":\"\""));
+    tear_down();
+}
+
+/* --- admission, workers, back pressure -------------------------------------------------------- */
+
+static void waiting_requests_keep_their_order(void)
+{
+    static struct gw_request second;
+    set_up(0, NULL);
+    fake.no_slots = true;
+    ask(false);
+    CHECK(w.x && w.app.look_again->ms > 0 && w.x->deadline->ms > 0);
+    struct gw_exchange *first = w.x;
+    fake.no_slots = false; /* the disk caught up: nobody tells */
+    struct gw_ask later = { .body = tg_str_of(whole) };
+    memset(&second, 0, sizeof(second));
+    struct gw_exchange *x2 = gw_exchange_new(&w.app, &second, &later);
+    CHECK_INT(fake.n_attempts, 0);
+    w.app.look_again->ms = -1;
+    gw_arrival_admit(&w.app);
+    CHECK_INT(fake.n_attempts, 2);
+    CHECK(attempt(0, true)->arg == &first->local && attempt(1, true)->arg == &x2->local);
+    finishes(attempt(0, true), 1, 1);
+    finishes(attempt(1, true), 1, 1);
+    CHECK(w.rq.over && second.over);
+    tear_down();
+    set_up(0, NULL);
+    fake.no_slots = true;
+    ask(false);
+    fire(w.x->deadline);
+    CHECK_INT(w.rq.status, 503);
+    tear_down();
+}
+
+static void bodies_on_workers_are_bounded(void)
+{
+    char *body = large_body(700 << 10);
+    set_up(0, NULL);
+    ask_with(body, NULL, 0);
+    CHECK(fake.work && w.app.worker_bytes > 700 << 10);
+    gw_exchange_gone(w.x); /* its copy stays until the worker has seen it */
+    CHECK(w.app.exchanges);
+    ask_with(body, NULL, 0);
+    CHECK_INT(w.rq.status, 503);
+    worker_works();
+    ask_with(body, NULL, 0);
+    worker_works();
+    finishes(attempt(0, true), 1, 1);
+    CHECK_INT(w.rq.status, 200);
+    tg_free(body);
+    tear_down();
+}
+
+static void back_pressure_follows_the_attempt(void)
+{
+    set_up(1, "confidence < 0.5");
+    ask(true);
+    fake.full_output = true;
+    fire(w.x->heartbeat);
+    CHECK(attempt(0, true)->paused);
+    for (int i = 0; i < 4; i++) /* some were under way */
+        says(attempt(0, true), "local", false);
+    CHECK(attempt(1, false)->paused);
+    fake.full_output = false;
+    gw_exchange_writable(w.x);
+    CHECK(!attempt(0, true)->paused && !attempt(1, false)->paused);
+    fake.full_output = true;
+    fire(w.x->heartbeat);
+    fails(attempt(1, false), true);
+    CHECK(w.rq.begun && attempt(0, true)->paused);
+    gw_exchange_writable(w.x);
+    finishes(attempt(0, true), 1, 4);
+    tear_down();
+}
+
+/* --- everything at any time ------------------------------------------------------------------- */
+
+static uint64_t dice;
+
+static unsigned roll(unsigned sides)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(dice >> 33) % sides;
+}
+
+static void press_any_attempt(void)
+{
+    struct prov_attempt *a = &fake.attempt[roll((unsigned)fake.n_attempts + 1)];
+    if (!a->live || a->ended)
+        return;
+    switch (roll(8)) {
+    case 0:
+        started(a);
+        return;
+    case 1:
+        finishes(a, roll(50), roll(50));
+        return;
+    case 2:
+        fails(a, roll(2));
+        return;
+    case 3:
+        a->sent = true;
+        return;
+    default:
+        says(a, roll(3) ? "word " : "", roll(2));
+    }
+}
+
+static void press_anything(void)
+{
+    size_t m = fake.n_money ? roll((unsigned)fake.n_money) : 0;
+    struct gw_timer *t = &fake.timer[1 + roll((unsigned)fake.n_timers - 1)];
+    fake.refuse_start = roll(20) == 0;
+    fake.full_output = roll(4) == 0;
+    fake.outcome = (enum tel_outcome[]){ TEL_RESERVED, TEL_WAIT, TEL_OVER_CAP }[roll(3)];
+    fake.no_slots = roll(3) == 0;
+    unsigned what = roll(40);
+    if (what < 6 && fake.n_money && fake.money[m].state == MONEY_WAITS)
+        lease_comes(m, roll(2) ? TEL_RESERVED : TEL_UNAVAILABLE);
+    else if (what < 10 && t->live && t->ms >= 0)
+        fire(t);
+    else if (what == 10 && w.app.exchanges->rq)
+        gw_exchange_gone(w.app.exchanges);
+    else if (what == 11 && w.app.exchanges->rq)
+        gw_exchange_writable(w.app.exchanges);
+    else if (what == 12)
+        gw_arrival_admit(&w.app);
+    else if (what == 13 && fake.work)
+        worker_works();
+    else
+        press_any_attempt();
+}
+
+static void anything_at_any_time(void)
+{
+    static const char *const triggers[] = { NULL, "confidence < 0.5", "turns > 0" };
+    char *large = large_body(70 << 10);
+    for (uint64_t seed = 1; seed <= 20000; seed++) {
+        dice = seed;
+        set_up(roll(4), triggers[roll(3)]);
+        w.settings.routes[0].max_latency_ms = roll(2) ? 100 : 0;
+        fake.no_slots = roll(5) == 0;
+        fake.local_cannot = roll(5) == 0;
+        ask_with(roll(5) == 0 ? large : roll(2) ? streamed : whole, NULL, 0);
+        for (int i = 0; i < 300 && w.app.exchanges; i++)
+            press_anything();
+        bool cut = w.app.exchanges && w.app.exchanges->rq;
+        if (w.app.exchanges)
+            gw_exchange_end_all(&w.app);
+        if (fake.work)
+            worker_works();
+        CHECK(!cut || w.rq.aborted);
+        tear_down();
+    }
+    tg_free(large);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(low_confidence_escalates_unseen),
+        CASE(window_counts_text_not_framing),
+        CASE(window_time_begins_with_the_first_token),
+        CASE(last_comment_has_the_whole_answers_confidence),
+        CASE(parked_local_answers_when_the_tier_fails),
+        CASE(local_dies_while_the_tier_waits_for_a_lease),
+        CASE(max_latency_counts_from_the_arrival),
+        CASE(what_never_left_is_released),
+        CASE(an_error_tells_what_it_cost),
+        CASE(usage_above_the_ceiling_is_booked_as_it_is),
+        CASE(a_stream_tells_the_most_it_can_cost),
+        CASE(a_broken_stream_is_no_success),
+        CASE(the_provider_says_when_to_come_again),
+        CASE(the_refused_field_is_named),
+        CASE(any_mark_of_privacy_holds),
+        CASE(tool_calls),
+        CASE(waiting_requests_keep_their_order),
+        CASE(bodies_on_workers_are_bounded),
+        CASE(back_pressure_follows_the_attempt),
+        CASE(anything_at_any_time),
+    };
+    tg_log_set_level(TG_LOG_ERROR);
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
