@@ -16,7 +16,8 @@
  * rows, or LE_ROWS_OUTPUTS = step->n_outputs rows, of which row r belongs to token step->out[r].
  * Buffers are dense, row-major, F32: [rows, width].
  *
- * Ops return nothing: failures (no memory, device lost) stick and come out of run(). */
+ * Ops return nothing: failures (no memory, device lost) stick and come out of run(). After one for
+ * want of memory the next begin() starts anew; any other is the end of a device's backend. */
 #ifndef LE_OPS_H
 #define LE_OPS_H
 
@@ -137,7 +138,8 @@ struct le_ops {
     void (*softcap)(struct le_backend *be, struct le_buf *x, uint32_t width, float cap,
                     enum le_rows rows);
 
-    /* TG_OK: outputs are readable. TG_DEVICE: the device was lost; the backend must be closed.
+    /* TG_OK: outputs are readable. TG_DEVICE: the device was lost, or stopped within a step; the
+     * backend must be closed.
      * TG_NOMEM, TG_INTERNAL. err filled. */
     enum tg_status (*run)(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 };

@@ -216,6 +216,8 @@ bool gpu_begin(struct le_backend *be, uint32_t class_tokens, uint32_t class_outp
 {
     drop_unfinished(be);
     be->current = NULL;
+    if (be->failed.code == TG_NOMEM) /* told by run(); there may be memory now */
+        be->failed.code = TG_OK;
     for (uint32_t i = 0; i < be->n_classes; i++) {
         struct gpu_class *c = be->classes[i];
         if (c->max[LE_ROWS_TOKENS] == class_tokens && c->max[LE_ROWS_OUTPUTS] == class_outputs)

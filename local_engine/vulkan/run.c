@@ -60,6 +60,15 @@ static void fill_args(const struct gpu_class *c, const struct le_step *step)
     }
 }
 
+/* Whatever stops a pass half way, the device is no longer to be relied on: parts of the pass may
+ * still run, and use what the next step would write. err keeps its text. */
+static enum tg_status lose(struct le_backend *be, struct tg_error *err)
+{
+    be->lost = true;
+    err->code = TG_DEVICE;
+    return TG_DEVICE;
+}
+
 static enum tg_status submit(struct le_backend *be, struct tg_error *err)
 {
     const struct gpu_class *c = be->current;
@@ -77,9 +86,9 @@ static enum tg_status submit(struct le_backend *be, struct tg_error *err)
         enum tg_status status = gpu_check(be, be->vk.QueueSubmit2(be->queue, 1, &info, fence),
                                           "vkQueueSubmit2", err);
         if (status)
-            return status;
+            return lose(be, err);
     }
-    return gpu_wait(be, err);
+    return gpu_wait(be, err) ? lose(be, err) : TG_OK;
 }
 
 enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err)

@@ -25,9 +25,8 @@ static void open_pair(void)
 #define CLOSE_AND_CHECK(condition)                                                                 \
     do {                                                                                           \
         bool closing_held = (condition);                                                           \
-        unsigned closing_messages = pair.messages;                                                 \
-        pair_close(&pair);                                                                         \
-        if (closing_messages)                                                                      \
+        pair_close(&pair); /* which has messages about what is left */                             \
+        if (pair.messages)                                                                         \
             CHECK_FAIL("validation: %s", pair.message);                                            \
         if (!closing_held)                                                                         \
             CHECK_FAIL("not true: %s", #condition);                                                \
@@ -216,6 +215,48 @@ static void a_lost_device_is_a_status(void)
     CLOSE_AND_CHECK(held && status == TG_DEVICE && err.text[0]);
 }
 
+/* Memory may be back: the next pass is recorded anew, and the engine's other jobs go on. */
+static void a_pass_without_memory_is_no_end(void)
+{
+    open_pair();
+    struct pass a;
+    bool held = make_pass(&a);
+    for (uint64_t nth = 1; held && nth <= 2; nth++) {
+        struct le_step step = step_of(5, 2);
+        struct tg_error err = { .code = TG_OK };
+        tg_alloc_fail_nth(nth);
+        bool recorded = pair.ops[1]->begin(pair.be[1], TOKENS, OUTPUTS);
+        tg_alloc_fail_nth(0);
+        held = !recorded && pair.ops[1]->run(pair.be[1], &step, &err) == TG_NOMEM;
+    }
+    held = held && pass_agrees(&a, 5, 2, TOKENS, OUTPUTS);
+    CLOSE_AND_CHECK(held);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL refuse_submit(VkQueue queue, uint32_t n,
+                                                    const VkSubmitInfo2 *infos, VkFence fence)
+{
+    (void)queue;
+    (void)n;
+    (void)infos;
+    (void)fence;
+    return VK_ERROR_OUT_OF_HOST_MEMORY;
+}
+
+/* Part of a pass may be running: only opening the device again is safe, which TG_DEVICE asks for. */
+static void a_refused_submit_is_a_lost_device(void)
+{
+    open_pair();
+    struct pass a;
+    bool held = make_pass(&a) && pass_agrees(&a, 5, 2, TOKENS, OUTPUTS);
+    pair.be[1]->vk.QueueSubmit2 = refuse_submit;
+    struct tg_error err = { .code = TG_OK };
+    struct le_step step = step_of(5, 2);
+    pair.ops[1]->begin(pair.be[1], TOKENS, OUTPUTS);
+    enum tg_status status = pair.ops[1]->run(pair.be[1], &step, &err);
+    CLOSE_AND_CHECK(held && status == TG_DEVICE && strstr(err.text, "vkQueueSubmit2") != NULL);
+}
+
 static void validation_is_listening(void)
 {
     open_pair();
@@ -354,6 +395,8 @@ int main(int argc, char **argv)
         CASE(a_buffer_too_small_for_an_op_fails_the_run),
         CASE(the_checked_variant_finds_a_stray_address),
         CASE(a_lost_device_is_a_status),
+        CASE(a_pass_without_memory_is_no_end),
+        CASE(a_refused_submit_is_a_lost_device),
         CASE(validation_is_listening),
         CASE(a_software_device_is_taken_only_when_asked_for),
         CASE(without_a_driver_it_says_so),
