@@ -180,6 +180,10 @@ static bool fill_ids(struct bench *b)
 
 static int run_all(struct bench *b)
 {
+    if (b->prompt == 0 && b->generate == 0) {
+        fprintf(stderr, "bench: --prompt and --generate are 0: there is nothing to measure\n");
+        return 2;
+    }
     struct test test[2] = { { .kind = "pp", .n = b->prompt }, { .kind = "tg", .n = b->generate } };
     if (!fill_ids(b)) {
         fprintf(stderr, "bench: out of memory\n");
@@ -198,11 +202,7 @@ static int run_all(struct bench *b)
     }
     if (b->json)
         puts(b->printed ? "\n]" : "[]");
-    if (fflush(stdout) != 0) {
-        fprintf(stderr, "bench: standard output cannot be written\n");
-        return 1;
-    }
-    return 0;
+    return le_cmd_flush("bench") ? 0 : 1;
 }
 
 int le_cmd_bench(int argc, char **argv)

@@ -226,6 +226,8 @@ static int ask(struct chat *c, struct tg_str text)
     fputc('\n', stdout);
     fflush(stdout);
     print_figures(&f);
+    if (c->broken)
+        fprintf(stderr, "chat: standard output cannot be written\n");
     if (f.end.end == LE_END_ERROR || c->broken || c->answer.failed ||
         !add_message(c, LE_ROLE_MODEL, tg_buf_str(&c->answer))) {
         forget(c, before);

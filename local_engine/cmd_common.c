@@ -148,10 +148,19 @@ struct le_engine *le_cmd_open(const char *command, const struct le_engine_option
     if (!status)
         return e;
     fprintf(stderr, "%s: %s\n", command, err.text);
-    if (options->device == LE_DEVICE_VULKAN && status != TG_INVALID && status != TG_IO)
+    if (options->device == LE_DEVICE_VULKAN && (status == TG_NOTFOUND || status == TG_DEVICE))
         fprintf(stderr, "%s: --device cpu runs without a GPU.\n", command);
     else if (status == TG_NOMEM)
-        fprintf(stderr, "%s: a smaller --context, or a smaller model, needs less memory.\n",
-                command);
+        fprintf(stderr, "%s: fewer tokens (chat: --context; bench: --prompt, --generate) or a "
+                "smaller model need less memory.\n", command);
     return NULL;
+}
+
+bool le_cmd_flush(const char *command)
+{
+    /* A write that failed before may have taken with it what it could not write. */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    fprintf(stderr, "%s: standard output cannot be written\n", command);
+    return false;
 }

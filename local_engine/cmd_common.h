@@ -42,5 +42,7 @@ enum le_args le_args_parse(const struct le_command *command, int argc, char **ar
 /* Opens an engine, or says on standard error what is wrong and what would help: NULL. Owned by the
  * caller. */
 struct le_engine *le_cmd_open(const char *command, const struct le_engine_options *options);
+/* Everything printed so far has left the process; else false, said on standard error. */
+bool le_cmd_flush(const char *command);
 
 #endif

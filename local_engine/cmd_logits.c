@@ -178,6 +178,10 @@ static enum tg_status open_model(struct session *s)
     if (!st)
         st = le_model_open(s->g, s->ops, s->be, (uint32_t)(s->ids.n + s->o.generate), &s->m,
                            s->err);
+    for (size_t i = 0; !st && i < s->ids.n; i++) /* before anything is printed */
+        if (s->ids.v[i] >= le_model_params(s->m)->n_vocab)
+            st = tg_fail(s->err, TG_INVALID, "%s: token id %u is not in the vocabulary of %u",
+                         s->o.ids, s->ids.v[i], le_model_params(s->m)->n_vocab);
     if (st)
         return st;
     s->best = tg_calloc(TOP_MAX, sizeof(*s->best));
@@ -305,8 +309,8 @@ static enum tg_status run(struct session *s)
         printf("]");
     }
     printf("\n}\n");
-    if (!st && fflush(stdout) != 0)
-        st = tg_fail(s->err, TG_IO, "standard output: %s", strerror(errno));
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !st)
+        st = tg_fail(s->err, TG_IO, "standard output cannot be written");
     return st;
 }
 

@@ -23,6 +23,7 @@ struct child {
 };
 
 static struct child child;
+static int unwritable = -1; /* the next child's standard output instead of a pipe */
 
 static void become(const char *const *args)
 {
@@ -55,7 +56,7 @@ static void start(const char *const *argv, bool terminal)
             in[0] = out[1] = open(ptsname(in[1]), O_RDWR);
         }
         dup2(in[0], 0);
-        dup2(out[1], 1);
+        dup2(unwritable >= 0 ? unwritable : out[1], 1);
         dup2(err[1], 2);
         close(in[1]);
         close(err[0]);
@@ -140,6 +141,7 @@ static void wrong_options(void)
         { { "bench" }, 2, "--model FILE" },
         { { "bench", "-m", MODEL, "x" }, 2, "no option: x" },
         { { "bench", "-m", MODEL, "-r", "0" }, 2, "from 1 to 100" },
+        { { "bench", "-m", MODEL, "-p", "0", "-n", "0" }, 2, "nothing to measure" },
         { { "bench", "-m", MODEL, "-p", "100000" }, 1, "a context of 100001" },
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -257,11 +259,32 @@ static void bench_table(void)
     CHECK(strstr(child.text, "2.47 MiB") && strstr(child.text, "2.43 M"));
 }
 
+/* A full disk is no success. */
+static void unwritable_output(void)
+{
+    static const char *const table[][10] = {
+        { "bench", "-m", MODEL, "--device=cpu", "-p=4", "-n=4", "-r=1", NULL },
+        { "bench", "-m", MODEL, "--device=cpu", "-p=4", "-n=4", "-r=1", "--json", NULL },
+        { "chat", "-m", MODEL, "--device=cpu", "--max-tokens=4", "hello", NULL },
+    };
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CHECK(full >= 0);
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        unwritable = full;
+        start(table[i], false);
+        unwritable = -1;
+        CHECK_INT(finish(false), 1);
+        if (!strstr(child.error, "standard output cannot be written"))
+            CHECK_FAIL("%s: %s", table[i][0], child.error);
+    }
+    close(full);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(wrong_options), CASE(help), CASE(prompts), CASE(conversation), CASE(interrupted),
-        CASE(bench_json), CASE(bench_table),
+        CASE(bench_json), CASE(bench_table), CASE(unwritable_output),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

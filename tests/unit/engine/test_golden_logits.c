@@ -163,6 +163,10 @@ static void refusals(void)
     refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "\"-1\" is no number");
     write_ids("2 4096");
     refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "4096");
+    struct tg_buf out;
+    read_file(in_folder("out"), &out);
+    CHECK_INT(out.n, 0); /* no half of a JSON text */
+    tg_buf_free(&out);
     write_ids(" \n");
     refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "0 ids");
 }
