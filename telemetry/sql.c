@@ -1,5 +1,6 @@
 #include "telemetry/sql.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,8 +214,12 @@ enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *
     enum tg_status status;
     int version = 0;
     *out = NULL;
-    if (access(path, F_OK) != 0)
-        return tg_fail(err, TG_NOTFOUND, "%s: no such file", path);
+    if (access(path, R_OK) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return tg_fail(err, TG_NOTFOUND, "%s: no such file", path);
+        return tg_fail(err, TG_IO, "%s: %s; it can be read by the user whose gateway wrote it",
+                       path, strerror(errno));
+    }
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
         status = tel_sql_fail(db, path, "opening", err);
     } else {

@@ -19,7 +19,8 @@ struct tel_schema {
  * else's; TG_IO: the rest. *out is NULL on failure, else owned by the caller. */
 enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
                             sqlite3 **out, struct tg_error *err);
-/* For reading beside a writer, no migration. TG_NOTFOUND when there is no such file. */
+/* For reading beside a writer, no migration. TG_NOTFOUND when there is no such file, TG_IO
+ * when it may not be read. */
 enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *schema,
                                      sqlite3 **out, struct tg_error *err);
 /* Whether the file that db has open is no longer the one at its path: what is written to it would

@@ -2,6 +2,8 @@
 #include "tests/unit/check.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "config/base/json.h"
 #include "tests/unit/telemetry/support_store.h"
@@ -133,11 +135,34 @@ static void no_log_is_said(void)
     rig_drop(&rig);
 }
 
+/* In a child that is somebody else: the folder is the owner's alone. */
+static void foreign_files_are_not_called_missing(void)
+{
+    if (geteuid() != 0)
+        CHECK_SKIP("needs root to become somebody else");
+    fill();
+    rig_close(&rig);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        if (setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        enum tg_status status = tel_report(rig.dir, 0, 1, true, stderr, &err);
+        _exit(status == TG_IO && strstr(err.text, "Permission denied") ? 0 : 2);
+    }
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    rig_drop(&rig);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(sums_beside_a_running_store_and_without),
         CASE(empty_range_has_no_confidence),
+        CASE(foreign_files_are_not_called_missing),
         CASE(no_log_is_said),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
