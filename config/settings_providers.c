@@ -33,10 +33,9 @@ static enum tg_status keep_secret(struct cfg_reader *r, struct tg_str secret, co
         if (secret.p[i] <= 0x20 || secret.p[i] >= 0x7F)
             return cfg_refuse(r, TG_INVALID, "%s has a character that no key has", from);
     *out = tg_arena_str(r->mem, secret).p;
-    enum tg_status status = *out ? tg_log_secret(secret) : TG_NOMEM;
-    if (status == TG_LIMIT)
-        return cfg_refuse(r, status, "the log cannot mask any more secrets");
-    return status ? cfg_refuse(r, status, "out of memory") : TG_OK;
+    if (!*out || tg_log_secret(secret))
+        return cfg_refuse(r, TG_NOMEM, "out of memory");
+    return TG_OK;
 }
 
 static enum tg_status secret_from_file(struct cfg_reader *r, const char *name, const char **out)
@@ -54,6 +53,12 @@ static enum tg_status secret_from_file(struct cfg_reader *r, const char *name, c
         status = keep_secret(r, tg_buf_str(&text), "the file", out);
     tg_buf_free(&text);
     return status;
+}
+
+static bool is_variable(const char *name)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    return strspn(name, allowed) == strlen(name) && !(name[0] >= '0' && name[0] <= '9');
 }
 
 struct secret_source {
@@ -77,6 +82,9 @@ enum tg_status cfg_read_secret(struct cfg_reader *r, const struct tg_json *v, co
         return cfg_refuse(r, TG_INVALID, "needs either \"env\" or \"file\"");
     if (from.file)
         return secret_from_file(r, from.file, out);
+    if (!is_variable(from.env)) /* surely the key itself: not shown */
+        return cfg_refuse(r, TG_INVALID, "\"env\" is not the name of an environment variable "
+                                         "(A-Z a-z 0-9 _): the key itself is not written here");
     const char *value = getenv(from.env);
     if (!value)
         return cfg_refuse(r, TG_NOTFOUND, "the environment variable %s is not set", from.env);

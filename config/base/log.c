@@ -20,8 +20,12 @@ static _Atomic int log_fd = 2;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by log_lock; longest first, so that a secret inside another one, masked before it, does
  * not leave the rest of it readable. */
-static char *secrets[LOG_SECRETS_MAX];
+static struct {
+    char *text;
+    uint64_t named; /* when it was registered last, in registrations */
+} secrets[LOG_SECRETS_MAX];
 static size_t n_secrets;
+static uint64_t registrations;
 
 void tg_log_set_level(enum tg_log_level level)
 {
@@ -33,26 +37,48 @@ void tg_log_set_fd(int fd)
     atomic_store(&log_fd, fd);
 }
 
+/* The one that no configuration has named for the longest time goes. log_lock held. */
+static void forget_oldest(void)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < n_secrets; i++)
+        if (secrets[i].named < secrets[oldest].named)
+            oldest = i;
+    explicit_bzero(secrets[oldest].text, strlen(secrets[oldest].text));
+    tg_free(secrets[oldest].text);
+    n_secrets--;
+    for (size_t i = oldest; i < n_secrets; i++)
+        secrets[i] = secrets[i + 1];
+}
+
+/* log_lock held */
+static enum tg_status remember(struct tg_str secret)
+{
+    registrations++;
+    for (size_t i = 0; i < n_secrets; i++)
+        if (tg_str_eq(tg_str_of(secrets[i].text), secret)) {
+            secrets[i].named = registrations;
+            return TG_OK;
+        }
+    char *copy = tg_strndup(secret.p, secret.n);
+    if (!copy)
+        return TG_NOMEM;
+    if (n_secrets == LOG_SECRETS_MAX)
+        forget_oldest();
+    size_t at = n_secrets++;
+    for (; at > 0 && strlen(secrets[at - 1].text) < secret.n; at--)
+        secrets[at] = secrets[at - 1];
+    secrets[at].text = copy;
+    secrets[at].named = registrations;
+    return TG_OK;
+}
+
 enum tg_status tg_log_secret(struct tg_str secret)
 {
     if (secret.n < 8)
         return TG_OK;
-    enum tg_status status = TG_OK;
     pthread_mutex_lock(&log_lock);
-    bool known = false;
-    for (size_t i = 0; i < n_secrets; i++)
-        known = known || tg_str_eq(tg_str_of(secrets[i]), secret);
-    if (!known && n_secrets == LOG_SECRETS_MAX) {
-        status = TG_LIMIT;
-    } else if (!known) {
-        char *copy = tg_strndup(secret.p, secret.n);
-        size_t at = n_secrets;
-        for (; copy && at > 0 && strlen(secrets[at - 1]) < secret.n; at--)
-            secrets[at] = secrets[at - 1];
-        secrets[at] = copy;
-        n_secrets += copy != NULL;
-        status = copy ? TG_OK : TG_NOMEM;
-    }
+    enum tg_status status = remember(secret);
     pthread_mutex_unlock(&log_lock);
     return status;
 }
@@ -61,8 +87,8 @@ enum tg_status tg_log_secret(struct tg_str secret)
 static void mask_locked(char *text)
 {
     for (size_t i = 0; i < n_secrets; i++) {
-        size_t n = strlen(secrets[i]);
-        for (char *at = text; (at = strstr(at, secrets[i])) != NULL; at += n)
+        size_t n = strlen(secrets[i].text);
+        for (char *at = text; (at = strstr(at, secrets[i].text)) != NULL; at += n)
             memset(at, '*', n);
     }
 }
@@ -72,9 +98,9 @@ static void mask_cut_end(char *text)
 {
     size_t n = strlen(text);
     for (size_t i = 0; i < n_secrets; i++) {
-        size_t most = strlen(secrets[i]) - 1;
+        size_t most = strlen(secrets[i].text) - 1;
         for (size_t k = most < n ? most : n; k > 0; k--)
-            if (memcmp(text + n - k, secrets[i], k) == 0)
+            if (memcmp(text + n - k, secrets[i].text, k) == 0)
                 memset(text + n - k, '*', k);
     }
 }

@@ -16,8 +16,9 @@ void tg_log_set_fd(int fd);
  * be written is dropped. */
 void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* A secret of 8 bytes or more that must never be printed; kept for the life of the process.
- * TG_LIMIT above 64 secrets, TG_NOMEM. */
+/* A secret of 8 bytes or more that must never be printed. The 64 that were registered last are
+ * kept: secrets change while a server runs, and each reload registers those in use again.
+ * TG_NOMEM. */
 enum tg_status tg_log_secret(struct tg_str secret);
 /* Replaces every registered secret in text by '*'. */
 void tg_log_mask(char *text);

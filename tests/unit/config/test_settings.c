@@ -180,6 +180,9 @@ static const struct refusal wrong[] = {
     { OPENAI(",'apiKey':'sk-do-not-print'"),
       "providers.x.apiKey: a secret is not written here: use "
       "{\"env\": \"NAME\"} or {\"file\": \"PATH\"}" },
+    { OPENAI(",'apiKey':{'env':'sk-pasted-by-mistake'}"),
+      "providers.x.apiKey: \"env\" is not the name of an environment variable (A-Z a-z 0-9 _): the "
+      "key itself is not written here" },
     { OPENAI(",'apiKey':{}"), "providers.x.apiKey: needs either \"env\" or \"file\"" },
     { OPENAI(",'apiKey':{'env':'A','file':'key'}"),
       "providers.x.apiKey: needs either \"env\" or \"file\"" },
