@@ -243,7 +243,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL refuse_submit(VkQueue queue, uint32_t n,
     return VK_ERROR_OUT_OF_HOST_MEMORY;
 }
 
-/* Part of a pass may be running: only opening the device again is safe, which TG_DEVICE asks for. */
+/* Part of a pass may be running: only opening the device again is safe, as TG_DEVICE asks. */
 static void a_refused_submit_is_a_lost_device(void)
 {
     open_pair();
