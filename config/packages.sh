@@ -26,8 +26,9 @@ need_packages() {
 }
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev
-    libsqlite3-dev libcjson-dev libvulkan-dev glslc spirv-tools ca-certificates"
-test_packages="git nodejs sqlite3 curl xz-utils clang libclang-rt-14-dev libvulkan1
+    libsqlite3-dev libcjson-dev libvulkan-dev glslc spirv-tools ca-certificates
+    curl"
+test_packages="git nodejs sqlite3 xz-utils clang libclang-rt-14-dev libvulkan1
     mesa-vulkan-drivers vulkan-validationlayers"
 
 # build DIR CMAKE-OPTIONS...: configures and builds what changed; quiet unless it fails. Configuring

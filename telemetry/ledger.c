@@ -158,8 +158,10 @@ static void turn(struct tel_store *s, struct tel_purse *p, int64_t now_ms)
     p->spent = p->reserved = p->lease = 0;
     p->loaded = p->denied = false;
     /* A clock that went back may return to reservations made before. */
-    for (size_t i = 0; s->holds.count && i < s->holds.cap; i++) {
+    size_t left = s->holds.count; /* they lie at the front: not all of a large table is walked */
+    for (size_t i = 0; left && i < s->holds.cap; i++) {
         const struct tel_hold *h = &s->holds.hold[i];
+        left -= h->used;
         if (h->used && !h->waiting && same_period(&h->key, &p->key))
             p->reserved = tel_add(p->reserved, h->amount);
     }
