@@ -241,6 +241,8 @@ static void finish(struct le_engine *e, struct le_task *t, struct result *r)
         r->end = LE_END_ERROR;
         tg_fail(&r->err, TG_NOMEM, "the end of the answer does not fit into memory");
     }
+    if (!r->err.code && t->stopped) /* what was held back may have completed a stop string */
+        r->end = LE_END_STOP;
     if (r->err.code)
         le_cell_reset(&e->draft);
     struct le_cell *c = &e->draft;
@@ -268,12 +270,14 @@ static void finish(struct le_engine *e, struct le_task *t, struct result *r)
 static void recover(struct le_engine *e)
 {
     struct tg_error err = { .code = TG_DEVICE, .text = "lost again right after it was reopened" };
-    tg_log(TG_LOG_WARN, "engine-device-lost", "%s", e->reopened ? "for good" : "reopening it");
     e->runner.close(e->runner.arg);
     pthread_mutex_lock(&e->lock);
-    bool again = !e->reopened && !e->stopping;
+    bool stopping = e->stopping;
     pthread_mutex_unlock(&e->lock);
-    if (again) {
+    if (stopping) /* nothing runs any more */
+        return;
+    tg_log(TG_LOG_WARN, "engine-device-lost", "%s", e->reopened ? "for good" : "reopening it");
+    if (!e->reopened) {
         e->reopened = true;
         if (e->runner.open(e->runner.arg, &err) == TG_OK) {
             e->chunk = e->runner.chunk(e->runner.arg);

@@ -166,6 +166,7 @@ static void stop_strings(void)
         { "one two three four<turn|>", { "four five" }, "one two three four", LE_END_STOP },
         { "one two three four", { "never" }, "one two three four", LE_END_LENGTH },
         { "one two<turn|>", { "one two" }, "", LE_END_STOP },
+        { "one<|channel>th", { "eth" }, "on", LE_END_STOP }, /* a channel that is no thought */
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
         open_engine(table[i].script, PROMPT, 0, 0);
