@@ -169,24 +169,27 @@ static enum tg_status apply_end(struct tel_ledger_db *db, const struct tel_op *o
     return account_write(db, &op->key, &a, err);
 }
 
-/* What an ask with this id was given before, when its first commit was durable after all. */
-static enum tg_status repeated_ask(struct tel_ledger_db *db, const struct tel_op *op,
-                                   int64_t *granted, struct tg_error *err)
+/* *repeated: an ask with this id was committed before, though that commit failed; what it was given
+ * then. */
+static enum tg_status find_ask(struct tel_ledger_db *db, const struct tel_op *op, bool *repeated,
+                               int64_t *granted, struct tg_error *err)
 {
     sqlite3_stmt *stmt = db->stmt[LEDGER_LEASE_READ];
     sqlite3_bind_int64(stmt, 1, db->session);
     sqlite3_bind_int64(stmt, 2, (int64_t)op->id);
+    int step = sqlite3_step(stmt);
     enum tg_status status = TG_OK;
-    if (sqlite3_step(stmt) == SQLITE_ROW)
+    *repeated = step == SQLITE_ROW;
+    if (*repeated)
         *granted = sqlite3_column_int64(stmt, 0);
-    else
+    else if (step != SQLITE_DONE)
         status = fail(db, "reading a lease", err);
     sqlite3_reset(stmt);
     return status;
 }
 
 static enum tg_status record_ask(struct tel_ledger_db *db, const struct tel_op *op, int64_t granted,
-                                 int *fresh, struct tg_error *err)
+                                 struct tg_error *err)
 {
     sqlite3_stmt *stmt = db->stmt[LEDGER_LEASE_MAKE];
     sqlite3_bind_int64(stmt, 1, db->session);
@@ -194,7 +197,7 @@ static enum tg_status record_ask(struct tel_ledger_db *db, const struct tel_op *
     bind_key(db, stmt, 3, &op->key);
     sqlite3_bind_int64(stmt, 6, granted);
     sqlite3_bind_int64(stmt, 7, op->at_ms);
-    return run(db, LEDGER_LEASE_MAKE, fresh, err);
+    return run(db, LEDGER_LEASE_MAKE, NULL, err);
 }
 
 static enum tg_status shrink_lease(struct tel_ledger_db *db, const struct tel_key *key, int64_t by,
@@ -208,31 +211,34 @@ static enum tg_status shrink_lease(struct tel_ledger_db *db, const struct tel_ke
     return account_write(db, key, &a, err);
 }
 
+static int64_t room_for(const struct account *a, const struct tel_op *op)
+{
+    int64_t used = tel_add(a->spent, a->leased);
+    int64_t room = op->cap > used ? op->cap - used : 0;
+    return op->want < room ? op->want : room;
+}
+
 static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *op,
                                 struct tel_reply *reply, struct tg_error *err)
 {
     struct account a;
-    int fresh = 1;
+    int64_t granted = 0;
+    bool repeated = false;
     db->cap[op->key.budget] = op->cap;
     db->alert_nano[op->key.budget] = op->alert_nano;
-    enum tg_status status = account_read(db, &op->key, &a, err);
-    if (status)
-        return status;
-    int64_t used = tel_add(a.spent, a.leased);
-    int64_t room = op->cap > used ? op->cap - used : 0;
-    int64_t granted = op->want < room ? op->want : room;
-    if (granted > 0 || op->drop > 0)
-        status = record_ask(db, op, granted, &fresh, err);
-    if (!status && fresh && op->drop > 0)
+    enum tg_status status = find_ask(db, op, &repeated, &granted, err);
+    if (!status && !repeated && op->drop > 0)
         status = shrink_lease(db, &op->drop_key, op->drop, err);
-    if (!status && !fresh)
-        status = repeated_ask(db, op, &granted, err);
-    if (!status) /* once more: both keys may name the same period */
+    if (!status) /* behind the shrinking: both keys may name the same period */
         status = account_read(db, &op->key, &a, err);
+    if (!status && !repeated) {
+        granted = room_for(&a, op);
+        a.leased = tel_add(a.leased, granted);
+        if (granted > 0 || op->drop > 0)
+            status = record_ask(db, op, granted, err);
+    }
     if (status)
         return status;
-    if (fresh)
-        a.leased = tel_add(a.leased, granted);
     check_alert(db, &op->key, &a);
     *reply = (struct tel_reply){ TEL_REPLY_LEASE, op->key.budget, granted, a.spent };
     return account_write(db, &op->key, &a, err);

@@ -16,7 +16,7 @@ static const char *const statements[LEDGER_STMTS] = {
                             " WHERE budget = ? AND period = ? AND start = ?",
     [LEDGER_SETTLEMENT] = "INSERT INTO settlement VALUES(?,?,?,?,?,?,?,?,?,?)"
                           " ON CONFLICT DO NOTHING",
-    [LEDGER_LEASE_MAKE] = "INSERT INTO lease VALUES(?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+    [LEDGER_LEASE_MAKE] = "INSERT INTO lease VALUES(?,?,?,?,?,?,?)",
     [LEDGER_LEASE_READ] = "SELECT granted_nano FROM lease WHERE session = ? AND id = ?",
 };
 

@@ -78,6 +78,10 @@ static void a_batch_applied_twice_counts_once(void)
         CHECK_INT(at("leased_nano", "2026-10-01"), 250);
     }
     CHECK_INT(rig_query(&rig, "ledger.db", "SELECT count(*) FROM settlement"), 3);
+    struct tel_op rest = ask(6, 5000); /* repeated, it finds no room: it is told what it got */
+    CHECK_INT(commit(&rest, 1).granted, 1000 - 85 - 215);
+    CHECK_INT(commit(&rest, 1).granted, 1000 - 85 - 215);
+    CHECK_INT(at("leased_nano", "2026-11-01"), 1000 - 85);
     end();
 }
 
