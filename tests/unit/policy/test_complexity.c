@@ -270,14 +270,17 @@ static void bounded_work(void)
 {
     struct tg_buf b;
     tg_buf_init(&b, 33u << 20);
-    for (int i = 0; i < (32 << 20) / 8; i++)
-        tg_buf_adds(&b, "theorem ");
+    for (int i = 0; i < (32 << 20) / 8; i++) /* mathematics, once nobody looks any more */
+        tg_buf_adds(&b, i < (32 << 10) / 8 ? "one cat " : "theorem ");
     struct chat_part part = { .kind = CHAT_PART_TEXT, .text = tg_buf_str(&b) };
     struct chat_message message = { .role = CHAT_USER, .parts = &part, .n_parts = 1 };
     struct chat_request r = { .messages = &message, .n_messages = 1 };
     struct pol_score s = pol_complexity(&r, 0);
-    CHECK(s.known && s.value <= 1);
+    CHECK_NEAR(part_of(&s, "mathematics"), 0, 1e-9);
     CHECK_NEAR(part_of(&s, "length"), 1, 1e-9);
+    part.text.p += 8;
+    s = pol_complexity(&r, 0);
+    CHECK(part_of(&s, "mathematics") > 0.3);
     tg_buf_free(&b);
 }
 
