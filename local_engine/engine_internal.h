@@ -32,7 +32,7 @@ struct le_runner {
     enum tg_status (*open)(void *arg, struct tg_error *err);
     /* Allowed twice, and without an open. */
     void (*close)(void *arg);
-    /* Prompt tokens a step may have; asked once it is open. */
+    /* Prompt tokens the next step may have; asked before each. */
     uint32_t (*chunk)(void *arg);
     /* As le_model_step, with the logits of the last token or none. */
     enum tg_status (*step)(void *arg, const int32_t *ids, uint32_t n, uint32_t pos, bool logits,
@@ -119,7 +119,6 @@ struct le_engine {
     /* the engine thread's */
     struct le_sampler *sampler;
     struct le_cell draft; /* the event being written */
-    uint32_t chunk;
     bool reopened; /* since a job last ended well: a second loss in a row is final */
 
     /* the draining thread's */
@@ -153,6 +152,9 @@ enum tg_status le_engine_start(const struct le_engine_setup *setup, struct le_en
 /* Lock held: the END of a job that never ran, or of one that ended. Frees t. */
 void le_engine_end_queued(struct le_engine *e, struct le_task *t, enum le_end end,
                           enum tg_status status, const char *text);
+/* Prompt tokens for the cpu's next step when its last one took ns for n tokens: what takes 50 ms,
+ * within 8 (fewer would dequantise too often) and 64. */
+uint32_t le_engine_pace(uint32_t n, int64_t ns);
 /* The thread's function; arg is the engine. */
 void *le_engine_main(void *arg);
 

@@ -3,12 +3,16 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "config/base/utf8.h"
 #include "local_engine/device.h"
 #include "local_engine/engine_internal.h"
 #include "local_engine/model.h"
 
-enum { CONTEXT_DEFAULT = 32768, CHUNK_SLOW_DEVICE = 64 };
+enum { CONTEXT_DEFAULT = 32768, CHUNK_LEAST = 8, CHUNK_SLOW_DEVICE = 64 };
+
+/* What a step on the cpu may take where that can be had: a cancel waits for it. */
+static const int64_t STEP_NS = 50 * 1000 * 1000;
 
 struct sequence {
     struct le_gguf *g;
@@ -18,6 +22,7 @@ struct sequence {
     enum le_device device;
     char *cache_dir;
     uint32_t context, chunk; /* chunk 0: by the device */
+    uint32_t paced;          /* the cpu's chunk: by what its last prompt step took */
     const struct le_ops *ops;
     struct le_backend *be;
     struct le_model *model;
@@ -50,12 +55,21 @@ static enum tg_status sequence_open(void *arg, struct tg_error *err)
     return TG_OK;
 }
 
-/* Where a full step would take seconds: the cpu, and the software Vulkan drivers by their names. */
-static bool is_slow(const struct sequence *s)
+/* Software Vulkan drivers, by their names: a full step would take seconds. */
+static bool is_software(const struct sequence *s)
 {
     const char *device = s->ops->describe(s->be);
-    return strcmp(s->ops->name, "cpu") == 0 || strstr(device, "llvmpipe") ||
-           strstr(device, "SwiftShader");
+    return strstr(device, "llvmpipe") || strstr(device, "SwiftShader");
+}
+
+/* Only for the cpu: its results are bitwise the same wherever a prompt is split, so that a seed's
+ * answer does not depend on the clock. */
+uint32_t le_engine_pace(uint32_t n, int64_t ns)
+{
+    int64_t fit = ns > 0 ? STEP_NS * n / ns : CHUNK_SLOW_DEVICE;
+    return fit < CHUNK_LEAST         ? CHUNK_LEAST
+           : fit > CHUNK_SLOW_DEVICE ? CHUNK_SLOW_DEVICE
+                                     : (uint32_t)fit;
 }
 
 static uint32_t sequence_chunk(void *arg)
@@ -63,15 +77,21 @@ static uint32_t sequence_chunk(void *arg)
     const struct sequence *s = arg;
     if (s->chunk)
         return s->chunk;
-    return is_slow(s) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
+    if (strcmp(s->ops->name, "cpu") == 0)
+        return s->paced;
+    return is_software(s) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
 }
 
 static enum tg_status sequence_step(void *arg, const int32_t *ids, uint32_t n, uint32_t pos,
                                     bool logits, struct tg_error *err)
 {
-    const struct sequence *s = arg;
+    struct sequence *s = arg;
     uint32_t last = n - 1;
-    return le_model_step(s->model, ids, n, pos, &last, logits ? 1 : 0, err);
+    int64_t begin = tg_mono_ns();
+    enum tg_status status = le_model_step(s->model, ids, n, pos, &last, logits ? 1 : 0, err);
+    if (n > 1)
+        s->paced = le_engine_pace(n, tg_mono_ns() - begin);
+    return status;
 }
 
 static const float *sequence_logits(void *arg)
@@ -129,6 +149,7 @@ static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_op
         return tg_fail(err, TG_INVALID, "%u jobs and a credit of %u are not possible; at most %d "
                        "and %d", o->jobs_max, o->credit, LE_JOBS_MAX, LE_CREDIT_MAX);
     s->chunk = o->prefill_chunk;
+    s->paced = CHUNK_LEAST;
     return TG_OK;
 }
 

@@ -102,7 +102,8 @@ static enum tg_status prefill(struct le_engine *e, struct le_task *t, struct tg_
 {
     int64_t begin = tg_mono_ns();
     for (uint32_t pos = 0; pos < t->n_prompt;) {
-        uint32_t left = t->n_prompt - pos, n = left < e->chunk ? left : e->chunk;
+        uint32_t left = t->n_prompt - pos, chunk = e->runner.chunk(e->runner.arg);
+        uint32_t n = left < chunk ? left : chunk;
         enum tg_status status = may_go_on(e, t);
         if (!status)
             status = e->runner.step(e->runner.arg, t->prompt + pos, n, pos, n == left, err);
@@ -279,10 +280,8 @@ static void recover(struct le_engine *e)
     tg_log(TG_LOG_WARN, "engine-device-lost", "%s", e->reopened ? "for good" : "reopening it");
     if (!e->reopened) {
         e->reopened = true;
-        if (e->runner.open(e->runner.arg, &err) == TG_OK) {
-            e->chunk = e->runner.chunk(e->runner.arg);
+        if (e->runner.open(e->runner.arg, &err) == TG_OK)
             return;
-        }
     }
     pthread_mutex_lock(&e->lock);
     e->lost = true;
@@ -326,8 +325,6 @@ void *le_engine_main(void *arg)
     pthread_setname_np(pthread_self(), "tg-engine");
     struct tg_error err = { .code = TG_OK };
     enum tg_status status = e->runner.open(e->runner.arg, &err);
-    if (!status)
-        e->chunk = e->runner.chunk(e->runner.arg);
     pthread_mutex_lock(&e->lock);
     e->status = status;
     e->error = err;
