@@ -2,6 +2,8 @@
 #include "local_engine/engine.h"
 #include "providers/backend.h"
 
+enum { SHORT_TOKEN = 8 }; /* bytes; texts below context times this are simply tokenised */
+
 static const char *lacking(enum chat_part_kind kind)
 {
     switch (kind) {
@@ -113,6 +115,39 @@ static enum tg_status encode(const struct le_engine *engine, const struct le_cha
     return TG_OK;
 }
 
+/* Bytes of text that the template keeps whatever it trims. */
+static size_t kept_bytes(const struct chat_request *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++)
+            if (r->messages[i].role != CHAT_ASSISTANT)
+                n += tg_str_trim(r->messages[i].parts[k].text).n;
+    return n;
+}
+
+/* Tokenising takes tens of times its text in memory: a text that cannot fit however long its tokens
+ * are is refused by its length. */
+static enum tg_status check_length(const struct le_engine *engine, const struct chat_request *r,
+                                   struct tg_error *err)
+{
+    const struct le_tokenizer *t = le_engine_tokenizer(engine);
+    uint32_t context = le_engine_context(engine);
+    size_t bytes = kept_bytes(r), longest = 1;
+    if (bytes / SHORT_TOKEN < context)
+        return TG_OK;
+    for (uint32_t id = 0; id < le_tokenizer_n(t); id++) {
+        size_t n = le_tokenizer_piece(t, (int32_t)id).n;
+        longest = n > longest ? n : longest;
+    }
+    if (bytes / longest < context)
+        return TG_OK;
+    return tg_fail(err, TG_LIMIT,
+                   "messages: the prompt has at least %zu tokens; the local model's context holds "
+                   "%u and needs one for the answer",
+                   bytes / longest, (unsigned)context);
+}
+
 enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct tg_error *err)
 {
@@ -120,6 +155,8 @@ enum tg_status prov_local_prepare(const struct le_engine *engine, const struct c
     *ids = NULL;
     *n = 0;
     enum tg_status status = check_request(r, err);
+    if (status == TG_OK)
+        status = check_length(engine, r, err);
     if (status)
         return status;
     size_t parts = 0;

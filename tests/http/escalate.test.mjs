@@ -124,7 +124,7 @@ for (const behaviour of [
         assert.equal(r.status, 200);
         assert.equal(r.headers['x-tollgate-route'], 'local');
         assert.equal(r.headers['x-tollgate-reason'], 'provider-failed');
-        assert.ok((r.text ?? r.json.choices[0].message.content).length > 0);
+        assert.ok((r.json?.choices[0].message.content ?? r.text).length > 0);
       });
     });
 
@@ -161,11 +161,10 @@ test('after commit a broken stream is an error event, never a clean end', async 
       const r = await sse(gw);
       assert.equal(r.status, 200, model);
       assert.ok(r.text.startsWith('word0 word1 '), model);
-      if (model === 'no-done') return; /* a finish reason ended it: see providers/README.md */
       assert.equal(r.done, false, model);
       assert.equal(typeof r.error?.message, 'string', model);
       const row = await logRow(gw, r.headers);
-      assert.equal(row.estimated, 1, model);
+      assert.equal(row.estimated, model === 'no-done' ? 0 : 1, model); /* it told its usage */
       assert.ok(row.cost_nano > 0, model);
     });
 });

@@ -291,12 +291,48 @@ static void prompts(void)
     bench_close(&b);
 }
 
+/* A text that would not fit even in the longest tokens is refused by its length; one byte less is
+ * counted. White space at the ends is trimmed first. */
+static void too_long_to_be_tokenised(void)
+{
+    struct bench b;
+    bench_open(&b);
+    const struct le_tokenizer *t = le_engine_tokenizer(b.engine);
+    size_t longest = 1;
+    for (uint32_t id = 0; id < le_tokenizer_n(t); id++)
+        if (le_tokenizer_piece(t, (int32_t)id).n > longest)
+            longest = le_tokenizer_piece(t, (int32_t)id).n;
+    size_t size = CONTEXT * longest;
+    struct tg_str text = { tg_calloc(1, size), size };
+    CHECK(text.p);
+    memset((char *)text.p, 'x', size);
+    struct chat_part part = { .kind = CHAT_PART_TEXT };
+    const struct chat_message m = { .role = CHAT_USER, .parts = &part, .n_parts = 1 };
+    struct chat_request r = { .messages = &m, .n_messages = 1 };
+    part.text = text;
+    refused(&b, &r, TG_LIMIT, "messages: the prompt has at least 512 tokens");
+    part.text.n -= 1;
+    struct tg_error counted;
+    int32_t *ids;
+    uint32_t n;
+    CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &counted), TG_LIMIT);
+    CHECK(!strstr(counted.text, "at least"));
+    memset((char *)text.p, ' ', size);
+    memcpy((char *)text.p + size / 2, "hello", 5);
+    part.text.n = size;
+    CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &counted), TG_OK);
+    tg_free(ids);
+    tg_free((char *)text.p);
+    bench_close(&b);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(an_answer), CASE(stop_strings), CASE(paused_without_credit),
         CASE(freed_in_any_callback), CASE(cancel_frees_the_engine), CASE(time_limit),
         CASE(what_it_cannot_take), CASE(prompts),
+        CASE(too_long_to_be_tokenised),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
