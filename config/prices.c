@@ -10,7 +10,7 @@
 
 struct price_text {
     int64_t input, cached, output;
-    uint32_t per_message, per_request;
+    uint32_t per_message, per_request, per_image;
 };
 
 enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, struct cfg_price *out)
@@ -22,9 +22,10 @@ enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, str
         { "output", CFG_MONEY, AT(output), 0, PRICE_MAX, NULL },
         { "tokensPerMessage", CFG_COUNT, AT(per_message), 0, 100000, NULL },
         { "tokensPerRequest", CFG_COUNT, AT(per_request), 0, 100000, NULL },
+        { "tokensPerImage", CFG_COUNT, AT(per_image), 1, 1000000, NULL },
     };
 #undef AT
-    struct price_text price = { -1, -1, -1, CFG_TOKENS_PER_MESSAGE, CFG_TOKENS_PER_REQUEST };
+    struct price_text price = { -1, -1, -1, CFG_TOKENS_PER_MESSAGE, CFG_TOKENS_PER_REQUEST, 0 };
     enum tg_status status = CFG_READ_OBJECT(r, v, fields, &price);
     if (status)
         return status;
@@ -36,7 +37,8 @@ enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, str
                                .cached_input = price.cached < 0 ? price.input : price.cached,
                                .output = price.output,
                                .tokens_per_message = price.per_message,
-                               .tokens_per_request = price.per_request };
+                               .tokens_per_request = price.per_request,
+                               .tokens_per_image = price.per_image };
     return TG_OK;
 }
 

@@ -14,6 +14,7 @@ struct cfg_price {
     int64_t input, cached_input, output; /* cached_input = input where the table has none */
     int64_t tokens_per_message; /* upper bound of template overhead per message */
     int64_t tokens_per_request; /* and per request */
+    int64_t tokens_per_image;   /* the most that one image counts as; 0: unknown */
 };
 
 struct cfg_prices; /* opaque, immutable */
@@ -21,9 +22,10 @@ struct cfg_prices; /* opaque, immutable */
 enum { CFG_PRICES_MAX = 4096, CFG_TOKENS_PER_MESSAGE = 8, CFG_TOKENS_PER_REQUEST = 32 };
 
 /* A JSON file: {"version": "2026-11-20", "models": {"PROVIDER/MODEL": {"input": "$3",
- * "cachedInput": "$0.30", "output": "$15", "tokensPerMessage": 8, "tokensPerRequest": 32}}}; all
- * but input and output may be left out. Refused whole, with the JSON path, when anything in it is
- * unknown or malformed. path NULL: the table that is built into the program. */
+ * "cachedInput": "$0.30", "output": "$15", "tokensPerMessage": 8, "tokensPerRequest": 32,
+ * "tokensPerImage": 1600}}}; all but input and output may be left out. Refused whole, with the
+ * JSON path, when anything in it is unknown or malformed. path NULL: the table that is built into
+ * the program. */
 enum tg_status cfg_prices_load(const char *path, struct cfg_prices **out, struct tg_error *err);
 /* The same from text in memory; name stands for it in errors. */
 enum tg_status cfg_prices_parse(struct tg_str text, const char *name, struct cfg_prices **out,

@@ -66,6 +66,32 @@ static void say(char reason[POL_REASON_MAX], const char *fmt, ...)
             *p = *p == '\t' || *p == '\n' || *p == '\r' ? ' ' : '?';
 }
 
+static size_t count_images(const struct chat_request *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++)
+            n += r->messages[i].parts[k].kind == CHAT_PART_IMAGE ||
+                 r->messages[i].parts[k].kind == CHAT_PART_VIDEO;
+    return n;
+}
+
+/* Bytes bound the tokens of text and of audio, which travels in the body. An image's tokens have
+ * nothing to do with its bytes, or with the length of its URL. */
+static enum tg_status bound_with_images(const struct cfg_price *price,
+                                        const struct pol_request_facts *f, uint32_t max_tokens,
+                                        int64_t *nano)
+{
+    size_t images = f->request->messages ? count_images(f->request) : 0, more, bytes;
+    bool free = price->input == 0 && price->cached_input == 0;
+    if (images && price->known && !price->tokens_per_image && !free)
+        return TG_UNSUPPORTED;
+    if (__builtin_mul_overflow(images, (size_t)price->tokens_per_image, &more) ||
+        __builtin_add_overflow(f->body_bytes, more, &bytes))
+        return TG_LIMIT;
+    return pol_bound(price, bytes, f->request->n_messages, max_tokens, nano);
+}
+
 /* The step for a tier, when it may be called at all. */
 static bool tier_step(const struct pol_route *route, const struct pol_request_facts *f, size_t tier,
                       struct pol_step *step)
@@ -76,8 +102,8 @@ static bool tier_step(const struct pol_route *route, const struct pol_request_fa
         step->max_tokens = f->request->max_tokens;
     if (f->local_only)
         return false;
-    enum tg_status status = pol_bound(&t->price, f->body_bytes, f->request->n_messages,
-                                      step->max_tokens, &step->ceiling_nano);
+    enum tg_status status =
+        bound_with_images(&t->price, f, step->max_tokens, &step->ceiling_nano);
     if (status == TG_OK)
         return true;
     step->ceiling_nano = 0;

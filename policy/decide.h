@@ -57,7 +57,8 @@ enum tg_status pol_bound(const struct cfg_price *price, size_t body_bytes, size_
 /* Before the run: local first (unless it cannot, or a trigger is already true with confidence
  * unknown), then the tiers in order; a tier whose trigger is not true yet is still listed as a way
  * out of failure of what comes before it, since a failed attempt makes way for the next permitted
- * one. A tier under a budget with an unknown price is left out. n = 0: nobody may answer (reason
+ * one. A tier under a budget with an unknown price is left out, and for a request with images one
+ * whose tokens per image are unknown. n = 0: nobody may answer (reason
  * says why). */
 void pol_decide(const struct pol_route *route, const struct pol_request_facts *f,
                 struct pol_plan *plan);

@@ -8,7 +8,13 @@ const golden = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../go
 export const model = path.join(golden, 'tiny-dense-Q8_0.gguf');
 
 // Prices of the mock's models: $1 and $2 a million tokens.
-export const prices = { input: '$1', output: '$2', tokensPerMessage: 8, tokensPerRequest: 8 };
+export const prices = {
+  input: '$1',
+  output: '$2',
+  tokensPerMessage: 8,
+  tokensPerRequest: 8,
+  tokensPerImage: 100,
+};
 
 export const localConfig = (extra = {}) => ({
   listen: '127.0.0.1:0',

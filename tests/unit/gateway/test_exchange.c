@@ -35,7 +35,7 @@ static void set_up(size_t n, const char *trigger)
     for (size_t i = 0; i < n; i++)
         r->tiers[i] = (struct cfg_tier){
             .provider = "cloud", .model = "m", .trigger = trigger, .max_tokens = 64,
-            .price = { true, IN * 1000000LL, IN * 1000000LL, OUT * 1000000LL, 8, 32 }
+            .price = { true, IN * 1000000LL, IN * 1000000LL, OUT * 1000000LL, 8, 32, 0 }
         };
     struct tg_error err;
     if (pol_route_compile(r, &w.snapshot.routes[0], &err) != TG_OK)

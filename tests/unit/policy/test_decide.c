@@ -4,7 +4,7 @@
 #include "tests/unit/check.h"
 
 /* $1 and $2 a million tokens: 1000 and 2000 nano-dollars a token. */
-static const struct cfg_price known = { true, 1000000000, 500000000, 2000000000, 8, 32 };
+static const struct cfg_price known = { true, 1000000000, 500000000, 2000000000, 8, 32, 0 };
 
 struct world {
     struct cfg_route settings;
@@ -130,9 +130,34 @@ static void ceilings_and_max_tokens(void)
     pol_route_free(&w.route);
 }
 
+/* 30 bytes of URL may be 48169 tokens: their number, not their length, bounds what images cost. */
+static void images_are_bounded_by_the_table(void)
+{
+    static const char *const triggers[] = { HARD };
+    static const struct chat_part parts[] = { { .kind = CHAT_PART_IMAGE },
+                                              { .kind = CHAT_PART_IMAGE } };
+    static const struct chat_message message = { .role = CHAT_USER, .parts = parts, .n_parts = 2 };
+    struct world w;
+    char got[16];
+    set_up(&w, 1, triggers);
+    w.request.messages = &message;
+    w.request.n_messages = 1;
+    CHECK_STR(planned(&w, got), "L");
+    w.settings.tiers[0].price.tokens_per_image = 5000;
+    CHECK_STR(planned(&w, got), "L0");
+    CHECK_INT(w.plan.step[1].ceiling_nano, (1000 + 2 * 5000 + 8 + 32) * 1000 + 1024 * 2000);
+    w.settings.tiers[0].price.tokens_per_image = 0;
+    w.settings.has_budget = false;
+    CHECK_STR(planned(&w, got), "L0");
+    w.settings.has_budget = true;
+    w.settings.tiers[0].price.input = w.settings.tiers[0].price.cached_input = 0;
+    CHECK_STR(planned(&w, got), "L0"); /* free input: nothing to bound */
+    pol_route_free(&w.route);
+}
+
 static void bounds(void)
 {
-    struct cfg_price price = { true, 1, 3, 1, 0, 0 };
+    struct cfg_price price = { true, 1, 3, 1, 0, 0, 0 };
     int64_t nano = -1;
     CHECK_INT(pol_bound(&price, 1, 0, 0, &nano), TG_OK);
     CHECK_INT(nano, 1); /* rounded up; the dearer of input and cached input */
@@ -227,7 +252,8 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(plans), CASE(without_a_budget_a_price_is_not_needed), CASE(ceilings_and_max_tokens),
-        CASE(bounds), CASE(escalation), CASE(bad_triggers_and_memory),
+        CASE(bounds), CASE(images_are_bounded_by_the_table), CASE(escalation),
+        CASE(bad_triggers_and_memory),
         CASE(reasons_are_fit_for_a_header),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
