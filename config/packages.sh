@@ -37,7 +37,7 @@ test_packages="git nodejs sqlite3 xz-utils clang libclang-rt-14-dev libvulkan1
 build() {
     dir=$1
     shift
-    [ -e "$dir/build.ninja" ] || echo "building $dir for the first time: a minute or more" >&2
+    [ -e "$dir/build.ninja" ] || echo "building in $dir/ for the first time: a minute or more" >&2
     if ! mkdir -p "$dir" || ! [ -w "$dir" ]; then
         echo "$PWD/$dir cannot be written by $(id -un): is it somebody else's build?" >&2
         return 1
