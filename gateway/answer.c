@@ -5,7 +5,12 @@
 
 #include "config/base/clock.h"
 
-enum { ANSWER_MAX = 2 * GW_ANSWER_MAX, COMMENT_MAX = 16384, RETRY_AFTER_S = 5 };
+enum {
+    ANSWER_MAX = 2 * GW_ANSWER_MAX,
+    COMMENT_MAX = 16384,
+    RETRY_AFTER_S = 5,
+    LOCAL_AHEAD_MAX = 1 << 20, /* bytes of a local stream kept for a slow reader */
+};
 
 struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
 {
@@ -91,8 +96,17 @@ static void write_out(struct gw_exchange *x, struct tg_str bytes)
     if (bytes.n == 0 || gw_http_write(x->rq, bytes) || x->blocked)
         return;
     x->blocked = true;
-    if (x->current->attempt)
-        prov_pause(x->current->attempt, true);
+    gw_answer_hold_back(x);
+}
+
+/* A provider waits at once. The engine, whose pause would stop everybody behind it, is allowed to
+ * get well ahead first: at its speed that is most answers. */
+void gw_answer_hold_back(struct gw_exchange *x)
+{
+    struct gw_try *t = x->current;
+    bool local = t->step.target == POL_LOCAL;
+    if (x->blocked && t->attempt && (!local || t->out.n > LOCAL_AHEAD_MAX))
+        prov_pause(t->attempt, true);
 }
 
 void gw_answer_heartbeat(struct gw_exchange *x)
@@ -122,7 +136,12 @@ void gw_answer_flush(struct gw_exchange *x)
 {
     if (!x->prepared.request.stream)
         return;
-    write_out(x, tg_buf_str(&x->current->out));
+    if (x->blocked) { /* kept for gw_exchange_writable */
+        gw_answer_hold_back(x);
+        return;
+    }
+    struct tg_str out = tg_buf_str(&x->current->out);
+    write_out(x, out);
     tg_buf_reset(&x->current->out);
 }
 
@@ -161,6 +180,7 @@ static void finish_stream(struct gw_exchange *x)
     struct gw_try *t = x->current;
     struct tg_buf out;
     tg_buf_init(&out, ANSWER_MAX);
+    x->blocked = false; /* the rest leaves now, and with it the memory */
     gw_answer_flush(x);
     oai_stream_finish(&x->answer, t->finish, x->prepared.request.include_usage ? &t->usage : NULL,
                       &out);
@@ -222,6 +242,9 @@ void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e)
         return;
     tg_buf_init(&out, COMMENT_MAX);
     if (x->headers_sent) {
+        x->blocked = false;
+        if (x->state == GW_COMMITTED)
+            gw_answer_flush(x);
         oai_stream_error(e, &out);
         add_comment(x, &out);
         gw_http_write(x->rq, tg_buf_str(&out));

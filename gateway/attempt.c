@@ -135,8 +135,7 @@ static void launch(struct gw_try *t)
     t->attempt = prov_start(backend, &call, on_event, t, &err);
     if (t->attempt) {
         x->state = GW_RUNNING;
-        if (x->blocked)
-            prov_pause(t->attempt, true);
+        gw_answer_hold_back(x);
         return;
     }
     gw_attempt_end(t, false);

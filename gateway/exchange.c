@@ -179,8 +179,6 @@ static void resume_local(struct gw_exchange *x)
 {
     x->local_parked = false;
     x->current = &x->local;
-    if (x->local.attempt && x->blocked)
-        prov_pause(x->local.attempt, true);
     if (x->window_over)
         commit(x, &x->local);
     else if (window_full(x))
@@ -436,4 +434,6 @@ void gw_exchange_writable(struct gw_exchange *x)
         prov_pause(x->local.attempt, false);
     if (x->remote.attempt)
         prov_pause(x->remote.attempt, false);
+    if (x->state == GW_COMMITTED)
+        gw_answer_flush(x);
 }

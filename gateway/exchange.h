@@ -153,8 +153,10 @@ struct oai_error gw_failure(int status, const char *type, const char *code, cons
     __attribute__((format(printf, 4, 5)));
 /* Gives what t holds to the client from now on; headers first if they are still due. */
 void gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
-/* A delta of the committed attempt. */
+/* What the committed attempt has said and the client can take. */
 void gw_answer_flush(struct gw_exchange *x);
+/* Pauses the current attempt if the client does not keep up with it. */
+void gw_answer_hold_back(struct gw_exchange *x);
 /* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after.
  */
 void gw_answer_finish(struct gw_exchange *x);

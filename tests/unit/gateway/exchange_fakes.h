@@ -8,7 +8,7 @@
 #include "gateway/exchange.h"
 #include "tests/unit/check.h"
 
-enum { FAKE_ATTEMPTS = 64, FAKE_MONEY = 64, FAKE_TIMERS = 64, FAKE_TEXT = 1 << 20 };
+enum { FAKE_ATTEMPTS = 64, FAKE_MONEY = 64, FAKE_TIMERS = 64, FAKE_TEXT = 2 << 20 };
 
 struct gw_request {
     bool over, begun, aborted;

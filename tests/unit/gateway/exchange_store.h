@@ -1,5 +1,5 @@
-/* The store, the snapshot, the workers and their bodies, of exchange_fakes.h. A reservation that is
- * ended twice, or never, fails the test. */
+/* The store, the snapshot, the workers and what backends say, of exchange_fakes.h. A reservation
+ * that is ended twice, or never, fails the test. */
 #ifndef TESTS_UNIT_GATEWAY_EXCHANGE_STORE_H
 #define TESTS_UNIT_GATEWAY_EXCHANGE_STORE_H
 
@@ -136,6 +136,45 @@ static void worker_works(void)
     fake.work = NULL;
     work(fake.work_arg);
     done(fake.work_arg);
+}
+
+static void press(struct prov_attempt *a, struct chat_event e)
+{
+    CHECK(a->live && !a->ended);
+    a->ended = e.kind == CHAT_EVENT_FINISH || e.kind == CHAT_EVENT_ERROR;
+    a->fn(a->arg, &e);
+}
+
+static void started(struct prov_attempt *a)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_STARTED });
+}
+
+/* A token of the local model, sure or not; a piece of text of the cloud's. */
+static void says(struct prov_attempt *a, const char *text, bool sure)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,
+                                  .text = tg_str_of(text),
+                                  .has_token = a->local,
+                                  .token = { CHAT_TOKEN_CONTENT, sure ? -0.001f : -6.0f,
+                                             sure ? 0.01f : 5.0f, sure ? 0.99f : 0.01f } });
+}
+
+static void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
+{
+    struct chat_event usage = { .kind = CHAT_EVENT_USAGE };
+    usage.usage.input = (struct chat_count){ true, in };
+    usage.usage.output = (struct chat_count){ true, out };
+    press(a, usage);
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_FINISH });
+}
+
+static void fails(struct prov_attempt *a, bool billed)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_ERROR,
+                                  .error = a->local ? CHAT_ERROR_ENGINE : CHAT_ERROR_TRUNCATED,
+                                  .text = TG_STR("broke"),
+                                  .billed = billed });
 }
 
 #endif

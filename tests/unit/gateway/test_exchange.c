@@ -74,45 +74,6 @@ static struct prov_attempt *attempt(size_t at, bool local)
     return &fake.attempt[at];
 }
 
-static void press(struct prov_attempt *a, struct chat_event e)
-{
-    CHECK(a->live && !a->ended);
-    a->ended = e.kind == CHAT_EVENT_FINISH || e.kind == CHAT_EVENT_ERROR;
-    a->fn(a->arg, &e);
-}
-
-static void started(struct prov_attempt *a)
-{
-    press(a, (struct chat_event){ .kind = CHAT_EVENT_STARTED });
-}
-
-/* A token of the local model, sure or not; a piece of text of the cloud's. */
-static void says(struct prov_attempt *a, const char *text, bool sure)
-{
-    press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,
-                                  .text = tg_str_of(text),
-                                  .has_token = a->local,
-                                  .token = { CHAT_TOKEN_CONTENT, sure ? -0.001f : -6.0f,
-                                             sure ? 0.01f : 5.0f, sure ? 0.99f : 0.01f } });
-}
-
-static void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
-{
-    struct chat_event usage = { .kind = CHAT_EVENT_USAGE };
-    usage.usage.input = (struct chat_count){ true, in };
-    usage.usage.output = (struct chat_count){ true, out };
-    press(a, usage);
-    press(a, (struct chat_event){ .kind = CHAT_EVENT_FINISH });
-}
-
-static void fails(struct prov_attempt *a, bool billed)
-{
-    press(a, (struct chat_event){ .kind = CHAT_EVENT_ERROR,
-                                  .error = a->local ? CHAT_ERROR_ENGINE : CHAT_ERROR_TRUNCATED,
-                                  .text = TG_STR("broke"),
-                                  .billed = billed });
-}
-
 static bool in_headers(const char *line)
 {
     return strstr(w.rq.headers, line) != NULL;
@@ -337,8 +298,12 @@ static void a_broken_stream_is_no_success(void)
     set_up(1, "turns > 0");
     ask(true);
     says(attempt(0, false), "cloud", true);
+    fake.full_output = true;
+    says(attempt(0, false), "burst", true);
+    says(attempt(0, false), "kept for the slow reader", true);
     fails(attempt(0, false), true);
     CHECK(w.rq.over && in_text("\"error\":") && !in_text("[DONE]"));
+    CHECK(in_text("kept for the slow reader"));
     CHECK(in_text(": tollgate {") && in_text("\"cost_usd\":0.") && in_text("\"estimated\":true"));
     CHECK_STR(fake.error, "provider-failed");
     tear_down();
@@ -464,19 +429,38 @@ static void back_pressure_follows_the_attempt(void)
     ask(true);
     fake.full_output = true;
     fire(w.x->heartbeat);
-    CHECK(attempt(0, true)->paused);
-    for (int i = 0; i < 4; i++) /* some were under way */
+    for (int i = 0; i < 4; i++)
         says(attempt(0, true), "local", false);
-    CHECK(attempt(1, false)->paused);
+    CHECK(attempt(1, false)->paused && !attempt(0, true)->paused);
     fake.full_output = false;
     gw_exchange_writable(w.x);
-    CHECK(!attempt(0, true)->paused && !attempt(1, false)->paused);
+    CHECK(!attempt(1, false)->paused);
+    finishes(attempt(1, false), 1, 1);
+    tear_down();
+}
+
+/* The engine answers one at a time: it is not stopped for a reader that is a little behind. */
+static void a_slow_reader_does_not_stop_the_engine(void)
+{
+    char *large = large_body(300 << 10);
+    set_up(0, NULL);
+    ask(true);
     fake.full_output = true;
-    fire(w.x->heartbeat);
-    fails(attempt(1, false), true);
-    CHECK(w.rq.begun && attempt(0, true)->paused);
+    says(attempt(0, true), "one ", true);
+    says(attempt(0, true), "two ", true);
+    CHECK(!in_text("two") && !attempt(0, true)->paused);
     gw_exchange_writable(w.x);
-    finishes(attempt(0, true), 1, 4);
+    CHECK(in_text("two"));
+    for (int i = 0; i < 4; i++)
+        says(attempt(0, true), large, true);
+    CHECK(attempt(0, true)->paused);
+    fake.full_output = false;
+    w.rq.n_text = 0;
+    gw_exchange_writable(w.x);
+    CHECK(!attempt(0, true)->paused && w.rq.n_text > 4 * 300 << 10);
+    finishes(attempt(0, true), 1, 6);
+    CHECK(w.rq.over);
+    tg_free(large);
     tear_down();
 }
 
@@ -584,6 +568,7 @@ int main(int argc, char **argv)
         CASE(waiting_requests_keep_their_order),
         CASE(bodies_on_workers_are_bounded),
         CASE(back_pressure_follows_the_attempt),
+        CASE(a_slow_reader_does_not_stop_the_engine),
         CASE(anything_at_any_time),
     };
     tg_log_set_level(TG_LOG_ERROR);
