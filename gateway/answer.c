@@ -62,7 +62,7 @@ static void tell(struct gw_exchange *x, enum occasion occasion)
 {
     char text[160];
     header(x, "x-tollgate-request-id", "%016llx", (unsigned long long)x->id);
-    if (x->prepared.complexity.known)
+    if (x->state != GW_RECEIVED && x->prepared.complexity.known) /* a worker may be at it */
         header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
     if (occasion == TELL_HEARTBEAT)
         return;
