@@ -213,6 +213,9 @@ static enum tg_status check_route(struct cfg_reader *r, const struct cfg_setting
 {
     if (!route->name)
         return cfg_refuse(r, TG_INVALID, "needs \"name\"");
+    if (strcmp(route->name, "local") == 0)
+        return cfg_refuse(r, TG_INVALID, "\"local\" is the built-in name of the local model: give "
+                                         "the route another one");
     for (size_t i = 0; i < s->n_routes; i++)
         if (strcmp(s->routes[i].name, route->name) == 0)
             return cfg_refuse(r, TG_INVALID, "routes[%zu] is named \"%s\" too", i, route->name);

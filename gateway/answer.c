@@ -293,7 +293,7 @@ void gw_answer_row(struct gw_exchange *x)
     struct tel_row row = {
         .request = x->id,
         .started_ms = x->started_ms,
-        .route = x->config->settings->routes[x->route].name,
+        .route = x->routed ? x->config->settings->routes[x->route].name : "",
         .backend = backend,
         .dialect = "openai",
         .reason = x->reason,

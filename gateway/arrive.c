@@ -17,12 +17,13 @@ static bool find_route(struct gw_exchange *x)
     struct tg_str model = x->prepared.request.model;
     const struct cfg_settings *s = x->config->settings;
     if (tg_str_eq(model, TG_STR("local"))) {
-        x->local_only = true;
+        x->local_only = x->routed = true;
         return true;
     }
     for (size_t i = 0; i < s->n_routes; i++)
         if (model.n == 0 || tg_str_eq(model, tg_str_of(s->routes[i].name))) {
             x->route = i;
+            x->routed = true;
             return true;
         }
     return false;

@@ -146,6 +146,17 @@ static void launch(struct gw_try *t)
     refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
 }
 
+static struct oai_error over_budget(const struct gw_try *t)
+{
+    const struct gw_exchange *x = t->x;
+    struct tel_budget_state b = tel_budget_state(x->app->store, x->config->budget[x->route]);
+    double left = (double)b.cap - (double)b.spent - (double)b.reserved;
+    return gw_failure(429, "insufficient_quota", "budget_exhausted",
+                      "this request may cost up to $%.6f, and $%.6f is left of the cloud budget of "
+                      "its route",
+                      (double)t->step.ceiling_nano / 1e9, left > 0 ? left / 1e9 : 0.0);
+}
+
 static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
 {
     struct oai_error failure;
@@ -159,8 +170,7 @@ static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
         t->ticket = id;
         return;
     case TEL_OVER_CAP:
-        failure = gw_failure(429, "insufficient_quota", "budget_exhausted",
-                             "the cloud budget of this route is used up");
+        failure = over_budget(t);
         refuse(t->x, &failure, "budget-exhausted");
         return;
     case TEL_UNAVAILABLE:

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "config/base/clock.h"
-#include "gateway/cmd.h"
+#include "config/base/log.h"
 #include "config/settings.h"
+#include "gateway/cmd.h"
 #include "telemetry/store.h"
 
 static const char usage[] =
@@ -75,7 +76,12 @@ static int read_options(int argc, char **argv, struct report_options *o)
     }
     if (fine && optind == argc)
         return 0;
-    if (optind < argc)
+    if (!fine && (letter == 'p' || letter == 'l'))
+        fprintf(stderr, "tollgate report: --%s %s: %s\n", letter == 'p' ? "period" : "last", optarg,
+                letter == 'p' ? "day, week or month was expected"
+                              : "a time such as 24h or 30d was "
+                                "expected");
+    else if (optind < argc)
         fprintf(stderr, "tollgate report: unexpected argument \"%s\"\n", argv[optind]);
     fputs(usage, stderr);
     return 3;
@@ -86,6 +92,7 @@ int gw_cmd_report(int argc, char **argv)
     struct report_options o = { .config = "config/default.json",
                                 .zone = "UTC",
                                 .period = CFG_PERIOD_MONTH };
+    tg_log_set_level(TG_LOG_ERROR); /* what serve warns of is not asked for here */
     int ended = read_options(argc, argv, &o);
     if (ended)
         return ended - 1;

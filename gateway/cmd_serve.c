@@ -213,8 +213,7 @@ static enum tg_status open_http(struct gw_app *app, struct tg_error *err)
     if (status == TG_IO && gw_port_holder(c->listen_port, holder, sizeof(holder))) {
         size_t n = strlen(err->text);
         snprintf(err->text + n, sizeof(err->text) - n,
-                 "; port %u is held by %s: stop it, or give another \"listen\"",
-                 (unsigned)c->listen_port, holder);
+                 " by %s: stop it, or give another \"listen\"", holder);
     }
     return status;
 }
@@ -229,11 +228,13 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     app->workers = tg_workers_new(SERVE_WORKERS, SERVE_WORK_MAX);
     if (!app->loop || !app->workers)
         return tg_fail(err, TG_NOMEM, "out of memory at the start");
-    status = watch_signals(s, err);
+    status = open_http(app, err); /* nothing is accepted before the loop runs */
     if (status == TG_OK)
         status = open_store(app, err);
     if (status == TG_OK)
-        status = open_engine(app, err);
+        status = open_engine(app, err); /* may take long: signals end it as they do any program */
+    if (status == TG_OK)
+        status = watch_signals(s, err);
     if (status)
         return status;
     app->upstream = prov_http_new(gw_loop_base(app->loop), err);
@@ -244,7 +245,7 @@ static enum tg_status start(struct server *s, struct tg_error *err)
         return status;
     if (tel_flush(app->store)) /* what the budgets have spent is known before the first request */
         tel_dispatch(app->store);
-    return open_http(app, err);
+    return TG_OK;
 }
 
 static void stop(struct server *s)

@@ -249,6 +249,13 @@ static void on_latency(void *arg)
 static void on_deadline(void *arg)
 {
     struct gw_exchange *x = arg;
+    if (x->local_parked && x->local.finished) { /* an answer is better than an error */
+        snprintf(x->reason, sizeof(x->reason), "timeout");
+        gw_attempt_end(&x->remote, true);
+        x->window_over = true;
+        commit(x, &x->local);
+        return;
+    }
     struct oai_error e = gw_failure(504, "server_error", "timeout",
                                     "no complete answer within the route's timeout of %lld ms",
                                     (long long)gw_exchange_route(x)->timeout_ms);

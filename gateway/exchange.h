@@ -66,6 +66,7 @@ struct gw_exchange {
     struct gw_app *app;
     struct gw_snapshot *config;
     size_t route;
+    bool routed;                  /* false: the request named no route of ours */
     enum gw_state state;
     struct gw_request *rq; /* NULL once answered or gone */
     bool gone, admitted, on_worker, headers_sent, blocked, local_only;

@@ -27,6 +27,7 @@ struct gw_http {
     bool draining;
     struct gw_conn *conns; /* doubly linked */
     size_t n_conns, n_running;
+    int64_t next_complaint_ns; /* monotonic: when a failing accept may be logged again */
     int64_t bodies; /* bytes of request bodies held now */
 };
 

@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "config/base/log.h"
 #include "gateway/http_internal.h"
 
-enum { BACKLOG = 511, ACCEPTS_PER_TURN = 64, BACKOFF_MS = 100 };
+enum { BACKLOG = 511, ACCEPTS_PER_TURN = 64, BACKOFF_MS = 100, COMPLAIN_S = 10 };
 
 static void set_accepting(struct gw_http *h, unsigned bit, bool off)
 {
@@ -39,7 +40,11 @@ static void backoff_over(evutil_socket_t fd, short what, void *arg)
 static void back_off(struct gw_http *h, int cause)
 {
     struct timeval wait = { 0, BACKOFF_MS * 1000 };
-    tg_log(TG_LOG_WARN, "accept-failed", "cannot accept a connection: %s", strerror(cause));
+    int64_t now = tg_mono_ns();
+    if (now >= h->next_complaint_ns) { /* it lasts: once in a while is enough */
+        tg_log(TG_LOG_WARN, "accept-failed", "cannot accept connections: %s", strerror(cause));
+        h->next_complaint_ns = now + (int64_t)COMPLAIN_S * 1000000000;
+    }
     if (event_add(h->backoff_event, &wait) == 0)
         set_accepting(h, GW_OFF_BACKOFF, true);
 }
@@ -113,7 +118,7 @@ static enum tg_status listen_on(const char *host, uint16_t port, int *out, struc
         int cause = errno;
         close(fd);
         if (cause == EADDRINUSE)
-            return tg_fail(err, TG_IO, "listen on %s port %u: the port is taken by another process",
+            return tg_fail(err, TG_IO, "listen on %s port %u: the port is taken",
                            host, port);
         return tg_fail(err, TG_IO, "listen on %s port %u: %s", host, port, strerror(cause));
     }

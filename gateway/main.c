@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,22 +22,32 @@ struct command {
 };
 
 static const struct command commands[] = {
-    { "serve", gw_cmd_serve }, { "chat", le_cmd_chat },     { "bench", le_cmd_bench },
+    { "serve", gw_cmd_serve },   { "chat", le_cmd_chat },     { "bench", le_cmd_bench },
     { "logits", le_cmd_logits }, { "report", gw_cmd_report },
 };
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    if (strcmp(name, "--version") == 0)
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         return printf("tollgate %s\n", TG_VERSION) < 0;
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
         return fputs(usage, stdout) < 0;
     if (*name)
         fprintf(stderr, "tollgate: there is no command \"%s\"\n", name);
     fputs(usage, stderr);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
+        fprintf(stderr, "tollgate: the output could not be written: %s\n", strerror(errno));
+        status = 1;
+    }
+    return status;
 }

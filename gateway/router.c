@@ -14,6 +14,21 @@ static void answer_error(struct gw_request *rq, const struct oai_error *e)
     tg_buf_free(&out);
 }
 
+/* A page in a browser can post to loopback without asking, as long as it declares no JSON; it
+ * always names where it comes from. Neither may spend money here. */
+static bool is_foreign(const struct gw_ask *ask)
+{
+    static const char *const ours[] = { "http://localhost", "http://127.0.0.1", "http://[::1]" };
+    struct tg_str origin = gw_header_of(ask, "origin");
+    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+        size_t n = strlen(ours[i]);
+        if (origin.n >= n && memcmp(origin.p, ours[i], n) == 0 &&
+            (origin.n == n || origin.p[n] == ':'))
+            return false;
+    }
+    return origin.p != NULL;
+}
+
 static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
 {
     struct tg_str type = gw_header_of(ask, "content-type");
@@ -21,9 +36,19 @@ static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_
     while (end < type.n && type.p[end] != ';')
         end++;
     type.n = end;
-    if (type.n && !tg_str_ieq(tg_str_trim(type), TG_STR("application/json"))) {
-        struct oai_error e = gw_failure(415, "invalid_request_error", NULL,
-                                        "content-type must be application/json");
+    struct tg_str coding = gw_header_of(ask, "content-encoding");
+    struct oai_error e = { 0 };
+    if (is_foreign(ask))
+        e = gw_failure(403, "invalid_request_error", "origin",
+                       "requests from web pages of other origins are not served");
+    else if (!tg_str_ieq(tg_str_trim(type), TG_STR("application/json")))
+        e = gw_failure(415, "invalid_request_error", NULL,
+                       "content-type must be application/json");
+    else if (coding.n && !tg_str_ieq(coding, TG_STR("identity")))
+        e = gw_failure(415, "invalid_request_error", NULL,
+                       "content-encoding %.*s is not supported: send the body plain",
+                       TG_FMT(coding));
+    if (e.status) {
         answer_error(rq, &e);
         return NULL;
     }

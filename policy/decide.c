@@ -102,8 +102,7 @@ static bool tier_step(const struct pol_route *route, const struct pol_request_fa
         step->max_tokens = f->request->max_tokens;
     if (f->local_only)
         return false;
-    enum tg_status status =
-        bound_with_images(&t->price, f, step->max_tokens, &step->ceiling_nano);
+    enum tg_status status = bound_with_images(&t->price, f, step->max_tokens, &step->ceiling_nano);
     if (status == TG_OK)
         return true;
     step->ceiling_nano = 0;
@@ -139,11 +138,14 @@ void pol_decide(const struct pol_route *route, const struct pol_request_facts *f
 {
     struct pol_step later[CFG_TIERS_MAX];
     size_t n_later = 0;
+    bool unpriced = false;
     *plan = (struct pol_plan){ 0 };
     for (size_t i = 0; i < route->settings->n_tiers; i++) {
         struct pol_step step;
-        if (!tier_step(route, f, i, &step))
+        if (!tier_step(route, f, i, &step)) {
+            unpriced = true;
             continue;
+        }
         if (!is_true(route, i, &f->facts)) {
             later[n_later++] = step;
             continue;
@@ -153,15 +155,17 @@ void pol_decide(const struct pol_route *route, const struct pol_request_facts *f
         plan->step[plan->n++] = step;
     }
     if (plan->n == 0 && f->local_can)
-        say(plan->reason, f->local_only ? "local-only" : "primary");
+        say(plan->reason, f->local_only ? "local-only"
+                          : unpriced    ? "primary, price-unknown"
+                                        : "primary");
     else if (plan->n == 0 && n_later)
         say(plan->reason, "local-cannot: %s", f->local_cannot ? f->local_cannot : "");
     else if (plan->n == 0)
         say_nobody(route, f, plan->reason);
     /* Local stands before the tiers that nothing asked for: it costs nothing. */
     if (f->local_can)
-        plan->step[plan->n++] = (struct pol_step){ .target = POL_LOCAL,
-                                                   .max_tokens = f->request->max_tokens };
+        plan->step[plan->n++] =
+            (struct pol_step){ .target = POL_LOCAL, .max_tokens = f->request->max_tokens };
     for (size_t i = 0; i < n_later; i++)
         plan->step[plan->n++] = later[i];
 }

@@ -35,7 +35,9 @@ enum { POL_STEPS_MAX = CFG_TIERS_MAX + 1, POL_REASON_MAX = 160 };
 struct pol_plan {
     struct pol_step step[POL_STEPS_MAX];
     size_t n;
-    char reason[POL_REASON_MAX]; /* why the first step is first: "primary", "trigger: ...", ... */
+    /* Why the first step is first: "primary", "trigger: ...", "local-cannot: ..."; "primary,
+     * price-unknown" where a tier cannot be bounded under the budget. */
+    char reason[POL_REASON_MAX];
 };
 
 /* What the plan depends on besides the route. */

@@ -32,7 +32,7 @@ struct attempt {
     uint32_t owed;       /* credit held back while paused */
     uint32_t n_calls;
     uint64_t n_reasoning;
-    bool paused, dead;
+    bool paused, dead, has_tools;
     unsigned depth; /* callbacks under way */
 };
 
@@ -118,10 +118,10 @@ static void emit_call(struct attempt *a, const struct le_event *e, const struct 
 }
 
 /* What an event of the engine holds, as at most three events of ours. token: NULL, or what one of
- * them has to carry, an empty TEXT if need be. */
+ * them has to carry, an empty TEXT if need be. A call where no tool was declared is nobody's. */
 static void emit_texts(struct attempt *a, const struct le_event *e, const struct chat_token *token)
 {
-    bool call = e->call_name.n > 0, thought = e->cls == LE_TOKEN_REASONING;
+    bool call = a->has_tools && e->call_name.n > 0, thought = e->cls == LE_TOKEN_REASONING;
     struct chat_event event = { .kind = CHAT_EVENT_REASONING, .text = e->reasoning };
     event.has_token = token && !call && thought;
     if (event.has_token)
@@ -264,6 +264,7 @@ static enum tg_status submit(struct attempt *a, const struct prov_call *call, st
         .in_thought = ends_in_thought(le_engine_tokenizer(l->engine), call->prompt,
                                       call->n_prompt),
     };
+    a->has_tools = r->n_tools > 0;
     for (size_t i = 0; i < r->n_stops && i < LE_STOPS_MAX; i++)
         job.stop[job.n_stops++] = r->stop[i];
     if (call->timeout_ms > 0) {

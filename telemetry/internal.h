@@ -65,6 +65,7 @@ struct tel_purse {
     int64_t want;   /* of that ask */
     bool changed;   /* the thread knows an older cap or alert */
     bool denied;    /* the ledger had less room than the purse expected: reported once */
+    bool drawn;     /* a reservation was asked for in this period */
     int32_t first, last; /* waiting holds */
 };
 

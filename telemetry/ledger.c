@@ -113,12 +113,14 @@ static int64_t alert_nano(const struct tel_purse *p)
 }
 
 /* What to ask the ledger for: enough for those in line that the cap has room for, and a lease when
- * less than half of one is left. */
+ * less than half of one is left. A budget that nobody drew from leases nothing: a crash, or a loop
+ * of them, costs an idle route no money. */
 static int64_t wanted(const struct tel_store *s, const struct tel_purse *p)
 {
     int64_t used = tel_add(tel_add(p->spent, p->reserved), p->lease);
     int64_t room = used < p->cap ? p->cap - used : 0;
-    int64_t want = p->lease < p->lease_size / 2 && !p->denied ? p->lease_size : 0;
+    bool ahead = p->drawn && !p->denied && p->lease < p->lease_size / 2;
+    int64_t want = ahead ? p->lease_size : 0;
     int64_t line = 0, most = tel_add(room, p->lease);
     int32_t at = p->first;
     for (int i = 0; i < LINE_LOOK && at != TEL_NO_HOLD; i++, at = s->holds.hold[at].after)
@@ -156,7 +158,7 @@ static void turn(struct tel_store *s, struct tel_purse *p, int64_t now_ms)
     int64_t drop = p->lease;
     tel_period_key(p->period, s->zone, now_ms, &p->key, &p->start_ms, &p->end_ms);
     p->spent = p->reserved = p->lease = 0;
-    p->loaded = p->denied = false;
+    p->loaded = p->denied = p->drawn = false;
     /* A clock that went back may return to reservations made before. */
     size_t left = s->holds.count; /* they lie at the front: not all of a large table is walked */
     for (size_t i = 0; left && i < s->holds.cap; i++) {
@@ -199,9 +201,11 @@ static bool refresh(struct tel_store *s, struct tel_purse *p)
 
 static int64_t lease_size(const struct tel_store *s, int64_t cap)
 {
-    const int64_t least = 10000000, most = 5000000000; /* $0.01, $5 */
+    const int64_t least = 10000000, most = 1000000000; /* $0.01, $1 */
     if (s->lease_nano > 0)
         return s->lease_nano;
+    if (cap == INT64_MAX) /* no cap to guard: only the book is kept, a crash should hardly show */
+        return 5 * least;
     int64_t size = cap / 64;
     return size < least ? least : size > most ? most : size;
 }
@@ -302,6 +306,7 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
     struct tel_hold *h = tel_holds_add(&s->holds, s->last_id + 1);
     if (!h)
         return TEL_UNAVAILABLE;
+    p->drawn = true;
     *id = ++s->last_id;
     h->request = request;
     h->amount = amount_nano;

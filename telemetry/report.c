@@ -1,5 +1,6 @@
 /* The report: sums over the request log, beside a running gateway or without one. */
 #include <stdio.h>
+#include <time.h>
 
 #include "config/base/alloc.h"
 #include "config/base/buf.h"
@@ -14,8 +15,9 @@ struct sums {
 
 #define SUMS                                                                                       \
     "count(*), coalesce(sum(backend = 'local'), 0), coalesce(sum(escalated), 0),"                  \
-    " coalesce(sum(status >= 400), 0), coalesce(sum(estimated), 0), coalesce(sum(cost_nano), 0),"  \
-    " coalesce(sum(saved_nano), 0), count(confidence), coalesce(avg(confidence), 0)"
+    " coalesce(sum(status >= 400 OR error <> ''), 0), coalesce(sum(estimated), 0),"                \
+    " coalesce(sum(cost_nano), 0), coalesce(sum(saved_nano), 0),"                                  \
+    " count(confidence), coalesce(avg(confidence), 0)"
 #define RANGE " FROM request WHERE started_ms >= ?1 AND started_ms < ?2"
 
 struct report {
@@ -75,17 +77,27 @@ static void add_sums_json(struct tg_buf *out, const struct sums *a)
         tg_buf_adds(out, ",\"mean_confidence\":null");
 }
 
+/* A column of dollars, as wide as its title. */
+static void add_money_column(struct tg_buf *out, int64_t nano)
+{
+    struct tg_buf text;
+    tg_buf_init(&text, 64);
+    tg_buf_adds(&text, "$");
+    add_money(&text, nano);
+    tg_buf_addf(out, " %18s", text.p ? text.p : "");
+    tg_buf_free(&text);
+}
+
 static void add_sums_row(struct tg_buf *out, const char *name, const struct sums *a)
 {
     char confidence[16] = "-";
     if (a->judged)
         snprintf(confidence, sizeof(confidence), "%.3f", a->confidence);
-    tg_buf_addf(out, "%-36s %9lld %6.1f%% %9lld %7lld %10s  $", name, (long long)a->requests,
+    tg_buf_addf(out, "%-36s %9lld %6.1f%% %9lld %7lld %10s", name, (long long)a->requests,
                 100.0 * share(a->local, a->requests), (long long)a->escalated, (long long)a->failed,
                 confidence);
-    add_money(out, a->cost);
-    tg_buf_adds(out, "  $");
-    add_money(out, a->saved);
+    add_money_column(out, a->cost);
+    add_money_column(out, a->saved);
     tg_buf_adds(out, "\n");
 }
 
@@ -95,6 +107,21 @@ static enum tg_status prepare(struct report *r, const char *sql, sqlite3_stmt **
     if (sqlite3_prepare_v2(r->db, sql, -1, stmt, NULL) != SQLITE_OK)
         return tel_sql_fail(r->db, r->path, "reading", err);
     return TG_OK;
+}
+
+/* The time that the table is about, in UTC. */
+static void add_span(struct report *r)
+{
+    int64_t ends[2] = { r->since, r->until };
+    for (int i = 0; i < 2; i++) {
+        time_t seconds = (time_t)(ends[i] / 1000);
+        struct tm utc;
+        char text[32] = "the beginning";
+        if (ends[i] > 0 && gmtime_r(&seconds, &utc))
+            strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &utc);
+        tg_buf_addf(&r->out, "%s%s", i ? " to " : "", text);
+    }
+    tg_buf_adds(&r->out, " UTC\n\n");
 }
 
 static enum tg_status add_totals(struct report *r, struct tg_error *err)
@@ -114,7 +141,8 @@ static enum tg_status add_totals(struct report *r, struct tg_error *err)
                         (long long)r->until);
             add_sums_json(&r->out, &total);
         } else {
-            tg_buf_addf(&r->out, "%-36s %9s %7s %9s %7s %10s  %s  %s\n", "", "requests", "local",
+            add_span(r);
+            tg_buf_addf(&r->out, "%-36s %9s %7s %9s %7s %10s %18s %18s\n", "", "requests", "local",
                         "escalated", "failed", "confidence", "cost", "saved");
             add_sums_row(&r->out, "total", &total);
         }

@@ -44,7 +44,7 @@ static const char *const log_steps[] = {
     "  queue_ms INTEGER, ttft_ms INTEGER, total_ms INTEGER, attempts INTEGER NOT NULL) STRICT;"
     /* all that a report reads, so that it never touches the rows themselves */
     "CREATE INDEX request_report ON request("
-    "  started_ms, route, backend, status, cost_nano, saved_nano, confidence, escalated,"
+    "  started_ms, route, backend, status, error, cost_nano, saved_nano, confidence, escalated,"
     "  estimated);",
 };
 

@@ -18,7 +18,7 @@ struct tel_store; /* opaque */
 struct tel_options {
     const char *dir;       /* made if missing, mode 0700 */
     const char *time_zone; /* "UTC" or "local": calendar periods */
-    int64_t lease_nano;    /* size of a lease; 0: cap / 64, between $0.01 and $5 */
+    int64_t lease_nano;    /* size of a lease; 0: cap / 64, between $0.01 and $1 */
     uint32_t in_flight;    /* requests admitted at once; default 4096, at most 65536 */
     /* Wall clock in ms, for tests; NULL: tg_wall_ms. Called from both threads. */
     int64_t (*now_ms)(void *arg);

@@ -230,6 +230,7 @@ export function rawRequest(
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const lines = Object.entries({
     host: 'localhost',
+    'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);

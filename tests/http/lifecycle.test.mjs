@@ -33,6 +33,10 @@ test('--check accepts a good configuration and names the path of each mistake', 
     [{ ...localConfig(), listen: '0.0.0.0:80' }, /listen/],
     [{ ...localConfig(), routes: [] }, /routes/],
     [
+      { ...localConfig(), routes: [{ name: 'local', primary: { provider: 'local' } }] },
+      /routes\[0\].*built-in/,
+    ],
+    [
       hybridConfig(mock, { trigger: 'confidence < ' }),
       /routes\[0\]\.fallback\[0\]\.trigger.*column/,
     ],

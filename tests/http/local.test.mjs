@@ -1,7 +1,7 @@
 // A request answered by the local engine: whole and streamed, its headers, rows and errors.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { startGateway } from './lib.mjs';
+import { rawSocket, request, startGateway } from './lib.mjs';
 import { chat, localConfig, logRow, post, sse } from './support.mjs';
 
 let gw;
@@ -113,6 +113,19 @@ test('paths, methods and types', async () => {
     headers: { 'content-type': 'text/plain' },
   });
   assert.equal(typed.status, 415);
+  const raw = (headers) =>
+    request(gw.port, { method: 'POST', path: '/v1/chat/completions', body: '{}', headers });
+  const json = { 'content-type': 'application/json' };
+  assert.equal((await raw({ ...json, origin: 'http://evil.example.com' })).status, 403);
+  assert.equal((await raw({ ...json, origin: 'http://localhost.evil.example' })).status, 403);
+  assert.equal((await raw({ ...json, origin: 'http://localhost:3000' })).status, 400);
+  assert.equal((await raw({ ...json, 'content-encoding': 'gzip' })).status, 415);
+  const untyped = await rawSocket(gw.port);
+  await untyped.send(
+    'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}',
+  );
+  await untyped.until('HTTP/1.1 415');
+  untyped.destroy();
   const models = await (await fetch(`${gw.url}/v1/models`)).json();
   assert.deepEqual(
     models.data.map((m) => m.id),

@@ -60,7 +60,21 @@ test('an unknown price is not callable under a budget', async () => {
   const gw = await startGateway({ config });
   const r = await chat(gw);
   assert.equal(r.headers['x-tollgate-route'], 'local');
+  assert.equal(r.headers['x-tollgate-reason'], 'primary, price-unknown');
   assert.equal(mock.log().connections, 0);
+  await gw.stop();
+});
+
+test('crashes without a paid request cost no budget', async () => {
+  const dataDir = await tempDir();
+  const config = hybridConfig(mock, { trigger: always, budget: '$1/month' });
+  for (let i = 0; i < 3; i++) {
+    const gw = await startGateway({ config, dataDir });
+    assert.equal((await chat(gw, { model: 'local', max_tokens: 1 })).status, 200);
+    await gw.kill();
+  }
+  const gw = await startGateway({ config, dataDir });
+  assert.equal((await ledger(gw)).spent_nano, 0);
   await gw.stop();
 });
 

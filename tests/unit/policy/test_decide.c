@@ -69,7 +69,7 @@ static void plans(void)
         { { BOTH }, 1, 0.95, true, false, false, "0L", "trigger: complexity > 0.9" },
         { { BOTH }, 1, 0.95, true, true, false, "L", "local-only" },
         { { BOTH }, 1, 0.95, false, true, false, "", "local-only: image" },
-        { { BOTH }, 1, 0.95, true, false, true, "L", "primary" },
+        { { BOTH }, 1, 0.95, true, false, true, "L", "primary, price-unknown" },
         { { BOTH }, 1, 0.95, false, false, true, "", "no price under the budget: image" },
         { { BOTH }, 1, -1, false, false, false, "0", "local-cannot: image" },
         { { NULL }, 1, 0.95, true, false, false, "L0", "primary" },
