@@ -169,7 +169,8 @@ test('requests that wait get heartbeats and are answered in order', async () => 
     order.push(name);
     return r;
   };
-  const answers = await Promise.all([ask('first', slow > 1 ? 150 : 1200), ask('second', 2), ask('third', 2)]);
+  const long = slow > 1 ? 150 : 1200;
+  const answers = await Promise.all([ask('first', long), ask('second', 2), ask('third', 2)]);
   assert.deepEqual(order, ['first', 'second', 'third']);
   assert.ok(answers.every((r) => r.done && r.text.length > 0));
   assert.ok(answers[1].heartbeats > 0 && answers[2].heartbeats > 0);
