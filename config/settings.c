@@ -206,7 +206,7 @@ static void set_defaults(struct cfg_settings *s)
     s->time_zone = "UTC";
     s->heartbeat_ms = 15000;
     s->engine.device = "auto";
-    s->engine.queue = 64;
+    s->engine.queue = 1024;
     s->engine.max_tokens = 1024;
     s->limits = (struct cfg_limits){ .body = 32 << 20,
                                      .headers = 64 << 10,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
@@ -318,6 +319,36 @@ static int check(const char *path)
     return 0;
 }
 
+/* While the model loads nothing is promised to anybody yet. */
+static void end_early(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
+/* Thousands of connections need more descriptors than most shells give. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Says so when limits.connections cannot be reached; some are for providers and databases. */
+static void check_descriptors(const struct gw_app *app)
+{
+    enum { OTHERS = 320 };
+    struct rlimit limit;
+    uint32_t connections = app->now->settings->limits.connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)connections + OTHERS)
+        tg_log(TG_LOG_WARN, "few-descriptors",
+               "limits.connections is %u, but the process may open %llu files: raise the limit "
+               "(ulimit -n), or calls to providers may fail under load",
+               connections, (unsigned long long)limit.rlim_cur);
+}
+
 int gw_cmd_serve(int argc, char **argv)
 {
     static const struct option options[] = { { "config", required_argument, NULL, 'c' },
@@ -345,11 +376,16 @@ int gw_cmd_serve(int argc, char **argv)
         return check(s.config);
     struct tg_error err = { 0 };
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until there is something to reload */
+    signal(SIGTERM, end_early);
+    signal(SIGINT, end_early);
+    raise_descriptors();
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of the write, as a full disk is */
     s.app.next_id = first_id();
     s.app.started_s = tg_wall_ms() / 1000;
     enum tg_status status = start(&s, &err);
     if (status == TG_OK) {
+        check_descriptors(&s.app);
         greet(&s.app);
         gw_loop_run(s.app.loop);
     } else {

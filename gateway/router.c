@@ -5,9 +5,12 @@
 
 enum { ROUTER_TEXT_MAX = 1 << 20 };
 
-static void answer_error(struct gw_request *rq, const struct oai_error *e)
+static void answer_error(struct gw_app *app, struct gw_request *rq, const struct oai_error *e)
 {
     struct tg_buf out;
+    char id[24];
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)app->next_id++);
+    gw_http_header(rq, "x-tollgate-request-id", tg_str_of(id));
     tg_buf_init(&out, ROUTER_TEXT_MAX);
     oai_error_print(e, &out);
     gw_http_respond(rq, e->status, "application/json", tg_buf_str(&out));
@@ -49,7 +52,7 @@ static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_
                        "content-encoding %.*s is not supported: send the body plain",
                        TG_FMT(coding));
     if (e.status) {
-        answer_error(rq, &e);
+        answer_error(app, rq, &e);
         return NULL;
     }
     return gw_exchange_new(app, rq, ask);
@@ -119,7 +122,7 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
-    answer_error(rq, &e);
+    answer_error(app, rq, &e);
     return NULL;
 }
 

@@ -22,6 +22,15 @@ void gw_snapshot_unref(struct gw_snapshot *s)
     tg_free(s);
 }
 
+/* Errors of triggers begin with the file's name, as all others do. */
+static enum tg_status compile_route(const char *path, const struct cfg_route *settings,
+                                    struct pol_route *out, struct tg_error *err)
+{
+    struct tg_error cause = { 0 };
+    enum tg_status status = pol_route_compile(settings, out, &cause);
+    return status ? tg_fail(err, status, "%s: %.400s", path, cause.text) : TG_OK;
+}
+
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)
 {
     struct gw_snapshot *s = tg_calloc(1, sizeof(*s));
@@ -30,7 +39,7 @@ enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, stru
     s->refs = 1;
     enum tg_status status = cfg_load(path, &s->settings, err);
     for (size_t i = 0; status == TG_OK && i < s->settings->n_routes; i++)
-        status = pol_route_compile(&s->settings->routes[i], &s->routes[i], err);
+        status = compile_route(path, &s->settings->routes[i], &s->routes[i], err);
     if (status) {
         gw_snapshot_unref(s);
         return status;
@@ -72,9 +81,9 @@ static bool declare_budgets(struct gw_snapshot *s, struct gw_app *app)
 {
     for (size_t i = 0; i < s->settings->n_routes; i++) {
         const struct cfg_route *r = &s->settings->routes[i];
-        s->budget[i] = tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
-                                  r->has_budget ? r->period : CFG_PERIOD_MONTH,
-                                  r->alert_millionths);
+        s->budget[i] =
+            tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
+                       r->has_budget ? r->period : CFG_PERIOD_MONTH, r->alert_millionths);
         if (s->budget[i] < 0)
             return false;
     }
@@ -99,6 +108,8 @@ enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struc
         return TG_OK;
     if (app->now != s)
         declare_budgets(app->now, app); /* a refused reload changes nothing: no cap either */
-    return tg_fail(err, TG_LIMIT, "more than %d budgets since the start: restart to forget "
-                   "the old ones", TEL_BUDGETS_MAX);
+    return tg_fail(err, TG_LIMIT,
+                   "more than %d budgets since the start: restart to forget "
+                   "the old ones",
+                   TEL_BUDGETS_MAX);
 }

@@ -268,7 +268,7 @@ static enum tg_status run_ids(struct session *s)
 
 static enum tg_status generate(struct session *s)
 {
-    uint32_t n_vocab = le_model_params(s->m)->n_vocab, n = (uint32_t)s->ids.n, zero = 0, best;
+    uint32_t n_vocab = le_model_params(s->m)->n_vocab, n = (uint32_t)s->ids.n, zero = 0, best = 0;
     /* Back by one token, so that its logits are in row 0 whatever the last step's outputs were. */
     enum tg_status st = le_model_step(s->m, (const int32_t *)s->ids.v + n - 1, 1, n - 1, &zero, 1,
                                       s->err);

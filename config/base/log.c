@@ -1,5 +1,7 @@
 #include "config/base/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,6 +27,7 @@ static struct {
     uint64_t named; /* when it was registered last, in registrations */
 } secrets[LOG_SECRETS_MAX];
 static size_t n_secrets;
+static uint64_t n_dropped; /* lines since the last one that went out; guarded by log_lock */
 static uint64_t registrations;
 
 void tg_log_set_level(enum tg_log_level level)
@@ -123,6 +126,42 @@ static void stamp(char out[32])
     snprintf(out, 32, "%s.%03dZ", day, (int)(ms % 1000));
 }
 
+/* Never waits: a reader of the log that has stopped must not stop the gateway. What a pipe takes
+ * without waiting is PIPE_BUF bytes when it is ready; what does not fit is dropped and counted.
+ * log_lock held. */
+static bool put(const char *p, size_t n)
+{
+    struct pollfd out = { .fd = atomic_load(&log_fd), .events = POLLOUT };
+    while (n > 0) {
+        if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT))
+            return false;
+        ssize_t written = write(out.fd, p, n < PIPE_BUF ? n : PIPE_BUF);
+        if (written <= 0)
+            return false;
+        p += written;
+        n -= (size_t)written;
+    }
+    return true;
+}
+
+static void put_line(const struct tg_buf *line)
+{
+    char note[128];
+    if (n_dropped) {
+        int n = snprintf(note, sizeof(note),
+                         "\n{\"level\":\"warn\",\"event\":\"log-dropped\","
+                         "\"text\":\"%llu lines\"}\n",
+                         (unsigned long long)n_dropped);
+        if (!put(note, (size_t)n)) {
+            n_dropped++;
+            return;
+        }
+        n_dropped = 0;
+    }
+    if (!put(line->p, line->n))
+        n_dropped++;
+}
+
 void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
@@ -144,10 +183,8 @@ void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
                 names[level], event);
     tg_buf_add_json(&line, tg_str_of(text));
     tg_buf_adds(&line, "}\n");
-    if (!line.failed) {
-        ssize_t written = write(atomic_load(&log_fd), line.p, line.n);
-        (void)written; /* there is nowhere left to complain to */
-    }
+    if (!line.failed)
+        put_line(&line);
     pthread_mutex_unlock(&log_lock);
     tg_buf_free(&line);
 }

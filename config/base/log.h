@@ -13,7 +13,8 @@ void tg_log_set_level(enum tg_log_level level);
 /* Where lines go; default 2. The descriptor stays the caller's. */
 void tg_log_set_fd(int fd);
 /* event: a short fixed name, such as "engine-loaded"; the text follows printf. A line that cannot
- * be written is dropped. */
+ * be written at once is dropped: a stopped reader of the log stops nobody. The next one that goes
+ * out tells how many were. */
 void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* A secret of 8 bytes or more that must never be printed. The 64 that were registered last are

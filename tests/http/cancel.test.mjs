@@ -59,18 +59,21 @@ for (const stream of [true, false])
 for (const fields of [
   { stream: true, max_tokens: 1500 },
   { max_tokens: 1500 },
-  { max_tokens: 100, messages: [{ role: 'user', content: 'word '.repeat(1500) }] },
+  { max_tokens: 9, messages: [{ role: 'user', content: 'word '.repeat(1900) }] } /* in prefill */,
 ])
   test(`local: ${JSON.stringify(fields).slice(0, 40)}`, async () => {
-    const gw = await startGateway({ config: localConfig() });
-    const socket = raw(gw, fields);
-    await sleep(30);
-    const left = now();
-    socket.destroy();
-    await waitFor(async () => (await running(gw)) === 0);
-    /* the engine is free for the next one */
-    const r = await chat(gw, { max_tokens: 1 });
-    assert.equal(r.status, 200);
-    assert.ok(now() - left < 400 * slow, `${now() - left} ms`);
+    const gw = await startGateway({ config: localConfig({ engine: { context: 4096 } }) });
+    let best = Infinity; /* of three: what else runs on the machine is not the gateway's */
+    for (let i = 0; i < 3; i++) {
+      const socket = raw(gw, fields);
+      await sleep(30);
+      const left = now();
+      socket.destroy();
+      await waitFor(async () => (await running(gw)) === 0);
+      const r = await chat(gw, { max_tokens: 1 }); /* the engine is free for the next one */
+      assert.equal(r.status, 200);
+      best = Math.min(best, now() - left);
+    }
+    assert.ok(best < 100 * slow, `${best} ms`);
     await gw.stop();
   });

@@ -5,9 +5,9 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startGateway, tempDir, waitFor } from './lib.mjs';
+import { request, slow, startGateway, tempDir, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { chat, hybridConfig, localConfig, sse } from './support.mjs';
+import { answerCost, chat, hybridConfig, localConfig, sse } from './support.mjs';
 
 const bin = process.env.TOLLGATE_BIN;
 let mock;
@@ -74,10 +74,26 @@ test('SIGTERM finishes what runs, refuses what comes, and exits 0', async () => 
   const stream = sse(gw);
   await waitFor(() => mock.log().requests.length > 0);
   gw.signal('SIGTERM');
+  await waitFor(() => gw.stderr.includes('"event":"draining"'));
+  await assert.rejects(request(gw.port, { path: '/healthz' }), /ECONNREFUSED/);
   const r = await stream;
   assert.equal(r.done, true);
   assert.equal(r.text, 'word0 word1 word2 word3 word4 ');
   assert.equal((await gw.ended).code, 0);
+});
+
+test('limits.drain bounds the wait', async () => {
+  const config = hybridConfig(mock, { models: ['hang'], trigger: 'turns > 0' });
+  const gw = await startGateway({ config: { ...config, limits: { drain: '300ms' } } });
+  mock.clear();
+  const lost = chat(gw).catch((cause) => cause);
+  await waitFor(() => mock.log().requests.length > 0);
+  const asked = performance.now();
+  gw.signal('SIGTERM');
+  assert.equal((await gw.ended).code, 0);
+  const took = performance.now() - asked;
+  assert.ok(took >= 290 && took < 2000 * slow, `${took} ms`);
+  assert.ok((await lost) instanceof Error);
 });
 
 test('a second SIGTERM ends now, with exit 0', async () => {
@@ -144,5 +160,12 @@ test('report: totals of what happened', async () => {
     encoding: 'utf8',
   });
   const report = JSON.parse(text);
-  assert.equal(report.total?.requests ?? report.requests, 2);
+  assert.equal(report.requests, 2);
+  assert.equal(report.local, 1);
+  assert.equal(report.escalated, 0, 'the trigger was true before the run');
+  assert.equal(report.cost_usd.toFixed(9), (answerCost / 1e9).toFixed(9));
+  assert.ok(report.saved_usd > 0);
+  assert.ok(report.mean_confidence >= 0 && report.mean_confidence <= 1);
+  assert.deepEqual(report.backends.map((b) => b.name).sort(), ['local', 'mock/answer']);
+  assert.equal(report.budgets[0].spent_usd, report.cost_usd);
 });

@@ -29,7 +29,6 @@ test('200 concurrent requests never exceed a small cap; the rest is local', asyn
       trigger: always,
       budget: `$${(cap / 1e9).toFixed(9)}/day`,
       tier: { maxTokens: 16 },
-      top: { engine: { ...hybridConfig(mock).engine, queue: 256 } },
     }),
   });
   const answers = await Promise.all(
@@ -37,8 +36,7 @@ test('200 concurrent requests never exceed a small cap; the rest is local', asyn
   );
   /* a stream whose headers left with a heartbeat tells its route in the last comment */
   const told = (r, name) => r.headers[`x-tollgate-${name}`] ?? r.comment?.[name];
-  const by = (route) =>
-    answers.filter((r) => told(r, 'route')?.startsWith(route)).length;
+  const by = (route) => answers.filter((r) => told(r, 'route')?.startsWith(route)).length;
   assert.equal(answers.filter((r) => r.status !== 200).length, 0);
   assert.equal(by('mock') + by('local'), requests);
   assert.ok(by('mock') > 0);
@@ -100,12 +98,11 @@ test('kill -9 under load loses and doubles nothing', async () => {
   const gw = await startGateway({ config, dataDir });
   const before = served();
   const book = await waitFor(() => ledger(gw));
-  assert.ok(
-    book.spent_nano >= before * answerCost,
-    `${book.spent_nano} for ${before} answers`,
-  );
+  assert.ok(book.spent_nano >= before * answerCost, `${book.spent_nano} for ${before} answers`);
   assert.ok(book.spent_nano <= cap, 'crashes never push spending over the cap');
   assert.equal(book.overage_nano, 0);
+  const [ends] = await gw.rows('ledger.db', 'select sum(cost_nano) as nano from settlement');
+  assert.equal(book.spent_nano, ends.nano + book.lost_nano, 'each end is booked once');
   const r = await chat(gw, { max_tokens: 2 });
   assert.equal(r.status, 200);
   await gw.stop();

@@ -45,7 +45,7 @@ const mayInclude = {
 // Third-party headers, and the files that wrap them.
 const confined = [
   [/^cjson\//, /^config\/base\/json\.c$/],
-  [/^sqlite3\.h$/, /^telemetry\/|^tests\/unit\/telemetry\//],
+  [/^sqlite3\.h$/, /^telemetry\/sql\.h$|^tests\/unit\/telemetry\//],
   [/^curl\//, /^providers\/http_client\w*\.[ch]$/],
   [
     /^event2?\//,

@@ -24,6 +24,27 @@ static size_t captured(char *out, size_t cap, enum tg_log_level level, const cha
     return n;
 }
 
+/* Nobody reads: the log goes on without waiting, and tells what it left out once somebody does. */
+static void a_stopped_reader_stops_nobody(void)
+{
+    static char text[1 << 20];
+    int ends[2];
+    CHECK_INT(pipe(ends), 0);
+    tg_log_set_fd(ends[1]);
+    for (int i = 0; i < 5000; i++)
+        tg_log(TG_LOG_WARN, "test", "line %d of many, with some length to it to fill the pipe", i);
+    ssize_t got = read(ends[0], text, sizeof(text) - 1);
+    CHECK(got > 0 && got < 5000 * 60);
+    tg_log(TG_LOG_WARN, "test", "the last");
+    tg_log_set_fd(2);
+    got = read(ends[0], text, sizeof(text) - 1);
+    CHECK(got > 0);
+    text[got] = '\0';
+    CHECK(strstr(text, "log-dropped") && strstr(text, "the last"));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void one_json_object_a_line(void)
 {
     char line[30000];
@@ -114,8 +135,12 @@ static void old_secrets_make_way(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(one_json_object_a_line), CASE(levels), CASE(worst_case_text_is_not_dropped),
-        CASE(secrets_are_masked), CASE(old_secrets_make_way),
+        CASE(a_stopped_reader_stops_nobody),
+        CASE(one_json_object_a_line),
+        CASE(levels),
+        CASE(worst_case_text_is_not_dropped),
+        CASE(secrets_are_masked),
+        CASE(old_secrets_make_way),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

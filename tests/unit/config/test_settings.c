@@ -40,7 +40,7 @@ static void defaults(void)
     CHECK_STR(s->time_zone, "UTC");
     CHECK_STR(s->engine.model, below("model.gguf"));
     CHECK_STR(s->engine.device, "auto");
-    CHECK(s->engine.context == 0 && s->engine.queue == 64 && s->engine.max_tokens == 1024);
+    CHECK(s->engine.context == 0 && s->engine.queue == 1024 && s->engine.max_tokens == 1024);
     CHECK_INT(s->n_providers, 0);
     CHECK_INT(s->n_routes, 1);
     CHECK_STR(s->routes[0].name, "default");

@@ -399,8 +399,10 @@ static void lost_device(void)
     fake.fail_at = 2;
     fake.failure = TG_DEVICE;
     fake.open_fails_from = 2;
+    fake.gate = 0;
     id[0] = submit(&job);
     id[1] = submit(&job);
+    fake_let(&fake, -1);
     expect(id[0], LE_EVENT_STARTED);
     expect(id[0], LE_EVENT_PREFILLED);
     expect(id[0], LE_EVENT_TOKEN);

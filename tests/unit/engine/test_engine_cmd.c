@@ -42,7 +42,9 @@ static void start(const char *const *argv, bool terminal)
     CHECK_INT(pipe(err), 0);
     if (terminal) {
         in[1] = out[0] = posix_openpt(O_RDWR | O_NOCTTY);
-        CHECK(in[1] >= 0 && grantpt(in[1]) == 0 && unlockpt(in[1]) == 0);
+        if (in[1] < 0)
+            CHECK_SKIP("no pseudo-terminal can be had here (is /dev/pts mounted?)");
+        CHECK(grantpt(in[1]) == 0 && unlockpt(in[1]) == 0);
     } else {
         CHECK_INT(pipe(in), 0);
         CHECK_INT(pipe(out), 0);
