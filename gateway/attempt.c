@@ -73,7 +73,8 @@ void gw_attempt_settle(struct gw_try *t)
     int64_t nano;
     if (!t->reservation)
         return;
-    if (gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
+    /* Some servers report usage as they go: before the end it bounds nothing. */
+    if (t->finished && gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
         book(t, nano, false);
     else
         book(t, t->step.ceiling_nano, true);

@@ -306,7 +306,6 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     if (!t->held_ns)
         t->held_ns = tg_mono_ns();
     t->output_bytes += e->text.n;
-    t->n_tokens += e->has_token;
     if (e->has_token)
         pol_confidence_add(&x->confidence_sums, &e->token);
     if (!e->text.n && !e->name.n)

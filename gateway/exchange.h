@@ -38,7 +38,6 @@ struct gw_try {
     struct oai_call calls[CHAT_CALLS_MAX];
     size_t n_calls;
     size_t output_bytes;
-    uint32_t n_tokens; /* events that carried a token */
     struct chat_usage usage;
     enum chat_finish finish;
 };

@@ -295,11 +295,6 @@ const struct le_params *le_model_params(const struct le_model *m)
     return &m->params;
 }
 
-uint32_t le_model_context(const struct le_model *m)
-{
-    return m->context;
-}
-
 uint32_t le_model_outputs_max(const struct le_model *m)
 {
     return m->outputs_max;

@@ -43,7 +43,6 @@ enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
 /* NULL allowed. */
 void le_model_close(struct le_model *m);
 const struct le_params *le_model_params(const struct le_model *m);
-uint32_t le_model_context(const struct le_model *m);
 /* Outputs a step may ask for: what fits 64 MiB of logits, at most LE_STEP_TOKENS_MAX (64 rows of a
  * vocabulary of 262144). */
 uint32_t le_model_outputs_max(const struct le_model *m);

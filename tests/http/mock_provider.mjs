@@ -19,7 +19,8 @@
 //   huge           `bytes` of text, 64 KiB a chunk         slow          `bytes` one at a time
 //   redirect       302 to /elsewhere
 //
-// Options: chunks (5), delayMs (0, before each chunk), firstMs (0, before the head), text,
+// Options: running (false; true: usage so far in each chunk),
+// chunks (5), delayMs (0, before each chunk), firstMs (0, before the head), text,
 // promptTokens (11), completionTokens (as many as chunks), cachedTokens, after (2), status,
 // retryAfter, message, bytes, times (control only: so many requests, then the model's name again).
 //
@@ -105,7 +106,8 @@ class Exchange {
   }
   chunk(delta, finish = null) {
     const choices = [{ index: 0, delta, finish_reason: finish }];
-    return this.event({ choices });
+    const soFar = { ...this.p, completionTokens: 1 };
+    return this.event({ choices, ...(this.p.running && { usage: usageOf(soFar) }) });
   }
   usage() {
     const usage = usageOf(this.p);
