@@ -2,7 +2,7 @@
 // what it costs.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startGateway, waitFor } from './lib.mjs';
+import { slow, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, ledger, logRow, sse } from './support.mjs';
 
@@ -143,18 +143,21 @@ test('a dead provider, a second tier, and a slow start', async () => {
       ['error', 'answer'],
     );
   });
-  await withGateway({ models: ['hang'], trigger: low, route: { timeout: '1500ms' } }, async (g) => {
-    const late = await chat(g);
-    assert.equal(late.status, 200, 'the local answer was there all the time');
-    assert.equal(late.headers['x-tollgate-route'], 'local');
-    assert.equal(late.headers['x-tollgate-reason'], 'timeout');
-  });
+  await withGateway(
+    { models: ['hang'], trigger: low, route: { timeout: slow > 1 ? '4500ms' : '1500ms' } },
+    async (g) => {
+      const late = await chat(g, { max_tokens: 4 });
+      assert.equal(late.status, 200, 'the local answer was there all the time');
+      assert.equal(late.headers['x-tollgate-route'], 'local');
+      assert.equal(late.headers['x-tollgate-reason'], 'timeout');
+    },
+  );
 });
 
 test('after commit a broken stream is an error event, never a clean end', async () => {
   for (const model of [
     'cut:{"after":2}',
-    'cut:{"after":2,"running":true}', /* usage so far in each chunk */
+    'cut:{"after":2,"running":true}' /* usage so far in each chunk */,
     'malformed:{"after":2}',
     'no-done',
     'error-inside:{"after":2}',
