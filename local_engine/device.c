@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "config/base/log.h"
+#include "local_engine/backend.h"
 
 bool le_device_parse(struct tg_str name, enum le_device *out)
 {
@@ -50,6 +51,5 @@ enum tg_status le_device_open(enum le_device kind, const char *cache_dir, const 
             return tg_fail(err, st, "%s", why.text);
         tg_log(TG_LOG_INFO, "engine-no-gpu", "running on the CPU: %s", why.text);
     }
-    *be = cpu_open(ops, err);
-    return *be ? TG_OK : TG_NOMEM;
+    return cpu_open(NULL, ops, be, err);
 }

@@ -209,6 +209,7 @@ static enum tg_status tensor_size(const struct reader *r, struct le_tensor *t)
         return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: impossible shape", r->g->path,
                        TG_FMT(t->name));
     t->nbytes = blocks * bytes;
+    t->plane_bytes = t->nbytes / (t->ne[2] * t->ne[3]);
     return TG_OK;
 }
 
@@ -252,6 +253,7 @@ static enum tg_status place_tensors(const struct reader *r, struct le_gguf *g,
                            " bytes); is the download complete?", g->path, TG_FMT(t->name),
                            t->nbytes, start + offset[i], g->size);
         t->data = g->base + start + offset[i];
+        t->mapped = g->mapped;
     }
     return TG_OK;
 }
@@ -406,4 +408,23 @@ size_t le_gguf_n_tensors(const struct le_gguf *g)
 const struct le_tensor *le_gguf_tensor_at(const struct le_gguf *g, size_t i)
 {
     return i < g->n_tensors ? &g->tensor[i] : NULL;
+}
+
+struct le_tensor le_tensor_rows(const struct le_tensor *t, uint64_t row0, uint64_t rows)
+{
+    struct le_tensor view = *t;
+    uint64_t row_bytes = t->plane_bytes / t->ne[1];
+    view.ne[1] = rows;
+    view.data = t->data + row0 * row_bytes;
+    view.nbytes = rows * row_bytes * t->ne[2] * t->ne[3];
+    return view;
+}
+
+void le_tensor_drop(const struct le_tensor *t, const void *p, uint64_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p, end = begin + n;
+    begin = (begin + page - 1) / page * page; /* whole pages only: neighbours share the others */
+    end = end / page * page;
+    if (t->mapped && begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* advice: may be refused */
 }

@@ -16,8 +16,19 @@ enum le_type {
     LE_TYPE_F32 = 0,
     LE_TYPE_F16 = 1,
     LE_TYPE_Q4_0 = 2,
+    LE_TYPE_Q4_1 = 3,
+    LE_TYPE_Q5_0 = 6,
+    LE_TYPE_Q5_1 = 7,
     LE_TYPE_Q8_0 = 8,
+    LE_TYPE_Q2_K = 10,
+    LE_TYPE_Q3_K = 11,
+    LE_TYPE_Q4_K = 12,
+    LE_TYPE_Q5_K = 13,
     LE_TYPE_Q6_K = 14,
+    LE_TYPE_IQ4_NL = 20,
+    LE_TYPE_IQ4_XS = 23,
+    LE_TYPE_BF16 = 30,
+    LE_TYPE_MXFP4 = 39,
 };
 
 enum le_gguf_value_type {
@@ -32,6 +43,9 @@ struct le_tensor {
     uint64_t ne[4];     /* elements per dimension, fastest first; 1 beyond n_dims */
     const uint8_t *data; /* no alignment is promised: le_dequantise copes */
     uint64_t nbytes;     /* 0 when the type is not one that le_type_block knows */
+    uint64_t plane_bytes; /* from one matrix [ne[1], ne[0]] to the next; more than its size in a
+                           * view made by le_tensor_rows */
+    bool mapped;          /* data are pages of a file */
 };
 
 struct le_gguf; /* opaque; immutable after open, so any thread may read it */
@@ -51,6 +65,13 @@ uint64_t le_gguf_file_size(const struct le_gguf *g);
 const struct le_tensor *le_gguf_tensor(const struct le_gguf *g, const char *name);
 size_t le_gguf_n_tensors(const struct le_gguf *g);
 const struct le_tensor *le_gguf_tensor_at(const struct le_gguf *g, size_t i);
+
+/* Rows row0 .. row0 + rows - 1 of each matrix of t: one of several matrices fused in one tensor. A
+ * view: its data are t's. Its nbytes is that of its rows alone. */
+struct le_tensor le_tensor_rows(const struct le_tensor *t, uint64_t row0, uint64_t rows);
+/* Tells the system that n bytes at p, inside t's data, are not needed for now: their pages need not
+ * stay in memory. They may still be read. Does nothing for memory that is no file's. */
+void le_tensor_drop(const struct le_tensor *t, const void *p, uint64_t n);
 
 /* Metadata. TG_NOTFOUND when absent, TG_INVALID when of another type or out of range: err (may be
  * NULL) names the key. Integer getters accept every integer width and sign that fits. */

@@ -1,5 +1,7 @@
 /* The op table: what the forward pass (gemma4.c) is written against, and what cpu/ and vulkan/
- * implement. Activations are F32; weights are dequantised exactly (precision `exact`).
+ * implement. Activations are F32. A backend is opened (backend.h) with a precision: `exact`
+ * dequantises weights exactly and computes in F32; `fast` may round a matmul's input to int8
+ * blocks and hold keys and values as halves, nothing else.
  *
  * A step runs at most max_tokens tokens of one sequence. Everything that changes from step to step
  * lives in struct le_step: an op never takes a token, a position or a length as an argument, so
@@ -21,6 +23,7 @@
 #ifndef LE_OPS_H
 #define LE_OPS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,12 +41,15 @@ struct le_step {
     const int32_t *id;  /* [n_tokens] token ids, each below the vocabulary size */
     const int32_t *pos; /* [n_tokens] positions, ascending by 1 */
     const uint32_t *out; /* [n_outputs] index into the step's tokens, ascending */
+    const atomic_bool *stop; /* NULL, or set by any thread: run() then ends within about 50 ms with
+                              * TG_CANCELLED (the backend stays usable; the outputs mean nothing) */
 };
 
 enum le_buf_kind {
     LE_BUF_DEVICE, /* activations, KV: never touched by the host, zeroed at creation */
     LE_BUF_INPUT,  /* the host writes it between runs (ops->host) */
     LE_BUF_OUTPUT, /* the host reads it after run */
+    LE_BUF_KV,     /* as DEVICE, for kv_store and attention alone: `fast` may hold halves */
 };
 
 struct le_backend; /* opaque; one device, one thread at a time */
@@ -96,6 +102,34 @@ struct le_geglu {
     enum le_rows rows;
 };
 
+/* The choice of experts, per row r of logits [rows, n_experts]: softmax over all, the `used` largest
+ * in falling order (of equals the lower index first), their probabilities divided by their sum (at
+ * least 6.1e-5) and multiplied by scale[e]. ids holds uint32 bits. */
+struct le_route {
+    struct le_buf *ids, *weights; /* [rows, used] */
+    struct le_buf *logits;
+    struct le_buf *scale; /* [n_experts] or NULL */
+    uint32_t n_experts, used;
+    enum le_rows rows;
+};
+
+/* dst [rows, used, out]: dst[r, j] = W[ids[r, j]] x src[r], or x src[r, j] if per_expert; W is a
+ * weight of n_experts matrices. dst is not src. */
+struct le_expert_matmul {
+    struct le_buf *dst, *src, *ids;
+    struct le_weight *w;
+    uint32_t used;
+    bool per_expert;
+    enum le_rows rows;
+};
+
+/* dst [rows, width]: dst[r] = sum over j of weights[r, j] src[r, j]. */
+struct le_expert_sum {
+    struct le_buf *dst, *src, *weights;
+    uint32_t width, used;
+    enum le_rows rows;
+};
+
 struct le_ops {
     const char *name; /* "cpu", "vulkan" */
 
@@ -111,7 +145,9 @@ struct le_ops {
                                 struct tg_error *err);
     /* Host address of an INPUT or OUTPUT buffer; stable until close. */
     float *(*host)(struct le_buf *buf);
-    /* A matrix [out, in] (ne[0] = in). The tensor's data must stay mapped until close. */
+    /* A matrix [out, in] (ne[0] = in, ne[1] = out), or ne[2] of them (experts), plane_bytes apart.
+     * The tensor's data must stay mapped until close. A backend that makes a copy of its own drops
+     * the file's pages behind it (le_tensor_drop). */
     struct le_weight *(*weight_new)(struct le_backend *be, const struct le_tensor *t,
                                     struct tg_error *err);
 
@@ -137,26 +173,14 @@ struct le_ops {
     /* In place: x = cap * tanh(x / cap). */
     void (*softcap)(struct le_backend *be, struct le_buf *x, uint32_t width, float cap,
                     enum le_rows rows);
+    void (*route)(struct le_backend *be, const struct le_route *a);
+    void (*expert_matmul)(struct le_backend *be, const struct le_expert_matmul *a);
+    void (*expert_sum)(struct le_backend *be, const struct le_expert_sum *a);
 
-    /* TG_OK: outputs are readable. TG_DEVICE: the device was lost, or stopped within a step; the
-     * backend must be closed.
-     * TG_NOMEM, TG_INTERNAL. err filled. */
+    /* TG_OK: outputs are readable. TG_CANCELLED: step->stop was set. TG_DEVICE: the device was lost,
+     * or stopped within a step; the backend must be closed. TG_NOMEM, TG_INTERNAL. err filled. Keys
+     * and values of a cancelled or failed step are undefined for its own positions only. */
     enum tg_status (*run)(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 };
-
-/* The scalar C backend: the oracle. NULL when out of memory. */
-struct le_backend *cpu_open(const struct le_ops **ops, struct tg_error *err);
-
-struct gpu_options {
-    bool software;   /* accept a CPU-type device (lavapipe): only when asked for by name */
-    bool validation; /* enable the validation layers if installed; messages go to on_message */
-    void (*on_message)(void *arg, const char *text); /* any thread; errors and warnings */
-    void *arg;
-    const char *cache_dir; /* where the pipeline cache is kept, NULL: not kept */
-};
-/* The Vulkan backend. TG_NOTFOUND when there is no loader or no acceptable device, TG_UNSUPPORTED
- * when the device lacks a needed feature (named), TG_DEVICE, TG_NOMEM. */
-enum tg_status gpu_open(const struct gpu_options *options, const struct le_ops **ops,
-                        struct le_backend **be, struct tg_error *err);
 
 #endif

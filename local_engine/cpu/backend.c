@@ -2,6 +2,7 @@
 
 #include "config/base/alloc.h"
 #include "local_engine/cpu/cpu.h"
+#include "local_engine/backend.h"
 #include "local_engine/device.h"
 
 struct le_backend {
@@ -242,14 +243,15 @@ static const struct le_ops cpu_ops = {
     .run = cpu_run,
 };
 
-struct le_backend *cpu_open(const struct le_ops **ops, struct tg_error *err)
+enum tg_status cpu_open(const struct cpu_options *options, const struct le_ops **ops,
+                        struct le_backend **out, struct tg_error *err)
 {
+    (void)options;
     struct le_backend *be = tg_calloc(1, sizeof(*be));
-    if (!be) {
-        tg_fail(err, TG_NOMEM, "out of memory");
-        return NULL;
-    }
+    if (!be)
+        return tg_fail(err, TG_NOMEM, "out of memory");
     be->bytes_max = le_machine_memory();
     *ops = &cpu_ops;
-    return be;
+    *out = be;
+    return TG_OK;
 }

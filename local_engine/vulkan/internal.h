@@ -2,7 +2,7 @@
 #ifndef LE_VULKAN_INTERNAL_H
 #define LE_VULKAN_INTERNAL_H
 
-#include "local_engine/ops.h"
+#include "local_engine/backend.h"
 #include "local_engine/shaders/shared.h"
 #include "local_engine/vulkan/gpu.h"
 #include "local_engine/vulkan/loader.h"

@@ -8,8 +8,7 @@ static _Atomic bool no_device;
 
 enum tg_status open_cpu(const struct le_ops **ops, struct le_backend **be, struct tg_error *err)
 {
-    *be = cpu_open(ops, err);
-    return *be ? TG_OK : TG_NOMEM;
+    return cpu_open(NULL, ops, be, err);
 }
 
 static void on_message(void *arg, const char *text)

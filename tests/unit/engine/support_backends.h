@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "local_engine/ops.h"
+#include "local_engine/backend.h"
 
 enum tg_status open_cpu(const struct le_ops **ops, struct le_backend **be, struct tg_error *err);
 

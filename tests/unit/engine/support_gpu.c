@@ -17,8 +17,7 @@ enum tg_status pair_open(struct pair *p, struct tg_error *err)
 {
     memset(p, 0, sizeof(*p));
     p->random = 0x9e3779b97f4a7c15u;
-    p->be[0] = cpu_open(&p->ops[0], err);
-    if (!p->be[0])
+    if (cpu_open(NULL, &p->ops[0], &p->be[0], err))
         return TG_NOMEM;
     const struct gpu_options options = {
         .software = true, .validation = true, .on_message = on_message, .arg = p,

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "local_engine/ops.h"
+#include "local_engine/backend.h"
 #include "local_engine/vulkan/gpu.h"
 
 enum { PAIR_MEMORY_MAX = 1024 };

@@ -1,19 +1,18 @@
 /* Each op of the CPU backend alone, against values worked out here in doubles or by hand. */
 #include "tests/unit/check.h"
 
-#include "local_engine/ops.h"
+#include "local_engine/backend.h"
 
 static const struct le_ops *ops;
 static struct le_backend *be;
 static const int32_t ids[4] = { 1, 0, 2, 1 }, positions[4] = { 5, 6, 7, 8 };
 static const uint32_t outputs[2] = { 1, 3 };
-static const struct le_step step = { 4, 2, ids, positions, outputs };
+static const struct le_step step = { 4, 2, ids, positions, outputs, NULL };
 
 static void start(void)
 {
     struct tg_error err;
-    be = cpu_open(&ops, &err);
-    CHECK(be != NULL);
+    CHECK_INT(cpu_open(NULL, &ops, &be, &err), TG_OK);
     CHECK_STR(ops->name, "cpu");
     CHECK(ops->begin(be, 4, 2));
 }
@@ -168,7 +167,7 @@ static void attention_over_a_ring(void)
     struct le_buf *k = filled(4 * KV * HD, 11), *v = filled(4 * KV * HD, 12);
     struct le_buf *q = filled(4 * HEADS * HD, 13), *dst = empty(4 * HEADS * HD);
     static const int32_t late[4] = { 7, 8, 9, 10 };
-    const struct le_step wrapped = { 4, 0, ids, late, outputs };
+    const struct le_step wrapped = { 4, 0, ids, late, outputs, NULL };
     ops->kv_store(be, &kv, k, v);
     ops->attention(be, &(struct le_attention){ .dst = dst, .q = q, .kv = kv, .heads = HEADS,
                                                .window = WINDOW, .rows = LE_ROWS_TOKENS });
