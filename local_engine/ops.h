@@ -103,8 +103,8 @@ struct le_geglu {
 };
 
 /* The choice of experts, per row r of logits [rows, n_experts]: softmax over all, the `used`
- * largest in falling order (of equals the lower index first), their probabilities divided by their sum (at
- * least 6.1e-5) and multiplied by scale[e]. ids holds uint32 bits. */
+ * largest in falling order (of equals the lower index first), their probabilities divided by their
+ * sum (at least 6.1e-5) and multiplied by scale[e]. ids holds uint32 bits. */
 struct le_route {
     struct le_buf *ids, *weights; /* [rows, used] */
     struct le_buf *logits;
@@ -178,8 +178,9 @@ struct le_ops {
     void (*expert_sum)(struct le_backend *be, const struct le_expert_sum *a);
 
     /* TG_OK: outputs are readable. TG_CANCELLED: step->stop was set. TG_DEVICE: the device was
-     * lost, or stopped within a step; the backend must be closed. TG_NOMEM, TG_INTERNAL. err filled. Keys
-     * and values of a cancelled or failed step are undefined for its own positions only. */
+     * lost, or stopped within a step; the backend must be closed. TG_NOMEM, TG_INTERNAL. err
+     * filled. Keys and values of a cancelled or failed step are undefined for its own positions
+     * only. */
     enum tg_status (*run)(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 };
 
