@@ -203,6 +203,23 @@ static void cpu_softcap(struct le_backend *be, struct le_buf *x, uint32_t width,
                    .a.plain = { .dst = x, .width = width, .scale = cap, .rows = rows } });
 }
 
+static void cpu_route(struct le_backend *be, const struct le_route *a)
+{
+    want_scratch(be, a->n_experts);
+    record(be, &(struct cpu_command){ .kind = CPU_ROUTE, .a.route = *a });
+}
+
+static void cpu_expert_matmul(struct le_backend *be, const struct le_expert_matmul *a)
+{
+    want_scratch(be, (size_t)a->w->t.ne[0]);
+    record(be, &(struct cpu_command){ .kind = CPU_EXPERT_MATMUL, .a.expert_matmul = *a });
+}
+
+static void cpu_expert_sum(struct le_backend *be, const struct le_expert_sum *a)
+{
+    record(be, &(struct cpu_command){ .kind = CPU_EXPERT_SUM, .a.expert_sum = *a });
+}
+
 static enum tg_status cpu_run(struct le_backend *be, const struct le_step *step,
                               struct tg_error *err)
 {
@@ -240,6 +257,9 @@ static const struct le_ops cpu_ops = {
     .gather = cpu_gather,
     .scale = cpu_scale,
     .softcap = cpu_softcap,
+    .route = cpu_route,
+    .expert_matmul = cpu_expert_matmul,
+    .expert_sum = cpu_expert_sum,
     .run = cpu_run,
 };
 

@@ -30,6 +30,9 @@ enum cpu_kind {
     CPU_GATHER,
     CPU_SCALE,
     CPU_SOFTCAP,
+    CPU_ROUTE,
+    CPU_EXPERT_MATMUL,
+    CPU_EXPERT_SUM,
 };
 
 /* One recorded op; the members used depend on kind. */
@@ -48,11 +51,14 @@ struct cpu_command {
         struct le_rope rope;
         struct le_attention attention;
         struct le_geglu geglu;
+        struct le_route route;
+        struct le_expert_matmul expert_matmul;
+        struct le_expert_sum expert_sum;
     } a;
 };
 
-/* Computes one op for a step. scratch: at least as many floats as the widest weight row and the
- * longest KV ring of the recorded ops. */
+/* Computes one op for a step. scratch: at least as many floats as the widest weight row, the
+ * longest KV ring and the most experts of the recorded ops. */
 void cpu_execute(const struct cpu_command *c, const struct le_step *step, float *scratch);
 
 #endif

@@ -35,6 +35,11 @@ static const uint8_t *weight_row(const struct le_weight *w, uint64_t row)
     return w->t.data + row * w->row_bytes;
 }
 
+static const uint8_t *expert_row(const struct le_weight *w, uint32_t expert, uint64_t row)
+{
+    return w->t.data + expert * w->t.plane_bytes + row * w->row_bytes;
+}
+
 static void embed(const struct cpu_command *c, const struct le_step *s)
 {
     size_t width = (size_t)c->a.plain.w->t.ne[0];
@@ -191,6 +196,74 @@ static void softcap(const struct cpu_command *c, const struct le_step *s)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
+/* scratch: the probabilities; one that has been chosen becomes negative. */
+static void route(const struct le_route *a, const struct le_step *s, float *scratch)
+{
+    uint32_t rows = row_count(s, a->rows);
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *logits = a->logits->p + (size_t)r * a->n_experts;
+        float *weights = a->weights->p + (size_t)r * a->used, top = -INFINITY;
+        for (uint32_t e = 0; e < a->n_experts; e++)
+            top = logits[e] > top ? logits[e] : top;
+        double sum = 0, chosen = 0;
+        for (uint32_t e = 0; e < a->n_experts; e++) {
+            scratch[e] = expf(logits[e] - top);
+            sum += (double)scratch[e];
+        }
+        for (uint32_t j = 0; j < a->used; j++) {
+            uint32_t best = 0;
+            for (uint32_t e = 1; e < a->n_experts; e++)
+                best = scratch[e] > scratch[best] ? e : best;
+            memcpy(a->ids->p + (size_t)r * a->used + j, &best, sizeof(best));
+            weights[j] = (float)((double)scratch[best] / sum);
+            chosen += (double)weights[j];
+            scratch[best] = -1.0f;
+        }
+        float norm = (float)(1.0 / (chosen > 6.1e-5 ? chosen : 6.1e-5));
+        for (uint32_t j = 0; j < a->used; j++) {
+            uint32_t e;
+            memcpy(&e, a->ids->p + (size_t)r * a->used + j, sizeof(e));
+            weights[j] *= a->scale ? norm * a->scale->p[e] : norm;
+        }
+    }
+}
+
+/* Expert by expert, so that each of its rows is dequantised once for all the tokens that chose
+ * it. */
+static void expert_matmul(const struct le_expert_matmul *a, const struct le_step *s, float *scratch)
+{
+    const struct le_weight *w = a->w;
+    size_t in = (size_t)w->t.ne[0], out = (size_t)w->t.ne[1];
+    size_t pairs = (size_t)row_count(s, a->rows) * a->used;
+    for (uint32_t e = 0; e < w->t.ne[2]; e++) {
+        size_t first = 0;
+        while (first < pairs && memcmp(a->ids->p + first, &e, sizeof(e)) != 0)
+            first++;
+        for (size_t o = 0; first < pairs && o < out; o++) {
+            le_dequantise(w->t.type, expert_row(w, e, o), scratch, in);
+            for (size_t i = first; i < pairs; i++)
+                if (memcmp(a->ids->p + i, &e, sizeof(e)) == 0)
+                    a->dst->p[i * out + o] =
+                        dot(a->src->p + (a->per_expert ? i : i / a->used) * in, scratch, in);
+        }
+    }
+}
+
+static void expert_sum(const struct le_expert_sum *a, const struct le_step *s)
+{
+    uint32_t rows = row_count(s, a->rows);
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *weights = a->weights->p + (size_t)r * a->used;
+        const float *src = a->src->p + (size_t)r * a->used * a->width;
+        float *dst = a->dst->p + (size_t)r * a->width;
+        for (uint32_t i = 0; i < a->width; i++)
+            dst[i] = weights[0] * src[i];
+        for (uint32_t j = 1; j < a->used; j++)
+            for (uint32_t i = 0; i < a->width; i++)
+                dst[i] += weights[j] * src[(size_t)j * a->width + i];
+    }
+}
+
 void cpu_execute(const struct cpu_command *c, const struct le_step *step, float *scratch)
 {
     switch (c->kind) {
@@ -204,5 +277,8 @@ void cpu_execute(const struct cpu_command *c, const struct le_step *step, float 
     case CPU_GATHER: gather(c, step); break;
     case CPU_SCALE: scale(c, step); break;
     case CPU_SOFTCAP: softcap(c, step); break;
+    case CPU_ROUTE: route(&c->a.route, step, scratch); break;
+    case CPU_EXPERT_MATMUL: expert_matmul(&c->a.expert_matmul, step, scratch); break;
+    case CPU_EXPERT_SUM: expert_sum(&c->a.expert_sum, step); break;
     }
 }

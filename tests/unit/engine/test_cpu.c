@@ -245,6 +245,86 @@ static void scale_and_softcap(void)
     finish();
 }
 
+static uint32_t bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof(u));
+    return u;
+}
+
+/* Two of four experts: the order, the tie, the sum and the scale. */
+static void route_takes_the_largest(void)
+{
+    static const float logits[16] = { 0, 2, 1, 0, 3, 3, 3, -200, -1, -1, -2, 5, -9, 0, 0, 0 };
+    static const float scales[4] = { 1, 2, 0.5f, 4 };
+    static const uint32_t want[8] = { 1, 2, 0, 1, 3, 0, 1, 2 };
+    start();
+    struct le_buf *in = empty(16), *ids_out = empty(8), *plain = empty(8), *scaled = empty(8);
+    memcpy(ops->host(in), logits, sizeof(logits));
+    struct le_route a = { .ids = ids_out, .weights = plain, .logits = in, .n_experts = 4,
+                          .used = 2 };
+    ops->route(be, &a);
+    a.weights = scaled;
+    a.scale = ops->buf_const(be, scales, 4, NULL);
+    ops->route(be, &a);
+    run();
+    for (int i = 0; i < 8; i++) {
+        const float *row = logits + i / 2 * 4;
+        double mine = exp((double)row[want[i]]), other = exp((double)row[want[i ^ 1]]);
+        CHECK_INT(bits(ops->host(ids_out)[i]), want[i]);
+        CHECK_NEAR(ops->host(plain)[i], mine / (mine + other), 1e-6);
+        CHECK_NEAR(ops->host(scaled)[i], mine / (mine + other) * (double)scales[want[i]], 1e-6);
+    }
+    finish();
+}
+
+/* Matrices that lie apart in a fused tensor; one input a token, then one a choice; the sum. */
+static void experts_of_a_view(void)
+{
+    enum { IN = 7, OUT = 3, FUSED = 5, EXPERTS = 3, USED = 2 };
+    static const uint32_t chosen[8] = { 2, 0, 1, 2, 0, 1, 2, 1 };
+    float w[EXPERTS * FUSED * IN], up[EXPERTS * OUT * OUT];
+    start();
+    struct le_buf *w_values = filled(EXPERTS * FUSED * IN, 1), *src = filled(4 * IN, 2);
+    struct le_buf *up_values = filled(EXPERTS * OUT * OUT, 3), *choice = empty(8);
+    struct le_buf *weights = filled(8, 4), *t = empty(8 * OUT), *dst = empty(8 * OUT);
+    struct le_buf *sum = empty(4 * OUT);
+    memcpy(ops->host(choice), chosen, sizeof(chosen));
+    memcpy(w, ops->host(w_values), sizeof(w));
+    memcpy(up, ops->host(up_values), sizeof(up));
+    const struct le_tensor whole = { .name = TG_STR("w"), .type = LE_TYPE_F32, .n_dims = 3,
+                                     .ne = { IN, FUSED, EXPERTS, 1 }, .data = (uint8_t *)w,
+                                     .nbytes = sizeof(w), .plane_bytes = FUSED * IN * 4 };
+    const struct le_tensor second = { .name = TG_STR("up"), .type = LE_TYPE_F32, .n_dims = 3,
+                                      .ne = { OUT, OUT, EXPERTS, 1 }, .data = (uint8_t *)up,
+                                      .nbytes = sizeof(up), .plane_bytes = OUT * OUT * 4 };
+    const struct le_tensor view = le_tensor_rows(&whole, 2, OUT);
+    struct le_expert_matmul a = { .dst = t, .src = src, .ids = choice, .used = USED,
+                                  .w = ops->weight_new(be, &view, NULL) };
+    ops->expert_matmul(be, &a);
+    a = (struct le_expert_matmul){ .dst = dst, .src = t, .ids = choice, .used = USED,
+                                   .w = ops->weight_new(be, &second, NULL), .per_expert = true };
+    ops->expert_matmul(be, &a);
+    ops->expert_sum(be, &(struct le_expert_sum){ .dst = sum, .src = dst, .weights = weights,
+                                                 .width = OUT, .used = USED });
+    run();
+    for (size_t r = 0; r < 4; r++)
+        for (size_t o = 0; o < OUT; o++) {
+            double want = 0;
+            for (size_t j = r * USED; j < (r + 1) * USED; j++)
+                for (size_t k = 0; k < OUT; k++) {
+                    double inner = 0;
+                    for (size_t i = 0; i < IN; i++)
+                        inner += (double)w[(chosen[j] * FUSED + 2 + k) * IN + i] *
+                                 (double)ops->host(src)[r * IN + i];
+                    want += inner * (double)up[(chosen[j] * OUT + o) * OUT + k] *
+                            (double)ops->host(weights)[j];
+                }
+            CHECK_NEAR(ops->host(sum)[r * OUT + o], want, 2e-4);
+        }
+    finish();
+}
+
 /* begin() forgets the ops of the pass before. */
 static void begin_starts_anew(void)
 {
@@ -282,7 +362,7 @@ int main(int argc, char **argv)
         CASE(rope_rotates_halves), CASE(attention_over_a_ring),
         CASE(attention_sees_all),  CASE(geglu_takes_a_slice),
         CASE(scale_and_softcap),   CASE(begin_starts_anew),
-        CASE(unknown_type_is_named),
+        CASE(unknown_type_is_named), CASE(route_takes_the_largest), CASE(experts_of_a_view),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
