@@ -1,12 +1,12 @@
-/* Block layouts as in ggml (see the type table in docs of GGUF); values are exact: each element is
- * one or two F32 products of small integers and an F16 scale, which F32 holds without rounding
- * except for Q6_K, where d * scale * q is rounded as (d * scale) * q. */
+/* The table of types, and those whose blocks have one or 32 elements; layouts as in ggml
+ * (block_q4_0 and so on), each said at its function, fields in the file's order. */
 #include <stdio.h>
 #include <string.h>
 
 #include "local_engine/gguf.h"
+#include "local_engine/quant.h"
 
-enum { TYPE_NAME_BYTES = 24, TYPE_NAMES = 4 };
+enum { TYPE_NAME_BYTES = 24, TYPE_NAMES = 4, BLOCK = 32 };
 
 struct type_info {
     const char *name;
@@ -14,26 +14,33 @@ struct type_info {
 };
 
 static const struct type_info types[] = {
-    [0] = { "F32", 1, 4 },      [1] = { "F16", 1, 2 },
-    [2] = { "Q4_0", 32, 18 },   [3] = { "Q4_1", 0, 0 },
-    [6] = { "Q5_0", 0, 0 },     [7] = { "Q5_1", 0, 0 },
-    [8] = { "Q8_0", 32, 34 },   [9] = { "Q8_1", 0, 0 },
-    [10] = { "Q2_K", 0, 0 },    [11] = { "Q3_K", 0, 0 },
-    [12] = { "Q4_K", 0, 0 },    [13] = { "Q5_K", 0, 0 },
-    [14] = { "Q6_K", 256, 210 }, [15] = { "Q8_K", 0, 0 },
-    [16] = { "IQ2_XXS", 0, 0 }, [17] = { "IQ2_XS", 0, 0 },
-    [18] = { "IQ3_XXS", 0, 0 }, [19] = { "IQ1_S", 0, 0 },
-    [20] = { "IQ4_NL", 0, 0 },  [21] = { "IQ3_S", 0, 0 },
-    [22] = { "IQ2_S", 0, 0 },   [23] = { "IQ4_XS", 0, 0 },
-    [24] = { "I8", 0, 0 },      [25] = { "I16", 0, 0 },
-    [26] = { "I32", 0, 0 },     [27] = { "I64", 0, 0 },
-    [28] = { "F64", 0, 0 },     [29] = { "IQ1_M", 0, 0 },
-    [30] = { "BF16", 0, 0 },    [34] = { "TQ1_0", 0, 0 },
-    [35] = { "TQ2_0", 0, 0 },   [39] = { "MXFP4", 0, 0 },
+    [0] = { "F32", 1, 4 },        [1] = { "F16", 1, 2 },
+    [2] = { "Q4_0", 32, 18 },     [3] = { "Q4_1", 32, 20 },
+    [6] = { "Q5_0", 32, 22 },     [7] = { "Q5_1", 32, 24 },
+    [8] = { "Q8_0", 32, 34 },     [9] = { "Q8_1", 0, 0 },
+    [10] = { "Q2_K", 256, 84 },   [11] = { "Q3_K", 256, 110 },
+    [12] = { "Q4_K", 256, 144 },  [13] = { "Q5_K", 256, 176 },
+    [14] = { "Q6_K", 256, 210 },  [15] = { "Q8_K", 0, 0 },
+    [16] = { "IQ2_XXS", 0, 0 },   [17] = { "IQ2_XS", 0, 0 },
+    [18] = { "IQ3_XXS", 0, 0 },   [19] = { "IQ1_S", 0, 0 },
+    [20] = { "IQ4_NL", 32, 18 },  [21] = { "IQ3_S", 0, 0 },
+    [22] = { "IQ2_S", 0, 0 },     [23] = { "IQ4_XS", 256, 136 },
+    [24] = { "I8", 0, 0 },        [25] = { "I16", 0, 0 },
+    [26] = { "I32", 0, 0 },       [27] = { "I64", 0, 0 },
+    [28] = { "F64", 0, 0 },       [29] = { "IQ1_M", 0, 0 },
+    [30] = { "BF16", 1, 2 },      [34] = { "TQ1_0", 0, 0 },
+    [35] = { "TQ2_0", 0, 0 },     [39] = { "MXFP4", 32, 17 },
     [40] = { "NVFP4", 0, 0 },
 };
 
 enum { N_TYPES = sizeof(types) / sizeof(*types) };
+
+const int8_t le_quant_iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                                         1,    13,   25,  38,  53,  69,  89,  113 };
+
+/* E2M1 doubled; code 8, minus zero there, is plain zero in every implementation of MXFP4. */
+static const int8_t mxfp4_values[16] = { 0, 1,  2,  3,  4,  6,  8,  12,
+                                         0, -1, -2, -3, -4, -6, -8, -12 };
 
 bool le_type_block(uint32_t type, uint32_t *n, uint32_t *bytes)
 {
@@ -55,85 +62,141 @@ const char *le_type_name(uint32_t type)
     return s;
 }
 
-static float half(const uint8_t *p)
-{
-    uint32_t h = p[0] | (uint32_t)p[1] << 8;
-    uint32_t sign = (h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff, bits;
-    if (exponent == 0) {
-        /* Zero and subnormals: mantissa * 2^-24, which F32 holds exactly. */
-        float v = (float)mantissa * 0x1p-24f;
-        return sign ? -v : v;
-    }
-    if (exponent == 31)
-        bits = sign | 0x7f800000 | mantissa << 13;
-    else
-        bits = sign | (exponent + 112) << 23 | mantissa << 13;
-    float v;
-    memcpy(&v, &bits, sizeof(v));
-    return v;
-}
-
+/* d, qs[16]: low nibbles are elements 0 to 15, high ones 16 to 31, in this and all types below. */
 static void block_q4_0(const uint8_t *restrict p, float *restrict out)
 {
-    float d = half(p);
+    float d = le_quant_half_at(p);
     for (int i = 0; i < 16; i++)
         out[i] = d * (float)((p[2 + i] & 15) - 8);
     for (int i = 0; i < 16; i++)
         out[i + 16] = d * (float)((p[2 + i] >> 4) - 8);
 }
 
+/* d, m, qs[16]. */
+static void block_q4_1(const uint8_t *restrict p, float *restrict out)
+{
+    float d = le_quant_half_at(p), m = le_quant_half_at(p + 2);
+    for (int i = 0; i < 16; i++)
+        out[i] = d * (float)(p[4 + i] & 15) + m;
+    for (int i = 0; i < 16; i++)
+        out[i + 16] = d * (float)(p[4 + i] >> 4) + m;
+}
+
+/* 32 fifth bits to bytes of 0 or 16: bit k of byte j belongs to element 8 * j + k. */
+static void fifth_bits(const uint8_t *restrict qh, uint8_t *restrict out)
+{
+    static const uint8_t mask[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    uint8_t wide[32];
+    for (int j = 0; j < 4; j++)
+        memset(wide + 8 * j, qh[j], 8);
+    for (int i = 0; i < 16; i++)
+        out[i] = (wide[i] & mask[i]) == mask[i] ? 16 : 0;
+    for (int i = 0; i < 16; i++)
+        out[i + 16] = (wide[i + 16] & mask[i]) == mask[i] ? 16 : 0;
+}
+
+/* d, qh (32 fifth bits), qs[16]. */
+static void block_q5_0(const uint8_t *restrict p, float *restrict out)
+{
+    float d = le_quant_half_at(p);
+    uint8_t high[32];
+    fifth_bits(p + 2, high);
+    for (int i = 0; i < 16; i++)
+        out[i] = d * (float)((p[6 + i] & 15) + high[i] - 16);
+    for (int i = 0; i < 16; i++)
+        out[i + 16] = d * (float)((p[6 + i] >> 4) + high[i + 16] - 16);
+}
+
+/* d, m, qh, qs[16]. */
+static void block_q5_1(const uint8_t *restrict p, float *restrict out)
+{
+    float d = le_quant_half_at(p), m = le_quant_half_at(p + 2);
+    uint8_t high[32];
+    fifth_bits(p + 4, high);
+    for (int i = 0; i < 16; i++)
+        out[i] = d * (float)((p[8 + i] & 15) + high[i]) + m;
+    for (int i = 0; i < 16; i++)
+        out[i + 16] = d * (float)((p[8 + i] >> 4) + high[i + 16]) + m;
+}
+
+/* d, int8 qs[32]. */
 static void block_q8_0(const uint8_t *restrict p, float *restrict out)
 {
-    float d = half(p);
+    float d = le_quant_half_at(p);
     for (int i = 0; i < 32; i++)
         out[i] = d * (float)(int8_t)p[2 + i];
 }
 
-/* ql[128] low four bits, qh[64] high two bits, int8 scales[16], d. */
-static void block_q6_k(const uint8_t *restrict p, float *restrict out)
+/* d, qs[16]. */
+static void block_iq4_nl(const uint8_t *restrict p, float *restrict out)
 {
-    float d = half(p + 208);
-    for (int h = 0; h < 2; h++) {
-        const uint8_t *ql = p + 64 * h, *qh = p + 128 + 32 * h;
-        uint8_t q[128];
-        for (int i = 0; i < 32; i++) {
-            q[i] = (uint8_t)((ql[i] & 15) | (qh[i] & 3) << 4);
-            q[i + 32] = (uint8_t)((ql[i + 32] & 15) | (qh[i] & 12) << 2);
-            q[i + 64] = (uint8_t)(ql[i] >> 4 | (qh[i] & 48));
-            q[i + 96] = (uint8_t)(ql[i + 32] >> 4 | (qh[i] & 192) >> 2);
-        }
-        for (int k = 0; k < 8; k++) {
-            float scale = d * (float)(int8_t)p[192 + 8 * h + k];
-            for (int i = 0; i < 16; i++)
-                out[128 * h + 16 * k + i] = scale * (float)(q[16 * k + i] - 32);
-        }
+    float d = le_quant_half_at(p), value[16];
+    for (int i = 0; i < 16; i++)
+        value[i] = d * (float)le_quant_iq4_values[i];
+    le_quant_lookup(p + 2, value, out);
+}
+
+/* e (a power of two, biased by 128 because the values are doubled: 2^-128 and 2^-127 are
+ * subnormal in F32; 255 is 2^127, not NaN), qs[16]. */
+static void block_mxfp4(const uint8_t *restrict p, float *restrict out)
+{
+    float d = le_quant_float(p[0] < 2 ? 0x200000u << p[0] : (p[0] - 1u) << 23), value[16];
+    for (int i = 0; i < 16; i++)
+        value[i] = d * (float)mxfp4_values[i];
+    le_quant_lookup(p + 1, value, out);
+}
+
+/* Constant counts inside, so that a compiler vectorises without a second version of the loop. */
+static void row_f16(const uint8_t *restrict p, float *restrict out, size_t n)
+{
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        uint16_t h[BLOCK];
+        memcpy(h, p + 2 * i, sizeof(h));
+        for (size_t k = 0; k < BLOCK; k++)
+            out[i + k] = le_quant_half(h[k]);
     }
+    for (; i < n; i++)
+        out[i] = le_quant_half_at(p + 2 * i);
+}
+
+static void row_bf16(const uint8_t *restrict p, float *restrict out, size_t n)
+{
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        uint16_t h[BLOCK];
+        memcpy(h, p + 2 * i, sizeof(h));
+        for (size_t k = 0; k < BLOCK; k++)
+            out[i + k] = le_quant_float((uint32_t)h[k] << 16);
+    }
+    for (; i < n; i++)
+        out[i] = le_quant_float((uint32_t)p[2 * i] << 16 | (uint32_t)p[2 * i + 1] << 24);
 }
 
 void le_dequantise(uint32_t type, const void *p, float *out, size_t n)
 {
-    const uint8_t *b = p;
+    void (*block)(const uint8_t *restrict p, float *restrict out) = NULL;
     switch (type) {
-    case LE_TYPE_F32:
-        memcpy(out, p, n * sizeof(float));
-        break;
-    case LE_TYPE_F16:
-        for (size_t i = 0; i < n; i++)
-            out[i] = half(b + 2 * i);
-        break;
-    case LE_TYPE_Q4_0:
-        for (size_t i = 0; i < n; i += 32, b += 18)
-            block_q4_0(b, out + i);
-        break;
-    case LE_TYPE_Q8_0:
-        for (size_t i = 0; i < n; i += 32, b += 34)
-            block_q8_0(b, out + i);
-        break;
-    case LE_TYPE_Q6_K:
-        for (size_t i = 0; i < n; i += 256, b += 210)
-            block_q6_k(b, out + i);
-        break;
-    default:
-        break;
+    case LE_TYPE_F32: memcpy(out, p, n * sizeof(float)); return;
+    case LE_TYPE_F16: row_f16(p, out, n); return;
+    case LE_TYPE_BF16: row_bf16(p, out, n); return;
+    case LE_TYPE_Q4_0: block = block_q4_0; break;
+    case LE_TYPE_Q4_1: block = block_q4_1; break;
+    case LE_TYPE_Q5_0: block = block_q5_0; break;
+    case LE_TYPE_Q5_1: block = block_q5_1; break;
+    case LE_TYPE_Q8_0: block = block_q8_0; break;
+    case LE_TYPE_Q2_K: block = le_quant_q2_k; break;
+    case LE_TYPE_Q3_K: block = le_quant_q3_k; break;
+    case LE_TYPE_Q4_K: block = le_quant_q4_k; break;
+    case LE_TYPE_Q5_K: block = le_quant_q5_k; break;
+    case LE_TYPE_Q6_K: block = le_quant_q6_k; break;
+    case LE_TYPE_IQ4_NL: block = block_iq4_nl; break;
+    case LE_TYPE_IQ4_XS: block = le_quant_iq4_xs; break;
+    case LE_TYPE_MXFP4: block = block_mxfp4; break;
+    default: return;
     }
+    const uint8_t *b = p;
+    uint32_t count = types[type].n, bytes = types[type].bytes;
+    for (size_t i = 0; i < n; i += count, b += bytes)
+        block(b, out + i);
 }

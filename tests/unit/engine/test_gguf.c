@@ -58,7 +58,7 @@ static void build(struct tg_buf *b)
     gguf_put_array(b, "k.empty", LE_GGUF_STRING, 0);
     gguf_put_tensor(b, "t.f32", ne_f32, 2, LE_TYPE_F32, 0);
     gguf_put_tensor(b, "t.q4", ne_q4, 2, LE_TYPE_Q4_0, 32);
-    gguf_put_tensor(b, "t.unknown", ne_unknown, 1, 12, 80);
+    gguf_put_tensor(b, "t.unknown", ne_unknown, 1, 16, 80); /* IQ2_XXS */
     gguf_pad(b, 16);
     for (int i = 0; i < 32; i++)
         tg_buf_addc(b, (char)i);
@@ -144,7 +144,7 @@ static void well_formed(void)
     CHECK_INT(t->data[-1], 31);
     t = le_gguf_tensor(g, "t.unknown");
     CHECK_INT(t->nbytes, 0);
-    CHECK_INT(t->type, 12);
+    CHECK_INT(t->type, 16);
     CHECK(le_gguf_tensor(g, "t.f3") == NULL);
     CHECK(le_gguf_tensor(g, "t.f32x") == NULL);
     le_gguf_close(g);

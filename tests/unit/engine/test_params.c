@@ -288,8 +288,8 @@ static void every_shape_is_checked(void)
 static void types_are_checked(void)
 {
     /* name, one or two extents, then the type */
-    refused(TINY_E, "blk.1.ffn_up.weight", 19 + 4 + 16, 12, 4, TG_UNSUPPORTED,
-            "blk.1.ffn_up.weight: Q4_K");
+    refused(TINY_E, "blk.1.ffn_up.weight", 19 + 4 + 16, 16, 4, TG_UNSUPPORTED,
+            "blk.1.ffn_up.weight: IQ2_XXS");
     refused(TINY_E, "blk.1.ffn_up.weight", 19 + 4 + 16, 99, 4, TG_UNSUPPORTED,
             "blk.1.ffn_up.weight: type 99");
     refused(TINY_E, "blk.1.ffn_norm.weight", 21 + 4 + 8, LE_TYPE_F16, 4, TG_UNSUPPORTED,
