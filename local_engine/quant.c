@@ -82,41 +82,36 @@ static void block_q4_1(const uint8_t *restrict p, float *restrict out)
         out[i + 16] = d * (float)(p[4 + i] >> 4) + m;
 }
 
-/* 32 fifth bits to bytes of 0 or 16: bit k of byte j belongs to element 8 * j + k. */
-static void fifth_bits(const uint8_t *restrict qh, uint8_t *restrict out)
+/* bit[e] is where 32 fifth bits hold that of element e. */
+#define BITS4(e) 1u << (e), 1u << ((e) + 1), 1u << ((e) + 2), 1u << ((e) + 3)
+static const uint32_t bit[BLOCK] = { BITS4(0),  BITS4(4),  BITS4(8),  BITS4(12),
+                                     BITS4(16), BITS4(20), BITS4(24), BITS4(28) };
+
+static uint32_t fifth_bits(const uint8_t *p)
 {
-    static const uint8_t mask[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
-    uint8_t wide[32];
-    for (int j = 0; j < 4; j++)
-        memset(wide + 8 * j, qh[j], 8);
-    for (int i = 0; i < 16; i++)
-        out[i] = (wide[i] & mask[i]) == mask[i] ? 16 : 0;
-    for (int i = 0; i < 16; i++)
-        out[i + 16] = (wide[i + 16] & mask[i]) == mask[i] ? 16 : 0;
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /* d, qh (32 fifth bits), qs[16]. */
 static void block_q5_0(const uint8_t *restrict p, float *restrict out)
 {
     float d = le_quant_half_at(p);
-    uint8_t high[32];
-    fifth_bits(p + 2, high);
+    uint32_t qh = fifth_bits(p + 2);
     for (int i = 0; i < 16; i++)
-        out[i] = d * (float)((p[6 + i] & 15) + high[i] - 16);
+        out[i] = d * (float)((p[6 + i] & 15) - ((qh & bit[i]) == 0 ? 16 : 0));
     for (int i = 0; i < 16; i++)
-        out[i + 16] = d * (float)((p[6 + i] >> 4) + high[i + 16] - 16);
+        out[i + 16] = d * (float)((p[6 + i] >> 4) - ((qh & bit[i + 16]) == 0 ? 16 : 0));
 }
 
 /* d, m, qh, qs[16]. */
 static void block_q5_1(const uint8_t *restrict p, float *restrict out)
 {
     float d = le_quant_half_at(p), m = le_quant_half_at(p + 2);
-    uint8_t high[32];
-    fifth_bits(p + 4, high);
+    uint32_t qh = fifth_bits(p + 4);
     for (int i = 0; i < 16; i++)
-        out[i] = d * (float)((p[8 + i] & 15) + high[i]) + m;
+        out[i] = d * (float)((p[8 + i] & 15) + ((qh & bit[i]) != 0 ? 16 : 0)) + m;
     for (int i = 0; i < 16; i++)
-        out[i + 16] = d * (float)((p[8 + i] >> 4) + high[i + 16]) + m;
+        out[i + 16] = d * (float)((p[8 + i] >> 4) + ((qh & bit[i + 16]) != 0 ? 16 : 0)) + m;
 }
 
 /* d, int8 qs[32]. */
@@ -146,16 +141,37 @@ static void block_mxfp4(const uint8_t *restrict p, float *restrict out)
     le_quant_lookup(p + 1, value, out);
 }
 
-/* Constant counts inside, so that a compiler vectorises without a second version of the loop. */
+/* le_quant_half for BLOCK halves, its steps one loop each. */
+static void block_f16(const uint8_t *restrict p, float *restrict out)
+{
+    union {
+        uint32_t bits[BLOCK];
+        float f[BLOCK];
+    } v;
+    uint16_t h[BLOCK];
+    uint32_t normal[BLOCK];
+    memcpy(h, p, sizeof(h));
+    for (int i = 0; i < BLOCK; i++) {
+        normal[i] = ((uint32_t)(h[i] & 0x7fff) << 13) + (112u << 23);
+        v.bits[i] = normal[i] + (1u << 23);
+    }
+    for (int i = 0; i < BLOCK; i++)
+        v.f[i] -= 0x1p-14f;
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t exponent = h[i] & 0x7c00u, zero = exponent == 0 ? UINT32_MAX : 0;
+        normal[i] += exponent == 0x7c00 ? 112u << 23 : 0;
+        v.bits[i] = (v.bits[i] & zero) | (normal[i] & ~zero) | (uint32_t)(h[i] & 0x8000) << 16;
+    }
+    for (int i = 0; i < BLOCK; i++)
+        out[i] = v.f[i];
+}
+
+/* In both, constant counts inside, so that a compiler vectorises without a second version. */
 static void row_f16(const uint8_t *restrict p, float *restrict out, size_t n)
 {
     size_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        uint16_t h[BLOCK];
-        memcpy(h, p + 2 * i, sizeof(h));
-        for (size_t k = 0; k < BLOCK; k++)
-            out[i + k] = le_quant_half(h[k]);
-    }
+    for (; i + BLOCK <= n; i += BLOCK)
+        block_f16(p + 2 * i, out + i);
     for (; i < n; i++)
         out[i] = le_quant_half_at(p + 2 * i);
 }

@@ -26,7 +26,7 @@ static inline float le_quant_float(uint32_t bits)
 static inline float le_quant_half(uint32_t h)
 {
     uint32_t bits = (h & 0x7fff) << 13, sign = (h & 0x8000) << 16, exponent = h & 0x7c00, v;
-    float small = le_quant_float(bits + (113u << 23)) - le_quant_float(113u << 23);
+    float small = le_quant_float(bits + (113u << 23)) - 0x1p-14f;
     memcpy(&v, &small, sizeof(v));
     bits += exponent == 0x7c00 ? 224u << 23 : 112u << 23;
     return le_quant_float((exponent == 0 ? v : bits) | sign);
