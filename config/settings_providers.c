@@ -1,11 +1,11 @@
 #include "config/settings_parts.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "config/base/alloc.h"
 #include "config/base/log.h"
 #include "config/files.h"
+#include "config/host.h"
 
 enum { SECRET_MAX = 8192, NAME_MAX_BYTES = 64, URL_MAX = 1000 };
 
@@ -91,22 +91,6 @@ enum tg_status cfg_read_secret(struct cfg_reader *r, const struct tg_json *v, co
     return keep_secret(r, tg_str_of(value), "the environment variable", out);
 }
 
-static bool is_loopback(struct tg_str host)
-{
-    char text[64];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (tg_str_ieq(host, TG_STR("localhost")))
-        return true;
-    if (host.n == 0 || host.n >= sizeof(text))
-        return false;
-    memcpy(text, host.p, host.n);
-    text[host.n] = '\0';
-    if (inet_pton(AF_INET, text, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 /* HOST or HOST:PORT or [V6]:PORT. False when malformed. */
 static bool split_authority(struct tg_str authority, struct tg_str *host)
 {
@@ -147,7 +131,7 @@ enum tg_status cfg_read_url(struct cfg_reader *r, const struct tg_json *v, const
                                          "apiKey)");
     if (!split_authority((struct tg_str){ authority, strcspn(authority, "/") }, &host))
         return cfg_refuse(r, TG_INVALID, "has no valid host and port");
-    if (http && !is_loopback(host))
+    if (http && !cfg_is_loopback(host))
         return cfg_refuse(r, TG_INVALID, "http:// is for this machine only; use https://");
     size_t n = strlen(url);
     while (n && url[n - 1] == '/')

@@ -143,7 +143,7 @@ static void refused_whole(void)
         { MODEL(""), "C: models.m: needs \"about\" and \"files\", one at least" },
         { MODEL("{'tag':'a'}"),
           "C: models.m.files[0]: needs \"tag\", \"repository\" and \"file\"" },
-        { MODEL("{'tag':'a','size':1}"), "C: models.m.files[0].size: unknown key; did you mean \"file\"?" },
+        { MODEL("{'tag':'a','bytes':1}"), "C: models.m.files[0].bytes: unknown key" },
         { MODEL(FILE_OF("A", "o/r", "f.gguf")),
           "C: models.m.files[0]: a tag has 1 to 64 of a-z 0-9 . _ -" },
         { MODEL(FILE_OF("a", "o/../r", "f.gguf")),
