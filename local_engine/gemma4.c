@@ -105,8 +105,57 @@ static void attend(const struct le_model *m, const struct le_layer *w,
     add_normed(m, s, w->post_attn_norm, 1.0f);
 }
 
-/* u = rms(x; w); x += rms(Wdown (gelu(Wgate u) * Wup u); w). The layer's output scale multiplies
- * the whole stream after its last sum, which is this one where there is no per-layer input. */
+static void gelu_times(const struct le_model *m, struct le_buf *gate, struct le_buf *up,
+                       uint32_t width, enum le_rows rows)
+{
+    m->ops->geglu(m->be, &(struct le_geglu){ .dst = gate, .gate = gate, .up = up, .width = width,
+                                             .up_stride = width, .rows = rows });
+}
+
+/* Router: l = Wr (rms(x) * s / sqrt(n_embd)), from the stream itself; the chosen experts' weights
+ * w_e are as struct le_route says, with the file's scale of each expert.
+ * u = rms(x; w2); t = rms(t; v1) + rms(sum of w_e Wdown_e (gelu(Wgate_e u) * Wup_e u); v2), where
+ * t was the dense branch. */
+static void experts(const struct le_model *m, const struct le_layer *w,
+                    const struct le_layer_params *l, const struct stream *s)
+{
+    const struct le_activations *a = &m->act;
+    const struct le_params *p = &m->params;
+    struct le_rms router = { .dst = s->h, .src = s->x, .w = w->router_scale, .width = p->n_embd,
+                             .per_row = 1, .eps = p->rms_eps, .src_scale = 1.0f,
+                             .dst_scale = 1.0f / sqrtf((float)p->n_embd), .rows = s->rows };
+    struct le_expert_matmul e = { .dst = a->gate_exps, .src = s->h, .ids = a->ids,
+                                  .w = w->gate_exps, .used = p->n_used, .rows = s->rows };
+    norm(m, a->t, a->t, w->dense_post_norm, p->n_embd, 1, s->rows);
+    m->ops->rms(m->be, &router);
+    m->ops->matmul(m->be, a->route, w->router, s->h, s->rows);
+    m->ops->route(m->be, &(struct le_route){ .ids = a->ids, .weights = a->route_weights,
+                                             .logits = a->route, .scale = w->expert_scale,
+                                             .n_experts = p->n_experts, .used = p->n_used,
+                                             .rows = s->rows });
+    norm(m, s->h, s->x, w->expert_norm, p->n_embd, 1, s->rows);
+    m->ops->expert_matmul(m->be, &e);
+    e.dst = a->up_exps;
+    e.w = w->up_exps;
+    m->ops->expert_matmul(m->be, &e);
+    gelu_times(m, a->gate_exps, a->up_exps, l->expert_ff * p->n_used, s->rows);
+    e = (struct le_expert_matmul){ .dst = a->down_exps, .src = a->gate_exps, .ids = a->ids,
+                                   .w = w->down_exps, .used = p->n_used, .per_expert = true,
+                                   .rows = s->rows };
+    m->ops->expert_matmul(m->be, &e);
+    m->ops->expert_sum(m->be, &(struct le_expert_sum){ .dst = a->experts, .src = a->down_exps,
+                                                       .weights = a->route_weights,
+                                                       .width = p->n_embd, .used = p->n_used,
+                                                       .rows = s->rows });
+    m->ops->rms(m->be, &(struct le_rms){ .dst = a->t, .src = a->experts, .w = w->expert_post_norm,
+                                         .resid = a->t, .width = p->n_embd, .per_row = 1,
+                                         .eps = p->rms_eps, .src_scale = 1.0f, .dst_scale = 1.0f,
+                                         .rows = s->rows });
+}
+
+/* u = rms(x; w); t = Wdown (gelu(Wgate u) * Wup u), with experts more (above); x += rms(t; v). The
+ * layer's output scale multiplies the whole stream after its last sum, which is this one where
+ * there is no per-layer input. */
 static void feed_forward(const struct le_model *m, const struct le_layer *w,
                          const struct le_layer_params *l, const struct stream *s)
 {
@@ -114,10 +163,10 @@ static void feed_forward(const struct le_model *m, const struct le_layer *w,
     norm(m, s->h, s->x, w->ffn_norm, m->params.n_embd, 1, s->rows);
     m->ops->matmul(m->be, a->gate, w->gate, s->h, s->rows);
     m->ops->matmul(m->be, a->up, w->up, s->h, s->rows);
-    m->ops->geglu(m->be, &(struct le_geglu){ .dst = a->gate, .gate = a->gate, .up = a->up,
-                                             .width = l->ff, .up_stride = l->ff,
-                                             .rows = s->rows });
+    gelu_times(m, a->gate, a->up, l->ff, s->rows);
     m->ops->matmul(m->be, a->t, w->down, a->gate, s->rows);
+    if (l->moe)
+        experts(m, w, l, s);
     add_normed(m, s, w->post_ffn_norm, m->params.ple > 0 ? 1.0f : w->out_scale);
 }
 

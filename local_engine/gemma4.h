@@ -8,9 +8,12 @@ struct le_layer {
     struct le_weight *q, *o;
     struct le_weight *k, *v; /* own-KV layers; v NULL there: V is the raw K projection */
     struct le_weight *gate, *up, *down;
+    struct le_weight *router, *gate_exps, *up_exps, *down_exps; /* layers with experts */
     struct le_weight *ple_gate, *ple_proj;
     struct le_buf *attn_norm, *q_norm, *k_norm, *post_attn_norm;
     struct le_buf *ffn_norm, *post_ffn_norm, *ple_norm;
+    struct le_buf *router_scale, *expert_scale; /* [n_embd], [n_experts] */
+    struct le_buf *dense_post_norm, *expert_norm, *expert_post_norm;
     float out_scale;
     struct le_kv kv; /* own-KV layers */
 };
@@ -21,6 +24,8 @@ struct le_activations {
     struct le_buf *x, *x_out, *h, *h_out, *t;
     struct le_buf *q, *attn, *k, *v;
     struct le_buf *gate, *up;
+    struct le_buf *route, *ids, *route_weights; /* logits of all experts; those chosen */
+    struct le_buf *gate_exps, *up_exps, *down_exps, *experts; /* a row a choice; their sum */
     struct le_buf *ple_token; /* INPUT: the token part of the per-layer inputs, scaled */
     struct le_buf *ple_in, *ple_out, *ple_gate;
     struct le_buf *logits; /* OUTPUT [outputs_max, n_vocab] */

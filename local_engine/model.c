@@ -38,16 +38,31 @@ static struct le_buf *buffer(struct loader *l, size_t rows, size_t width, enum l
     return b;
 }
 
-static struct le_weight *weight(struct loader *l, const char *name)
+static struct le_weight *upload(struct loader *l, const struct le_tensor *t)
 {
-    const struct le_tensor *t = le_gguf_tensor(l->m->g, name);
     struct tg_error err = { 0 };
-    if (l->st || !t)
+    if (l->st)
         return NULL;
     struct le_weight *w = l->m->ops->weight_new(l->m->be, t, &err);
     if (!w)
         fail_with(l, err);
     return w;
+}
+
+static struct le_weight *weight(struct loader *l, const char *name)
+{
+    const struct le_tensor *t = le_gguf_tensor(l->m->g, name);
+    return t ? upload(l, t) : NULL;
+}
+
+/* One of the matrices whose rows a tensor holds one after the other. */
+static struct le_weight *part(struct loader *l, const char *name, uint64_t row0, uint64_t rows)
+{
+    const struct le_tensor *t = le_gguf_tensor(l->m->g, name);
+    if (!t)
+        return NULL;
+    struct le_tensor view = le_tensor_rows(t, row0, rows);
+    return upload(l, &view);
 }
 
 static struct le_buf *constant(struct loader *l, const float *values, size_t n)
@@ -61,7 +76,7 @@ static struct le_buf *constant(struct loader *l, const float *values, size_t n)
     return b;
 }
 
-/* A vector of n F32 as a constant; every value must be a number. */
+/* A vector of n values as a constant; every one must be a number. */
 static struct le_buf *vector(struct loader *l, const char *name, size_t n)
 {
     const struct le_tensor *t = le_gguf_tensor(l->m->g, name);
@@ -86,7 +101,7 @@ static struct le_buf *vector(struct loader *l, const char *name, size_t n)
 
 static const char *layer_name(char *out, uint32_t i, const char *what)
 {
-    snprintf(out, NAME_BYTES, "blk.%u.%s.weight", i, what);
+    snprintf(out, NAME_BYTES, "blk.%u.%s", i, what);
     return out;
 }
 
@@ -155,8 +170,8 @@ static void load_kv(struct loader *l)
         struct le_kv *kv = &m->layer[i].kv;
         *kv = kv_shape(m, i);
         size_t width = (size_t)kv->kv_heads * kv->head_dim;
-        kv->k = buffer(l, kv->ring, width, LE_BUF_DEVICE);
-        kv->v = buffer(l, kv->ring, width, LE_BUF_DEVICE);
+        kv->k = buffer(l, kv->ring, width, LE_BUF_KV);
+        kv->v = buffer(l, kv->ring, width, LE_BUF_KV);
         floats += 2 * (uint64_t)kv->ring * width;
     }
     struct tg_error cause = l->err ? *l->err : (struct tg_error){ 0 };
@@ -166,35 +181,78 @@ static void load_kv(struct loader *l)
                 floats * sizeof(float) >> 20, cause.text);
 }
 
+/* On layers that share another's cache, keys and values may be present, and are to be ignored. */
+static void load_attention(struct loader *l, uint32_t i)
+{
+    struct le_layer *w = &l->m->layer[i];
+    const struct le_layer_params *lp = &l->m->params.layer[i];
+    uint64_t query = (uint64_t)l->m->params.n_heads * lp->head_dim;
+    uint64_t keys = (uint64_t)lp->kv_heads * lp->head_dim;
+    char name[NAME_BYTES];
+    if (lp->fused_qkv) {
+        layer_name(name, i, "attn_qkv.weight");
+        w->q = part(l, name, 0, query);
+        w->k = lp->owns_kv ? part(l, name, query, keys) : NULL;
+        w->v = lp->owns_kv && lp->values ? part(l, name, query + keys, keys) : NULL;
+    } else {
+        w->q = weight(l, layer_name(name, i, "attn_q.weight"));
+        w->k = lp->owns_kv ? weight(l, layer_name(name, i, "attn_k.weight")) : NULL;
+        w->v = lp->owns_kv ? weight(l, layer_name(name, i, "attn_v.weight")) : NULL;
+    }
+    w->attn_norm = vector(l, layer_name(name, i, "attn_norm.weight"), l->m->params.n_embd);
+    w->q_norm = vector(l, layer_name(name, i, "attn_q_norm.weight"), lp->head_dim);
+    if (lp->owns_kv)
+        w->k_norm = vector(l, layer_name(name, i, "attn_k_norm.weight"), lp->head_dim);
+    w->o = weight(l, layer_name(name, i, "attn_output.weight"));
+    w->post_attn_norm =
+        vector(l, layer_name(name, i, "post_attention_norm.weight"), l->m->params.n_embd);
+}
+
+static void load_experts(struct loader *l, uint32_t i)
+{
+    struct le_layer *w = &l->m->layer[i];
+    uint32_t n_embd = l->m->params.n_embd, ff = l->m->params.layer[i].expert_ff;
+    char name[NAME_BYTES];
+    w->router = weight(l, layer_name(name, i, "ffn_gate_inp.weight"));
+    w->router_scale = vector(l, layer_name(name, i, "ffn_gate_inp.scale"), n_embd);
+    w->dense_post_norm = vector(l, layer_name(name, i, "post_ffw_norm_1.weight"), n_embd);
+    w->expert_norm = vector(l, layer_name(name, i, "pre_ffw_norm_2.weight"), n_embd);
+    w->expert_post_norm = vector(l, layer_name(name, i, "post_ffw_norm_2.weight"), n_embd);
+    w->expert_scale =
+        vector(l, layer_name(name, i, "ffn_down_exps.scale"), l->m->params.n_experts);
+    if (l->m->params.layer[i].fused_gate_up) {
+        layer_name(name, i, "ffn_gate_up_exps.weight");
+        w->gate_exps = part(l, name, 0, ff);
+        w->up_exps = part(l, name, ff, ff);
+    } else {
+        w->gate_exps = weight(l, layer_name(name, i, "ffn_gate_exps.weight"));
+        w->up_exps = weight(l, layer_name(name, i, "ffn_up_exps.weight"));
+    }
+    w->down_exps = weight(l, layer_name(name, i, "ffn_down_exps.weight"));
+}
+
 static void load_layer(struct loader *l, uint32_t i)
 {
     struct le_model *m = l->m;
     struct le_layer *w = &m->layer[i];
-    const struct le_layer_params *lp = &m->params.layer[i];
     uint32_t n_embd = m->params.n_embd;
     char name[NAME_BYTES];
-    w->attn_norm = vector(l, layer_name(name, i, "attn_norm"), n_embd);
-    w->q = weight(l, layer_name(name, i, "attn_q"));
-    w->q_norm = vector(l, layer_name(name, i, "attn_q_norm"), lp->head_dim);
-    if (lp->owns_kv) { /* on sharing layers these may be present, and are to be ignored */
-        w->k = weight(l, layer_name(name, i, "attn_k"));
-        w->k_norm = vector(l, layer_name(name, i, "attn_k_norm"), lp->head_dim);
-        w->v = weight(l, layer_name(name, i, "attn_v"));
-    }
-    w->o = weight(l, layer_name(name, i, "attn_output"));
-    w->post_attn_norm = vector(l, layer_name(name, i, "post_attention_norm"), n_embd);
-    w->ffn_norm = vector(l, layer_name(name, i, "ffn_norm"), n_embd);
-    w->gate = weight(l, layer_name(name, i, "ffn_gate"));
-    w->up = weight(l, layer_name(name, i, "ffn_up"));
-    w->down = weight(l, layer_name(name, i, "ffn_down"));
-    w->post_ffn_norm = vector(l, layer_name(name, i, "post_ffw_norm"), n_embd);
+    load_attention(l, i);
+    w->ffn_norm = vector(l, layer_name(name, i, "ffn_norm.weight"), n_embd);
+    w->gate = weight(l, layer_name(name, i, "ffn_gate.weight"));
+    w->up = weight(l, layer_name(name, i, "ffn_up.weight"));
+    w->down = weight(l, layer_name(name, i, "ffn_down.weight"));
+    w->post_ffn_norm = vector(l, layer_name(name, i, "post_ffw_norm.weight"), n_embd);
+    if (m->params.layer[i].moe)
+        load_experts(l, i);
     if (m->params.ple > 0) {
-        w->ple_gate = weight(l, layer_name(name, i, "inp_gate"));
-        w->ple_proj = weight(l, layer_name(name, i, "proj"));
-        w->ple_norm = vector(l, layer_name(name, i, "post_norm"), n_embd);
+        w->ple_gate = weight(l, layer_name(name, i, "inp_gate.weight"));
+        w->ple_proj = weight(l, layer_name(name, i, "proj.weight"));
+        w->ple_norm = vector(l, layer_name(name, i, "post_norm.weight"), n_embd);
     }
     w->out_scale = 1.0f;
-    const struct le_tensor *scale = le_gguf_tensor(m->g, layer_name(name, i, "layer_output_scale"));
+    const struct le_tensor *scale =
+        le_gguf_tensor(m->g, layer_name(name, i, "layer_output_scale.weight"));
     if (scale)
         le_dequantise(scale->type, scale->data, &w->out_scale, 1);
     if (!l->st && !isfinite(w->out_scale))
@@ -225,11 +283,13 @@ static void make_activations(struct loader *l)
     struct le_model *m = l->m;
     const struct le_params *p = &m->params;
     size_t rows = LE_STEP_TOKENS_MAX, q = 0, kv = 0, ff = 0, ple = (size_t)p->ple * p->n_layers;
+    size_t chosen = rows * p->n_used, expert_ff = 0;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct le_layer_params *lp = &p->layer[i];
         q = larger(q, (size_t)p->n_heads * lp->head_dim);
         kv = larger(kv, (size_t)lp->kv_heads * lp->head_dim);
         ff = larger(ff, lp->ff);
+        expert_ff = larger(expert_ff, lp->expert_ff);
     }
     m->act = (struct le_activations){
         .x = buffer(l, rows, p->n_embd, LE_BUF_DEVICE),
@@ -243,6 +303,13 @@ static void make_activations(struct loader *l)
         .v = buffer(l, rows, kv, LE_BUF_DEVICE),
         .gate = buffer(l, rows, ff, LE_BUF_DEVICE),
         .up = buffer(l, rows, ff, LE_BUF_DEVICE),
+        .route = buffer(l, rows, p->n_experts, LE_BUF_DEVICE),
+        .ids = buffer(l, rows, p->n_used, LE_BUF_DEVICE),
+        .route_weights = buffer(l, rows, p->n_used, LE_BUF_DEVICE),
+        .gate_exps = buffer(l, chosen, expert_ff, LE_BUF_DEVICE),
+        .up_exps = buffer(l, chosen, expert_ff, LE_BUF_DEVICE),
+        .down_exps = buffer(l, chosen, p->n_embd, LE_BUF_DEVICE),
+        .experts = buffer(l, p->n_used > 0 ? rows : 0, p->n_embd, LE_BUF_DEVICE),
         .ple_token = buffer(l, rows, ple, LE_BUF_INPUT),
         .ple_in = buffer(l, rows, ple, LE_BUF_DEVICE),
         .ple_out = buffer(l, m->outputs_max, ple, LE_BUF_DEVICE),

@@ -16,6 +16,10 @@ struct le_layer_params {
     uint32_t donor;    /* its own index when owns_kv */
     uint32_t head_dim, kv_heads;
     uint32_t ff;       /* feed-forward width */
+    bool values;       /* has Wv; false: the raw keys are the values (global layers) */
+    bool moe;          /* experts beside the dense feed-forward */
+    uint32_t expert_ff;           /* width of one expert; 0 in a file without experts */
+    bool fused_qkv, fused_gate_up; /* one tensor holds the rows of several matrices */
 };
 
 struct le_params {
@@ -23,6 +27,7 @@ struct le_params {
     uint32_t context_trained;
     uint32_t window;   /* W: keys a sliding layer sees, itself included */
     uint32_t ple;      /* per-layer embedding width, 0: none */
+    uint32_t n_experts, n_used; /* experts of a layer, and those a token uses; 0: none */
     float rms_eps, softcap; /* softcap 0: none */
     float rope_base, rope_base_swa;
     struct le_layer_params layer[LE_LAYERS_MAX];

@@ -41,7 +41,7 @@ static void drop_newest(struct le_backend *be)
 struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,
                            struct tg_error *err)
 {
-    enum gpu_mem_kind mem = kind == LE_BUF_DEVICE ? GPU_MEM_DEVICE
+    enum gpu_mem_kind mem = kind == LE_BUF_DEVICE || kind == LE_BUF_KV ? GPU_MEM_DEVICE
                             : kind == LE_BUF_INPUT ? GPU_MEM_UPLOAD : GPU_MEM_READBACK;
     struct le_buf *b = buf_of(be, n, mem, err);
     if (b && gpu_mem_zero(be, &b->mem, err)) {

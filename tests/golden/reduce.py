@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 
-MODELS = (("tiny-dense", "Q8_0"), ("tiny-e", "Q4_0"))
+MODELS = (("tiny-dense", "Q8_0"), ("tiny-e", "Q4_0"), ("tiny-moe", "Q4_0"))
 
 
 def reduce(source, model, kind, out):

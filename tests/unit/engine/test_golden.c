@@ -24,17 +24,26 @@ static void check_case(const struct golden_case *c)
 static void bundled_dense_q8_0(void)
 {
     check_case(&(struct golden_case){ GOLDEN, "tiny-dense.json", "tiny-dense-Q8_0.gguf",
-                                      "hfdeq_Q8_0", "hfdeq/Q8_0" });
+                                      "hfdeq_Q8_0", "hfdeq/Q8_0", GOLDEN_F32 });
 }
 
 static void bundled_e_q4_0(void)
 {
     check_case(&(struct golden_case){ GOLDEN, "tiny-e.json", "tiny-e-Q4_0.gguf",
-                                      "hfdeq_Q4_0", "hfdeq/Q4_0" });
+                                      "hfdeq_Q4_0", "hfdeq/Q4_0", GOLDEN_F32 });
 }
 
-static const char *const models[] = { GOLDEN "tiny-dense-Q8_0.gguf",
-                                      GOLDEN "tiny-e-Q4_0.gguf" };
+static void bundled_moe_q4_0(void)
+{
+    check_case(&(struct golden_case){ GOLDEN, "tiny-moe.json", "tiny-moe-Q4_0.gguf",
+                                      "hfdeq_Q4_0", "hfdeq/Q4_0", GOLDEN_F32 });
+}
+
+enum { MODELS = 3 };
+
+static const char *const models[MODELS] = { GOLDEN "tiny-dense-Q8_0.gguf",
+                                            GOLDEN "tiny-e-Q4_0.gguf",
+                                            GOLDEN "tiny-moe-Q4_0.gguf" };
 
 /* Any ids will do: a fixed walk through the vocabulary. */
 static void fill_ids(int32_t *ids, uint32_t n)
@@ -66,7 +75,7 @@ static void split_is_bitwise_equal(void)
     float *whole = tg_alloc(bytes), *split = tg_alloc(bytes);
     int32_t ids[N];
     fill_ids(ids, N);
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < MODELS; k++) {
         struct golden_model m;
         open_model(&m, models[k], 256);
         CHECK_INT(le_model_params(m.m)->n_vocab, VOCAB);
@@ -90,7 +99,7 @@ static void ring_wraps(void)
     float a[TAIL * VOCAB], b[TAIL * VOCAB];
     int32_t ids[N];
     fill_ids(ids, N);
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < MODELS; k++) {
         struct golden_model m;
         open_model(&m, models[k], N);
         run_logits(&m, ids, N, LE_STEP_TOKENS_MAX, N - TAIL, a);
@@ -231,7 +240,8 @@ static void survives_failed_allocations(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(split_is_bitwise_equal),
+        CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(bundled_moe_q4_0),
+        CASE(split_is_bitwise_equal),
         CASE(ring_wraps), CASE(rolls_back), CASE(bad_steps_are_refused), CASE(nan_is_reported),
         CASE(constants_must_be_numbers), CASE(survives_failed_allocations),
     };

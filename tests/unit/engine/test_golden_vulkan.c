@@ -26,13 +26,13 @@ static void check_case(const struct golden_case *c)
 static void bundled_dense_q8_0(void)
 {
     check_case(&(struct golden_case){ GOLDEN, "tiny-dense.json", "tiny-dense-Q8_0.gguf",
-                                      "hfdeq_Q8_0", "hfdeq/Q8_0" });
+                                      "hfdeq_Q8_0", "hfdeq/Q8_0", GOLDEN_F32 });
 }
 
 static void bundled_e_q4_0(void)
 {
     check_case(&(struct golden_case){ GOLDEN, "tiny-e.json", "tiny-e-Q4_0.gguf", "hfdeq_Q4_0",
-                                      "hfdeq/Q4_0" });
+                                      "hfdeq/Q4_0", GOLDEN_F32 });
 }
 
 enum { LONG = 1200, TAIL = 4, VOCAB = 4096 };

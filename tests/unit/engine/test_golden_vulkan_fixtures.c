@@ -28,7 +28,8 @@ static void check_fixture(const char *dir, const char *file, const char *source,
 {
     if (access(FIXTURES, R_OK) != 0)
         CHECK_SKIP("the full fixture set is not beside this checkout");
-    check_case(&(struct golden_case){ dir, "golden.json", file, source, greedy });
+    check_case(&(struct golden_case){ dir, "golden.json", file, source, greedy,
+                                      GOLDEN_F32 });
 }
 
 static void fixture_dense_f32(void)

@@ -1,0 +1,15 @@
+/* The tensors of a Gemma 4 text model: which there must and may be, and their shapes. Between
+ * params.c, which reads the keys, and its user model.c. */
+#ifndef LE_PARAMS_TENSORS_H
+#define LE_PARAMS_TENSORS_H
+
+#include "local_engine/model.h"
+
+/* Checks every tensor's presence, shape and type against the hyperparameters in p, and fills what
+ * only the tensors tell: n_vocab, and each layer's moe, values, fused_qkv and fused_gate_up. A
+ * tensor that the forward pass would leave out of the sum is refused too. TG_INVALID or
+ * TG_UNSUPPORTED name the tensor. */
+enum tg_status le_params_check_tensors(const struct le_gguf *g, struct le_params *p,
+                                       struct tg_error *err);
+
+#endif
