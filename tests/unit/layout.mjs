@@ -46,7 +46,7 @@ const mayInclude = {
 const confined = [
   [/^cjson\//, /^config\/base\/json\.c$/],
   [/^sqlite3\.h$/, /^telemetry\/sql\.h$|^tests\/unit\/telemetry\//],
-  [/^curl\//, /^providers\/http_client\w*\.[ch]$/],
+  [/^curl\//, /^providers\/(http_client\w*|download)\.[ch]$/],
   [
     /^event2?\//,
     new RegExp(
@@ -79,7 +79,7 @@ const banned =
   );
 const mayExit = /^(tests\/|gateway\/main\.c|local_engine\/engine_main\.c)/;
 const mayAlloc = /^config\/base\/alloc\.c$|^tests\//;
-const mayGetenv = /^config\/(files|settings_providers)\.c$|^tests\//;
+const mayGetenv = /^config\/(files|settings_providers|survey)\.c$|^tests\//;
 
 const extension = (file) => path.extname(file).slice(1);
 const isSource = (file) => extension(file) in limits;
