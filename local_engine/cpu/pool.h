@@ -16,8 +16,8 @@ struct cpu_pool; /* opaque; one caller at a time */
  * pool's number of threads, and no two calls with the same thread overlap. */
 typedef void cpu_pool_fn(void *arg, uint32_t chunk, uint32_t thread);
 
-/* threads: 1 .. CPU_THREADS_MAX, the caller's included. The new threads block all signals. TG_NOMEM,
- * TG_LIMIT when the system gives no more threads. */
+/* threads: 1 .. CPU_THREADS_MAX, the caller's included. The new threads block all signals.
+ * TG_NOMEM; TG_LIMIT when the system gives no more threads. */
 enum tg_status cpu_pool_open(uint32_t threads, struct cpu_pool **out, struct tg_error *err);
 /* Ends the threads. NULL allowed. Not while cpu_pool_run is under way. */
 void cpu_pool_close(struct cpu_pool *pool);
