@@ -119,6 +119,13 @@ static enum tg_status read_device(struct cfg_reader *r, const struct tg_json *v,
     return read_word(r, v, words, &s->engine.device);
 }
 
+static enum tg_status read_precision(struct cfg_reader *r, const struct tg_json *v, void *base)
+{
+    static const char *const words[3] = { "auto", "exact", "fast" };
+    struct cfg_settings *s = base;
+    return read_word(r, v, words, &s->engine.precision);
+}
+
 /* Absolute, or beside the configuration file, or in modelDir. */
 static enum tg_status read_model(struct cfg_reader *r, const struct tg_json *v, void *base)
 {
@@ -152,7 +159,8 @@ static enum tg_status read_engine(struct cfg_reader *r, const struct tg_json *v,
         { "context", CFG_COUNT, AT(context), 16, 1 << 20, NULL },
         { "queue", CFG_COUNT, AT(queue), 1, 4096, NULL },
         { "maxTokens", CFG_COUNT, AT(max_tokens), 1, 1 << 20, NULL },
-        { "precision", CFG_LATER, 0, 0, 0, NULL },
+        { "precision", CFG_READ, 0, 0, 0, read_precision },
+        { "threads", CFG_COUNT, AT(threads), 1, 512, NULL },
     };
 #undef AT
     return CFG_READ_OBJECT(r, v, fields, base);
@@ -206,6 +214,7 @@ static void set_defaults(struct cfg_settings *s)
     s->time_zone = "UTC";
     s->heartbeat_ms = 15000;
     s->engine.device = "auto";
+    s->engine.precision = "auto";
     s->engine.queue = 1024;
     s->engine.max_tokens = 1024;
     s->limits = (struct cfg_limits){ .body = 32 << 20,
@@ -317,6 +326,10 @@ const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_
         return "engine.model";
     if (strcmp(now->engine.device, next->engine.device) != 0)
         return "engine.device";
+    if (strcmp(now->engine.precision, next->engine.precision) != 0)
+        return "engine.precision";
+    if (now->engine.threads != next->engine.threads)
+        return "engine.threads";
     if (now->engine.context != next->engine.context)
         return "engine.context";
     if (now->engine.queue != next->engine.queue)

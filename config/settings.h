@@ -68,6 +68,8 @@ struct cfg_settings {
     struct {
         const char *model;   /* resolved path; found in modelDir or relative to the file */
         const char *device;  /* "auto", "cpu", "vulkan" */
+        const char *precision; /* "auto" (is fast), "exact", "fast" */
+        uint32_t threads;    /* of the cpu; 0: one for each core */
         uint32_t context;    /* positions; 0: the model's own, at most 32768 */
         uint32_t queue;      /* jobs waiting and running; default 64 */
         uint32_t max_tokens; /* of an answer when the client names none; default 1024 */

@@ -146,12 +146,21 @@ static enum le_device device_of(const char *name)
     return strcmp(name, "vulkan") == 0 ? LE_DEVICE_VULKAN : LE_DEVICE_AUTO;
 }
 
+static enum le_precision_choice precision_of(const char *name)
+{
+    if (strcmp(name, "exact") == 0)
+        return LE_PRECISION_EXACT;
+    return strcmp(name, "fast") == 0 ? LE_PRECISION_FAST : LE_PRECISION_AUTO;
+}
+
 static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
 {
     const struct cfg_settings *s = app->now->settings;
     struct le_engine_options options = {
         .model = s->engine.model,
         .device = device_of(s->engine.device),
+        .precision = precision_of(s->engine.precision),
+        .threads = s->engine.threads,
         .context = s->engine.context,
         .jobs_max = s->engine.queue,
         .cache_dir = s->data_dir,

@@ -22,6 +22,8 @@ static const char usage[] =
     "Answers PROMPT, or standard input when that is no terminal; else begins a conversation.\n"
     "  -m, --model FILE       GGUF file of a Gemma 4 model\n"
     "      --device NAME      cpu, vulkan or auto (default auto: a real GPU, else cpu)\n"
+    "      --precision NAME   exact, fast or auto (default auto: fast)\n"
+    "      --threads N        compute threads of the cpu (default: one for each core)\n"
     "      --context N        tokens of prompt and answer together (default: the model's, up to\n"
     "                         32768)\n"
     "      --system TEXT      system prompt\n"
@@ -322,6 +324,8 @@ int le_cmd_chat(int argc, char **argv)
     const struct le_option options[] = {
         { "--model", "-m", LE_OPTION_TEXT, &o->model, NULL, 0, 0 },
         { "--device", NULL, LE_OPTION_DEVICE, &o->device, NULL, 0, 0 },
+        { "--precision", NULL, LE_OPTION_PRECISION, &o->precision, NULL, 0, 0 },
+        { "--threads", "-t", LE_OPTION_U32, &o->threads, NULL, 1, LE_THREADS_MAX },
         { "--context", NULL, LE_OPTION_U32, &o->context, NULL, 2, TOKENS_MAX },
         { "--system", NULL, LE_OPTION_TEXT, &o->system, NULL, 0, 0 },
         { "--think", NULL, LE_OPTION_FLAG, &o->think, NULL, 0, 0 },
@@ -338,7 +342,8 @@ int le_cmd_chat(int argc, char **argv)
     if (args != LE_ARGS_RUN)
         return args == LE_ARGS_HELP ? 0 : 2;
     const struct le_engine_options engine = {
-        .model = o->model, .device = o->device, .context = o->context, .jobs_max = 1
+        .model = o->model, .device = o->device, .precision = o->precision, .threads = o->threads,
+        .context = o->context, .jobs_max = 1
     };
     c.e = le_cmd_open("chat", &engine);
     if (!c.e)

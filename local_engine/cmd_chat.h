@@ -10,6 +10,8 @@
 struct chat_options {
     const char *model, *system, *prompt;
     enum le_device device;
+    enum le_precision_choice precision;
+    uint32_t threads;
     uint32_t context, max_tokens;
     bool think;
     struct le_sampling sampling;

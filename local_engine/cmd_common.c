@@ -46,6 +46,8 @@ static bool set_value(const struct le_option *o, const char *text)
         return set_number(o, text);
     case LE_OPTION_DEVICE:
         return le_device_parse(tg_str_of(text), o->to);
+    case LE_OPTION_PRECISION:
+        return le_precision_parse(tg_str_of(text), o->to);
     case LE_OPTION_FLAG:
         break;
     }
@@ -57,6 +59,8 @@ static void print_allowed(const struct le_option *o)
 {
     if (o->kind == LE_OPTION_DEVICE)
         fputs("cpu, vulkan or auto", stderr);
+    else if (o->kind == LE_OPTION_PRECISION)
+        fputs("exact, fast or auto", stderr);
     else if (o->kind == LE_OPTION_U64)
         fputs("a whole number", stderr);
     else if (o->kind == LE_OPTION_U32)

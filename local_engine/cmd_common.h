@@ -14,6 +14,7 @@ enum le_option_kind {
     LE_OPTION_U64,    /* uint64_t */
     LE_OPTION_FLOAT,  /* float in [min, max] */
     LE_OPTION_DEVICE, /* enum le_device */
+    LE_OPTION_PRECISION, /* enum le_precision_choice */
 };
 
 struct le_option {

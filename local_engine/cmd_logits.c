@@ -19,6 +19,8 @@ static const char usage[] =
     "  --generate N      then N greedy tokens\n"
     "  --never IDS       ids that --generate does not choose\n"
     "  --device NAME     auto, cpu (default) or vulkan\n"
+    "  --precision NAME  exact (default), fast or auto\n"
+    "  --threads N       compute threads of the cpu (default: one for each core)\n"
     "  --raw FILE        the rows of the positions as little-endian F32\n";
 
 struct list {
@@ -28,9 +30,9 @@ struct list {
 
 struct options {
     const char *model, *ids, *positions, *raw;
-    uint64_t top, generate;
+    uint64_t top, generate, threads;
     struct list never;
-    enum le_device device;
+    struct le_device_options device;
 };
 
 struct session {
@@ -101,7 +103,11 @@ static enum tg_status option(struct session *s, const char *name, const char *va
     else if (strcmp(name, "--generate") == 0)
         good = tg_parse_u64(v, &o->generate) && o->generate <= CONTEXT_MAX;
     else if (strcmp(name, "--device") == 0)
-        good = le_device_parse(v, &o->device);
+        good = le_device_parse(v, &o->device.device);
+    else if (strcmp(name, "--precision") == 0)
+        good = le_precision_parse(v, &o->device.precision);
+    else if (strcmp(name, "--threads") == 0)
+        good = tg_parse_u64(v, &o->threads) && o->threads >= 1 && o->threads <= LE_THREADS_MAX;
     else if (strcmp(name, "--never") == 0)
         good = parse_list(v, name, &o->never, NULL) == TG_OK && o->never.n <= NEVER_MAX;
     else
@@ -111,7 +117,9 @@ static enum tg_status option(struct session *s, const char *name, const char *va
 
 static enum tg_status parse_options(struct session *s, int argc, char **argv)
 {
-    s->o = (struct options){ .positions = "last", .top = 10, .device = LE_DEVICE_CPU };
+    s->o = (struct options){ .positions = "last", .top = 10,
+                             .device = { .device = LE_DEVICE_CPU,
+                                         .precision = LE_PRECISION_EXACT } };
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
             return tg_fail(s->err, TG_INVALID, "%s needs a value", argv[i]);
@@ -119,6 +127,7 @@ static enum tg_status parse_options(struct session *s, int argc, char **argv)
         if (st)
             return st;
     }
+    s->o.device.threads = (uint32_t)s->o.threads;
     if (!s->o.model || !s->o.ids)
         return tg_fail(s->err, TG_INVALID, "--model and --ids are needed");
     return TG_OK;
@@ -174,7 +183,7 @@ static enum tg_status open_model(struct session *s)
 {
     enum tg_status st = le_gguf_open(s->o.model, &s->g, s->err);
     if (!st)
-        st = le_device_open(s->o.device, NULL, &s->ops, &s->be, s->err);
+        st = le_device_open(&s->o.device, &s->ops, &s->be, s->err);
     if (!st)
         st = le_model_open(s->g, s->ops, s->be, (uint32_t)(s->ids.n + s->o.generate), &s->m,
                            s->err);

@@ -23,6 +23,17 @@ bool le_device_parse(struct tg_str name, enum le_device *out)
     return false;
 }
 
+bool le_precision_parse(struct tg_str name, enum le_precision_choice *out)
+{
+    static const char *const names[] = { "auto", "exact", "fast" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (tg_str_eq(name, tg_str_of(names[i]))) {
+            *out = (enum le_precision_choice)i;
+            return true;
+        }
+    return false;
+}
+
 uint64_t le_machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -35,21 +46,25 @@ static void on_message(void *arg, const char *text)
     tg_log(TG_LOG_WARN, "vulkan-message", "%s", text);
 }
 
-enum tg_status le_device_open(enum le_device kind, const char *cache_dir, const struct le_ops **ops,
+enum tg_status le_device_open(const struct le_device_options *o, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err)
 {
+    enum le_precision precision = o->precision == LE_PRECISION_EXACT ? LE_EXACT : LE_FAST;
     *be = NULL;
-    if (kind != LE_DEVICE_CPU) {
-        struct gpu_options options = { .software = kind == LE_DEVICE_VULKAN,
+    if (o->device != LE_DEVICE_CPU) {
+        struct gpu_options options = { .precision = precision,
+                                       .software = o->device == LE_DEVICE_VULKAN,
                                        .on_message = on_message,
-                                       .cache_dir = cache_dir };
+                                       .cache_dir = o->cache_dir };
         struct tg_error why = { 0 };
         enum tg_status st = gpu_open(&options, ops, be, &why);
         if (!st)
             return TG_OK;
-        if (kind == LE_DEVICE_VULKAN || st == TG_NOMEM)
+        if (o->device == LE_DEVICE_VULKAN || st == TG_NOMEM)
             return tg_fail(err, st, "%s", why.text);
         tg_log(TG_LOG_INFO, "engine-no-gpu", "running on the CPU: %s", why.text);
     }
-    return cpu_open(NULL, ops, be, err);
+    const struct cpu_options options = { .precision = precision, .threads = o->threads,
+                                         .kernels = o->kernels };
+    return cpu_open(&options, ops, be, err);
 }

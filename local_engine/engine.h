@@ -20,9 +20,16 @@ struct le_engine; /* opaque */
 
 enum le_device { LE_DEVICE_AUTO, LE_DEVICE_CPU, LE_DEVICE_VULKAN };
 
+/* What a backend may do to activations and to keys and values (backend.h): AUTO is FAST. */
+enum le_precision_choice { LE_PRECISION_AUTO, LE_PRECISION_EXACT, LE_PRECISION_FAST };
+
+enum { LE_THREADS_MAX = 512 };
+
 struct le_engine_options {
     const char *model;      /* path of a GGUF file */
     enum le_device device;  /* AUTO: a real GPU, else cpu; never a software Vulkan driver */
+    enum le_precision_choice precision;
+    uint32_t threads;       /* compute threads of the cpu; 0: one for each core */
     uint32_t context;       /* positions; 0: the model's own, at most 32768 */
     uint32_t jobs_max;      /* waiting and running; default 64 */
     uint32_t credit;        /* tokens a job may be ahead of its reader; default 256 */

@@ -19,8 +19,7 @@ struct sequence {
     struct le_tokenizer *tokenizer;
     struct le_params params;
     struct le_engine_info info;
-    enum le_device device;
-    char *cache_dir;
+    struct le_device_options device; /* cache_dir owned */
     uint32_t context, chunk; /* chunk 0: by the device */
     uint32_t paced;          /* the cpu's chunk: by what its last prompt step took */
     const struct le_ops *ops;
@@ -41,7 +40,7 @@ static void sequence_close(void *arg)
 static enum tg_status sequence_open(void *arg, struct tg_error *err)
 {
     struct sequence *s = arg;
-    enum tg_status status = le_device_open(s->device, s->cache_dir, &s->ops, &s->be, err);
+    enum tg_status status = le_device_open(&s->device, &s->ops, &s->be, err);
     if (!status)
         status = le_model_open(s->g, s->ops, s->be, s->context, &s->model, err);
     if (status) {
@@ -105,7 +104,7 @@ static void sequence_destroy(void *arg)
     struct sequence *s = arg;
     le_tokenizer_close(s->tokenizer);
     le_gguf_close(s->g);
-    tg_free(s->cache_dir);
+    tg_free((void *)(uintptr_t)s->device.cache_dir);
     tg_free(s);
 }
 
@@ -145,6 +144,9 @@ static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_op
     if (o->prefill_chunk > LE_STEP_TOKENS_MAX)
         return tg_fail(err, TG_INVALID, "a prefill chunk of %u is not possible; at most %d",
                        o->prefill_chunk, LE_STEP_TOKENS_MAX);
+    if (o->threads > LE_THREADS_MAX)
+        return tg_fail(err, TG_INVALID, "%u compute threads are not possible; at most %d",
+                       o->threads, LE_THREADS_MAX);
     if (o->jobs_max > LE_JOBS_MAX || o->credit > LE_CREDIT_MAX)
         return tg_fail(err, TG_INVALID, "%u jobs and a credit of %u are not possible; at most %d "
                        "and %d", o->jobs_max, o->credit, LE_JOBS_MAX, LE_CREDIT_MAX);
@@ -170,8 +172,9 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
                        o->model, le_tokenizer_n(s->tokenizer), s->params.n_vocab);
     copy_name(s, o->model);
     read_sampling(s);
-    s->device = o->device;
-    if (o->cache_dir && !(s->cache_dir = tg_strdup(o->cache_dir)))
+    s->device = (struct le_device_options){ .device = o->device, .precision = o->precision,
+                                            .threads = o->threads };
+    if (o->cache_dir && !(s->device.cache_dir = tg_strdup(o->cache_dir)))
         return tg_fail(err, TG_NOMEM, "the engine: out of memory");
     return TG_OK;
 }

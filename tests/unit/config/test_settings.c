@@ -40,6 +40,8 @@ static void defaults(void)
     CHECK_STR(s->time_zone, "UTC");
     CHECK_STR(s->engine.model, below("model.gguf"));
     CHECK_STR(s->engine.device, "auto");
+    CHECK_STR(s->engine.precision, "auto");
+    CHECK_INT(s->engine.threads, 0);
     CHECK(s->engine.context == 0 && s->engine.queue == 1024 && s->engine.max_tokens == 1024);
     CHECK_INT(s->n_providers, 0);
     CHECK_INT(s->n_routes, 1);
@@ -62,6 +64,7 @@ static void everything(void)
     struct cfg_settings *s = parsed(
         "{'listen':'[::1]:0','dataDir':'data','modelDir':'/models','timeZone':'local',"
         "'heartbeat':'200ms','engine':{'model':'model.gguf','device':'cpu','context':512,'queue':2,"
+        "'precision':'exact','threads':3,"
         "'maxTokens':9},'providers':{'openai':{'kind':'openai','apiKey':{'env':'TOLLGATE_TEST_KEY'}"
         "},"
         "'mine':{'kind':'openai','baseUrl':'http://127.0.0.1:9999/v1/','connectTimeout':'1s',"
@@ -79,6 +82,8 @@ static void everything(void)
     CHECK_STR(s->listen_host, "::1");
     CHECK(s->listen_port == 0 && s->heartbeat_ms == 200);
     CHECK_STR(s->data_dir, below("data"));
+    CHECK_STR(s->engine.precision, "exact");
+    CHECK_INT(s->engine.threads, 3);
     CHECK(s->engine.context == 512 && s->engine.queue == 2 && s->engine.max_tokens == 9);
     CHECK_INT(s->n_providers, 2);
     CHECK_STR(s->providers[0].base_url, "https://api.openai.com/v1");
@@ -125,6 +130,10 @@ static const struct refusal wrong[] = {
     { WITH("'heartbeat':'1ms'"), "heartbeat: must be between 10ms and 86400s" },
     { "{'engine':{'model':'model.gguf','device':'gpu'}}",
       "engine.device: must be \"auto\", \"cpu\" or \"vulkan\"" },
+    { "{'engine':{'model':'model.gguf','precision':'low'}}",
+      "engine.precision: must be \"auto\", \"exact\" or \"fast\"" },
+    { "{'engine':{'model':'model.gguf','threads':0}}",
+      "engine.threads: must be between 1 and 512" },
     { "{'engine':{'model':'model.gguf','context':1.5}}", "engine.context: must be a whole number" },
     { "{'engine':{'model':'model.gguf','queue':0}}", "engine.queue: must be between 1 and 4096" },
     { "{'engine':{'model':''}}", "engine.model: must not be empty" },
@@ -215,8 +224,6 @@ static const struct refusal later[] = {
       "providers.x.kind: not in this version; only \"openai\" is" },
     { WITH("'providers':{'x':{'kind':'gemini'}}"),
       "providers.x.kind: not in this version; only \"openai\" is" },
-    { "{'engine':{'model':'model.gguf','precision':'fast'}}",
-      "engine.precision: not in this version" },
 };
 
 static void check_refusals(const struct refusal *table, size_t n, enum tg_status want)
@@ -368,6 +375,8 @@ static void restart(void)
         { WITH("'listen':'127.0.0.1:1'"), "listen" },
         { WITH("'dataDir':'elsewhere'"), "dataDir" },
         { WITH("'timeZone':'local'"), "timeZone" },
+        { "{'engine':{'model':'model.gguf','precision':'exact'}}", "engine.precision" },
+        { "{'engine':{'model':'model.gguf','threads':2}}", "engine.threads" },
         { "{'engine':{'model':'key'}}", "engine.model" },
         { "{'engine':{'model':'model.gguf','device':'cpu'}}", "engine.device" },
         { "{'engine':{'model':'model.gguf','context':64}}", "engine.context" },

@@ -346,8 +346,8 @@ enum tg_status golden_check(const struct golden_case *c, golden_open_fn *open,
 void golden_print(const struct golden_case *c, const struct golden_report *report)
 {
     fprintf(stderr, "%s: %zu rows, KL mean %.3g, median %.3g, max abs %.3g; top-1 of %zu "
-            "positions, %zu others; greedy %zu steps, %zu left at near-ties", c->model, report->logit_rows,
-            report->kl_mean, report->kl_median, report->max_abs, report->top1, report->top1_near,
+            "positions, %zu others; greedy %zu steps, %zu left at near-ties", c->model,
+            report->logit_rows, report->kl_mean, report->kl_median, report->max_abs, report->top1, report->top1_near,
             report->greedy_steps, report->greedy_cut);
     if (report->greedy_cut)
         fprintf(stderr, " (gap %g)", report->greedy_cut_gap);

@@ -16,13 +16,23 @@ static void names(void)
     CHECK(!le_device_parse(TG_STR("CPU"), &device) && !le_device_parse(TG_STR(""), &device));
 }
 
+static void precisions(void)
+{
+    enum le_precision_choice p;
+    CHECK(le_precision_parse(TG_STR("auto"), &p) && p == LE_PRECISION_AUTO);
+    CHECK(le_precision_parse(TG_STR("exact"), &p) && p == LE_PRECISION_EXACT);
+    CHECK(le_precision_parse(TG_STR("fast"), &p) && p == LE_PRECISION_FAST);
+    CHECK(!le_precision_parse(TG_STR("Fast"), &p) && !le_precision_parse(TG_STR(""), &p));
+}
+
 /* The name of what opens, and in line what it says of itself. */
 static enum tg_status open_and_close(enum le_device kind, char name[16], char line[256],
                                      struct tg_error *err)
 {
     const struct le_ops *ops;
     struct le_backend *be;
-    enum tg_status status = le_device_open(kind, NULL, &ops, &be, err);
+    const struct le_device_options options = { .device = kind, .precision = LE_PRECISION_EXACT };
+    enum tg_status status = le_device_open(&options, &ops, &be, err);
     name[0] = line[0] = '\0';
     if (status)
         return status;
@@ -66,7 +76,8 @@ static void a_software_driver_is_not_chosen(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(names), CASE(without_a_driver), CASE(a_software_driver_is_not_chosen),
+        CASE(names), CASE(precisions), CASE(without_a_driver),
+        CASE(a_software_driver_is_not_chosen),
     };
     tg_log_set_level(TG_LOG_WARN);
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
