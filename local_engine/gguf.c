@@ -1,3 +1,4 @@
+/* Opening a model's file or files, and its tensors by name. */
 #include "local_engine/gguf.h"
 
 #include <errno.h>
@@ -11,375 +12,266 @@
 
 #include "config/base/alloc.h"
 #include "local_engine/gguf_index.h"
+#include "local_engine/gguf_name.h"
 
-enum {
-    KV_MAX = 1 << 16,
-    TENSORS_MAX = 1 << 16,
-    KEY_BYTES_MAX = 1024,
-    HEADER_BYTES = 24,
-    KV_BYTES_MIN = 14,     /* length, one byte of key, type, one byte of value */
-    TENSOR_BYTES_MIN = 33, /* length, one byte of name, dimensions, one extent, type, offset */
-    ALIGNMENT_DEFAULT = 32,
-    ALIGNMENT_MAX = 1 << 20,
+/* Where the parts come from: files beside the first one, or memory. */
+struct origin {
+    const char *path;
+    const struct le_gguf_bytes *bytes; /* NULL: files */
+    size_t n_bytes;
 };
 
-struct reader {
-    const struct le_gguf *g;
-    uint64_t at; /* never above g->size */
-    struct tg_error *err;
-};
-
-static enum tg_status malformed(const struct reader *r, uint64_t at, const char *cause)
+static enum tg_status map_file(struct le_gguf *g, struct tg_error *err)
 {
-    return tg_fail(r->err, TG_INVALID, "%s: offset %" PRIu64 ": %s", r->g->path, at, cause);
-}
-
-static uint64_t left(const struct reader *r)
-{
-    return r->g->size - r->at;
-}
-
-/* Little-endian unsigned of n bytes. */
-static enum tg_status read_uint(struct reader *r, uint32_t n, uint64_t *out)
-{
-    *out = 0;
-    if (left(r) < n)
-        return malformed(r, r->at, "the file ends inside a number");
-    for (uint32_t i = n; i-- > 0;)
-        *out = *out << 8 | r->g->base[r->at + i];
-    r->at += n;
+    /* O_NONBLOCK: opening a FIFO would wait for its writer. */
+    g->fd = open(g->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (g->fd < 0)
+        return tg_fail(err, TG_IO, "%s: cannot be opened: %s", g->path, strerror(errno));
+    struct stat info;
+    if (fstat(g->fd, &info) != 0)
+        return tg_fail(err, TG_IO, "%s: %s", g->path, strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        return tg_fail(err, TG_IO, "%s: not a regular file", g->path);
+    if (info.st_size == 0)
+        return tg_fail(err, TG_INVALID, "%s: offset 0: this is no GGUF file but empty", g->path);
+    void *p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, g->fd, 0);
+    if (p == MAP_FAILED)
+        return tg_fail(err, TG_IO, "%s: cannot be mapped: %s", g->path, strerror(errno));
+    g->base = p;
+    g->size = (uint64_t)info.st_size;
+    g->mtime = info.st_mtim;
+    g->mapped = true;
     return TG_OK;
 }
 
-static enum tg_status read_u32(struct reader *r, uint32_t *out)
+static void free_one(struct le_gguf *g)
 {
-    uint64_t v = 0;
-    enum tg_status st = read_uint(r, 4, &v);
+    if (g->mapped)
+        munmap((void *)(uintptr_t)g->base, (size_t)g->size);
+    if (g->fd >= 0)
+        close(g->fd);
+    tg_free(g->kv);
+    tg_free(g->tensor);
+    tg_free(g->path);
+    tg_free(g);
+}
+
+/* One file: bytes, or what lies at path. */
+static enum tg_status open_one(const char *path, const struct le_gguf_bytes *bytes,
+                               struct le_gguf **out, struct tg_error *err)
+{
+    struct le_gguf *g = tg_calloc(1, sizeof(*g));
+    char *name = tg_strdup(path);
+    if (!g || !name) {
+        tg_free(g);
+        tg_free(name);
+        return tg_fail(err, TG_NOMEM, "%s: out of memory", path);
+    }
+    g->path = name;
+    g->fd = -1;
+    enum tg_status st = TG_OK;
+    if (bytes) {
+        g->base = bytes->p;
+        g->size = bytes->n;
+    } else {
+        st = map_file(g, err);
+    }
     if (!st)
-        *out = (uint32_t)v;
+        st = le_gguf_parse(g, err);
+    if (st)
+        free_one(g);
+    else
+        *out = g;
     return st;
 }
 
-static enum tg_status read_string(struct reader *r, struct tg_str *out)
+/* A key that every part of a split model has. */
+static enum tg_status split_key(const struct le_gguf *g, const char *key, uint32_t *out,
+                                struct tg_error *err)
 {
-    uint64_t start = r->at, n = 0;
-    enum tg_status st = read_uint(r, 8, &n);
-    if (st)
-        return st;
-    if (n > left(r))
-        return malformed(r, start, "a string is longer than the file");
-    *out = (struct tg_str){ (const char *)r->g->base + r->at, (size_t)n };
-    r->at += n;
-    return TG_OK;
+    enum tg_status st = le_gguf_u32(g, key, out, err);
+    if (st == TG_NOTFOUND)
+        st = tg_fail(err, TG_INVALID, "%s: key %s is missing: this is no part of a split model",
+                     g->path, key);
+    return st;
 }
 
-/* A key or tensor name: they end up in messages, so only printable ASCII is let in. */
-static enum tg_status read_name(struct reader *r, const char *what, struct tg_str *out)
+/* How many parts the model of this first file has: 1 without the keys of a split one. */
+static enum tg_status count_parts(const struct le_gguf *g, const struct origin *from,
+                                  uint32_t *count, struct tg_error *err)
 {
-    uint64_t start = r->at;
-    enum tg_status st = read_string(r, out);
-    if (st)
-        return st;
-    bool good = out->n > 0 && out->n <= KEY_BYTES_MAX;
-    for (size_t i = 0; good && i < out->n; i++)
-        good = out->p[i] >= 0x20 && out->p[i] < 0x7f;
-    if (!good)
-        return tg_fail(r->err, TG_INVALID,
-                       "%s: offset %" PRIu64 ": a %s must be 1 to %d printable ASCII characters",
-                       r->g->path, start, what, KEY_BYTES_MAX);
-    return TG_OK;
-}
-
-static enum tg_status read_items(struct reader *r, struct le_gguf_kv *kv)
-{
-    uint64_t start = r->at;
-    kv->p = r->g->base + r->at;
-    if (kv->item_type == LE_GGUF_STRING) {
-        if (kv->count > left(r) / 8)
-            return malformed(r, start, "an array holds more strings than the file has room for");
-        for (uint64_t i = 0; i < kv->count; i++) {
-            struct tg_str s;
-            enum tg_status st = read_string(r, &s);
-            if (st)
-                return st;
-        }
-    } else {
-        uint32_t size = le_gguf_value_size(kv->item_type);
-        if (kv->count > left(r) / size)
-            return malformed(r, start, "a value or array is longer than the file");
-        r->at += kv->count * size;
-    }
-    kv->nbytes = r->at - start;
-    return TG_OK;
-}
-
-static enum tg_status read_kv(struct reader *r, struct le_gguf_kv *kv)
-{
-    enum tg_status st = read_name(r, "metadata key", &kv->key);
-    uint64_t at = r->at;
+    uint32_t no = 0;
+    *count = 1;
+    enum tg_status st = le_gguf_u32(g, "split.count", count, err);
+    if (st == TG_NOTFOUND)
+        return TG_OK;
     if (!st)
-        st = read_u32(r, &kv->type);
+        st = split_key(g, "split.no", &no, err);
     if (st)
         return st;
-    kv->item_type = kv->type;
-    kv->count = 1;
-    if (kv->type == LE_GGUF_ARRAY) {
-        at = r->at;
-        if ((st = read_u32(r, &kv->item_type)) || (st = read_uint(r, 8, &kv->count)))
+    if (*count < 1 || *count > LE_GGUF_PARTS_MAX)
+        return tg_fail(err, TG_INVALID, "%s: key split.count is %u; 1 to %d parts are read",
+                       g->path, *count, LE_GGUF_PARTS_MAX);
+    if (no > 0)
+        return le_gguf_name_first(g->path, no, *count, err);
+    return *count == 1 || from->bytes ? TG_OK : le_gguf_name_check(g->path, *count, err);
+}
+
+/* That part is number no of the model which first begins. */
+static enum tg_status check_part(const struct le_gguf *first, const struct le_gguf *part,
+                                 uint32_t no, struct tg_error *err)
+{
+    static const char *const keys[] = { "split.count", "split.tensors.count" };
+    uint32_t own;
+    enum tg_status st = split_key(part, "split.no", &own, err);
+    if (st)
+        return st;
+    if (own != no)
+        return tg_fail(err, TG_INVALID,
+                       "%s: key split.no is %u, expected %u: this is not part %u of %s but another "
+                       "one, copied or renamed", part->path, own, no, no + 1,
+                       le_gguf_name_base(first->path));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        uint32_t want;
+        if ((st = split_key(first, keys[i], &want, err)) ||
+            (st = split_key(part, keys[i], &own, err)))
             return st;
+        if (own != want)
+            return tg_fail(err, TG_INVALID, "%s: key %s is %u, but %u in %s: parts of different "
+                           "models", part->path, keys[i], own, want,
+                           le_gguf_name_base(first->path));
     }
-    if (kv->item_type != LE_GGUF_STRING && le_gguf_value_size(kv->item_type) == 0)
-        return tg_fail(r->err, TG_INVALID, "%s: offset %" PRIu64 ": key %.*s: value type %u %s",
-                       r->g->path, at, TG_FMT(kv->key), kv->item_type,
-                       kv->item_type == LE_GGUF_ARRAY ? "(an array inside an array) is refused"
-                                                      : "is unknown");
-    return read_items(r, kv);
+    struct tg_str a, b;
+    if (le_gguf_string(first, "general.architecture", &a, NULL) == TG_OK &&
+        le_gguf_string(part, "general.architecture", &b, NULL) == TG_OK && !tg_str_eq(a, b))
+        return tg_fail(err, TG_INVALID, "%s: key general.architecture differs from that in %s: "
+                       "parts of different models", part->path, le_gguf_name_base(first->path));
+    return TG_OK;
 }
 
-static int compare_str(struct tg_str a, struct tg_str b)
+static enum tg_status open_part(struct le_gguf *g, const struct origin *from, uint32_t no,
+                                uint32_t count, struct tg_error *err)
 {
-    int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-    return c ? c : a.n < b.n ? -1 : a.n > b.n;
-}
-
-static int compare_kv(const void *a, const void *b)
-{
-    return compare_str(((const struct le_gguf_kv *)a)->key, ((const struct le_gguf_kv *)b)->key);
+    enum tg_status st;
+    if (from->bytes) {
+        if (no >= from->n_bytes)
+            return tg_fail(err, TG_INVALID, "%s: part %u of %u is missing", g->path, no + 1, count);
+        st = open_one(from->bytes[no].name, &from->bytes[no], &g->part[no], err);
+    } else {
+        char *path = le_gguf_name_part(g->path, no, count);
+        if (!path)
+            return tg_fail(err, TG_NOMEM, "%s: out of memory", g->path);
+        if (access(path, F_OK) != 0 && errno == ENOENT)
+            st = tg_fail(err, TG_IO, "%s: missing: all %u parts of a split model must lie in one "
+                         "folder", path, count);
+        else
+            st = open_one(path, NULL, &g->part[no], err);
+        tg_free(path);
+    }
+    if (st)
+        return st;
+    g->n_parts++;
+    return check_part(g, g->part[no], no, err);
 }
 
 static int compare_tensor(const void *a, const void *b)
 {
     const struct le_tensor *x = *(struct le_tensor *const *)a, *y = *(struct le_tensor *const *)b;
-    return compare_str(x->name, y->name);
+    return le_gguf_compare(x->name, y->name);
 }
 
-static enum tg_status read_metadata(struct reader *r, struct le_gguf *g)
+static enum tg_status index_tensors(struct le_gguf *g, struct tg_error *err)
 {
-    if (g->n_kv > KV_MAX || g->n_kv > left(r) / KV_BYTES_MIN)
-        return malformed(r, 16, "more metadata keys than the file can hold");
-    g->kv = tg_calloc((size_t)g->n_kv, sizeof(*g->kv));
-    if (!g->kv)
-        return tg_fail(r->err, TG_NOMEM, "%s: out of memory", g->path);
-    for (uint64_t i = 0; i < g->n_kv; i++) {
-        enum tg_status st = read_kv(r, &g->kv[i]);
-        if (st)
-            return st;
-    }
-    qsort(g->kv, (size_t)g->n_kv, sizeof(*g->kv), compare_kv);
-    for (uint64_t i = 1; i < g->n_kv; i++)
-        if (tg_str_eq(g->kv[i - 1].key, g->kv[i].key))
-            return tg_fail(r->err, TG_INVALID, "%s: key %.*s occurs twice", g->path,
-                           TG_FMT(g->kv[i].key));
-    return TG_OK;
-}
-
-static enum tg_status read_alignment(const struct reader *r, struct le_gguf *g)
-{
-    uint32_t alignment = ALIGNMENT_DEFAULT;
-    enum tg_status st = le_gguf_u32(g, "general.alignment", &alignment, r->err);
-    if (st && st != TG_NOTFOUND)
-        return st;
-    if (alignment < 8 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0)
-        return tg_fail(r->err, TG_INVALID,
-                       "%s: key general.alignment: %u is no power of two from 8 to %d", g->path,
-                       alignment, ALIGNMENT_MAX);
-    g->alignment = alignment;
-    return TG_OK;
-}
-
-/* Elements, and bytes where the type's layout is known. */
-static enum tg_status tensor_size(const struct reader *r, struct le_tensor *t)
-{
-    uint64_t n = 1;
-    for (uint32_t i = 0; i < t->n_dims; i++) {
-        if (t->ne[i] == 0 || t->ne[i] > INT64_MAX / 8 / n)
-            return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: impossible shape", r->g->path,
-                           TG_FMT(t->name));
-        n *= t->ne[i];
-    }
-    uint32_t block, bytes;
-    if (!le_type_block(t->type, &block, &bytes))
-        return TG_OK; /* nbytes stays 0: whoever needs the data refuses the type by name */
-    if (t->ne[0] % block != 0)
-        return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: rows of %" PRIu64
-                       " elements are no multiple of %s's block of %u", r->g->path,
-                       TG_FMT(t->name), t->ne[0], le_type_name(t->type), block);
-    uint64_t blocks = n / block;
-    if (blocks > UINT64_MAX / bytes)
-        return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: impossible shape", r->g->path,
-                       TG_FMT(t->name));
-    t->nbytes = blocks * bytes;
-    t->plane_bytes = t->nbytes / (t->ne[2] * t->ne[3]);
-    return TG_OK;
-}
-
-/* *offset: from the start of the data section, which is only known after the last tensor. */
-static enum tg_status read_tensor(struct reader *r, struct le_tensor *t, uint64_t *offset)
-{
-    enum tg_status st = read_name(r, "tensor name", &t->name);
-    uint64_t at = r->at;
-    if (!st)
-        st = read_u32(r, &t->n_dims);
+    for (size_t i = 0; i < g->n_parts; i++)
+        g->n_all += (size_t)g->part[i]->n_tensors;
+    uint32_t declared = (uint32_t)g->n_all;
+    enum tg_status st =
+        g->n_parts > 1 ? split_key(g, "split.tensors.count", &declared, err) : TG_OK;
     if (st)
         return st;
-    if (t->n_dims < 1 || t->n_dims > 4)
-        return tg_fail(r->err, TG_INVALID, "%s: offset %" PRIu64 ": tensor %.*s: %u dimensions",
-                       r->g->path, at, TG_FMT(t->name), t->n_dims);
-    for (uint32_t i = 0; i < 4; i++) {
-        t->ne[i] = 1;
-        if (i < t->n_dims && (st = read_uint(r, 8, &t->ne[i])))
-            return st;
+    if (declared != g->n_all)
+        return tg_fail(err, TG_INVALID, "%s: key split.tensors.count is %u, but the %zu parts have "
+                       "%zu tensors", g->path, declared, g->n_parts, g->n_all);
+    if (g->n_all > LE_GGUF_TENSORS_MAX)
+        return tg_fail(err, TG_INVALID, "%s: the parts have %zu tensors; at most %d are read",
+                       g->path, g->n_all, LE_GGUF_TENSORS_MAX);
+    g->all = tg_calloc(g->n_all, sizeof(struct le_tensor *));
+    g->by_name = tg_calloc(g->n_all, sizeof(struct le_tensor *));
+    if (!g->all || !g->by_name)
+        return tg_fail(err, TG_NOMEM, "%s: out of memory", g->path);
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_parts; i++)
+        for (uint64_t k = 0; k < g->part[i]->n_tensors; k++)
+            g->all[n++] = &g->part[i]->tensor[k];
+    memcpy(g->by_name, g->all, n * sizeof(struct le_tensor *));
+    qsort(g->by_name, n, sizeof(struct le_tensor *), compare_tensor);
+    for (size_t i = 1; i < n; i++) {
+        const struct le_tensor *a = g->by_name[i - 1], *b = g->by_name[i];
+        if (!tg_str_eq(a->name, b->name))
+            continue;
+        const char *one = le_gguf_tensor_path(g, a), *other = le_gguf_tensor_path(g, b);
+        return tg_fail(err, TG_INVALID, "%s: tensor %.*s occurs twice%s%s", one, TG_FMT(a->name),
+                       one == other ? "" : ", also in ",
+                       one == other ? "" : le_gguf_name_base(other));
     }
-    if ((st = read_u32(r, &t->type)) || (st = read_uint(r, 8, offset)))
+    return TG_OK;
+}
+
+static enum tg_status open_all(const struct origin *from, struct le_gguf **out,
+                               struct tg_error *err)
+{
+    struct le_gguf *g;
+    uint32_t count;
+    *out = NULL;
+    enum tg_status st = open_one(from->path, from->bytes, &g, err);
+    if (st)
         return st;
-    return tensor_size(r, t);
-}
-
-static enum tg_status place_tensors(const struct reader *r, struct le_gguf *g,
-                                    const uint64_t *offset)
-{
-    uint64_t pad = (g->alignment - r->at % g->alignment) % g->alignment;
-    /* A file without tensors may end before the padding. */
-    uint64_t start = pad > left(r) ? g->size : r->at + pad;
-    for (uint64_t i = 0; i < g->n_tensors; i++) {
-        struct le_tensor *t = &g->tensor[i];
-        if (offset[i] % g->alignment != 0)
-            return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: offset %" PRIu64
-                           " is not aligned to %" PRIu64, g->path, TG_FMT(t->name), offset[i],
-                           g->alignment);
-        if (offset[i] > g->size - start || t->nbytes > g->size - start - offset[i])
-            return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s: its data (%" PRIu64
-                           " bytes at %" PRIu64 ") lies beyond the end of the file (%" PRIu64
-                           " bytes); is the download complete?", g->path, TG_FMT(t->name),
-                           t->nbytes, start + offset[i], g->size);
-        t->data = g->base + start + offset[i];
-        t->mapped = g->mapped;
+    st = count_parts(g, from, &count, err);
+    if (!st && !(g->part = tg_calloc(count, sizeof(struct le_gguf *))))
+        st = tg_fail(err, TG_NOMEM, "%s: out of memory", g->path);
+    if (!st) {
+        g->part[0] = g;
+        g->n_parts = 1;
     }
-    return TG_OK;
-}
-
-static enum tg_status index_tensors(const struct reader *r, struct le_gguf *g)
-{
-    for (uint64_t i = 0; i < g->n_tensors; i++)
-        g->by_name[i] = &g->tensor[i];
-    qsort(g->by_name, (size_t)g->n_tensors, sizeof(struct le_tensor *), compare_tensor);
-    for (uint64_t i = 1; i < g->n_tensors; i++)
-        if (tg_str_eq(g->by_name[i - 1]->name, g->by_name[i]->name))
-            return tg_fail(r->err, TG_INVALID, "%s: tensor %.*s occurs twice", g->path,
-                           TG_FMT(g->by_name[i]->name));
-    return TG_OK;
-}
-
-static enum tg_status read_tensors(struct reader *r, struct le_gguf *g)
-{
-    if (g->n_tensors > TENSORS_MAX || g->n_tensors > left(r) / TENSOR_BYTES_MIN)
-        return malformed(r, 8, "more tensors than the file can hold");
-    size_t n = (size_t)g->n_tensors;
-    uint64_t *offset = tg_calloc(n, sizeof(*offset));
-    g->tensor = tg_calloc(n, sizeof(*g->tensor));
-    g->by_name = tg_calloc(n, sizeof(struct le_tensor *));
-    enum tg_status st = TG_OK;
-    if (!offset || !g->tensor || !g->by_name)
-        st = tg_fail(r->err, TG_NOMEM, "%s: out of memory", g->path);
-    for (size_t i = 0; !st && i < n; i++)
-        st = read_tensor(r, &g->tensor[i], &offset[i]);
+    for (uint32_t i = 1; !st && i < count; i++)
+        st = open_part(g, from, i, count, err);
     if (!st)
-        st = place_tensors(r, g, offset);
-    if (!st)
-        st = index_tensors(r, g);
-    tg_free(offset);
-    return st;
-}
-
-static enum tg_status parse(struct le_gguf *g, struct tg_error *err)
-{
-    struct reader r = { .g = g, .err = err };
-    if (g->size < HEADER_BYTES || memcmp(g->base, "GGUF", 4) != 0)
-        return tg_fail(err, TG_INVALID, "%s: offset 0: this is no GGUF file", g->path);
-    r.at = 4;
-    enum tg_status st = read_u32(&r, &g->version);
-    if (!st && (g->version < 2 || g->version > 3))
-        return tg_fail(err, TG_UNSUPPORTED,
-                       "%s: offset 4: GGUF version %u; versions 2 and 3, little-endian, are read",
-                       g->path, g->version);
-    if (!st)
-        st = read_uint(&r, 8, &g->n_tensors);
-    if (!st)
-        st = read_uint(&r, 8, &g->n_kv);
-    if (!st)
-        st = read_metadata(&r, g);
-    if (!st)
-        st = read_alignment(&r, g);
-    if (!st)
-        st = read_tensors(&r, g);
-    return st;
-}
-
-/* Takes over a mapping, also when it fails. */
-static enum tg_status open_bytes(const char *name, const void *p, size_t n, bool mapped,
-                                 struct le_gguf **out, struct tg_error *err)
-{
-    struct le_gguf *g = tg_calloc(1, sizeof(*g));
-    if (!g) {
-        if (mapped)
-            munmap((void *)(uintptr_t)p, n);
-        return tg_fail(err, TG_NOMEM, "%s: out of memory", name);
-    }
-    g->base = p;
-    g->size = n;
-    g->mapped = mapped;
-    g->path = tg_strdup(name);
-    enum tg_status st = g->path ? parse(g, err) : tg_fail(err, TG_NOMEM, "%s: out of memory", name);
-    if (st) {
+        st = index_tensors(g, err);
+    if (st)
         le_gguf_close(g);
-        return st;
-    }
-    *out = g;
-    return TG_OK;
+    else
+        *out = g;
+    return st;
 }
 
 enum tg_status le_gguf_open(const char *path, struct le_gguf **out, struct tg_error *err)
 {
-    *out = NULL;
-    /* O_NONBLOCK: opening a FIFO would wait for its writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return tg_fail(err, TG_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    struct stat info;
-    enum tg_status st = TG_OK;
-    void *p = MAP_FAILED;
-    if (fstat(fd, &info) != 0)
-        st = tg_fail(err, TG_IO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(info.st_mode))
-        st = tg_fail(err, TG_IO, "%s: not a regular file", path);
-    else if (info.st_size < HEADER_BYTES)
-        st = tg_fail(err, TG_INVALID, "%s: offset 0: this is no GGUF file", path);
-    else
-        p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (!st && p == MAP_FAILED)
-        st = tg_fail(err, TG_IO, "%s: cannot be mapped: %s", path, strerror(errno));
-    close(fd);
-    return st ? st : open_bytes(path, p, (size_t)info.st_size, true, out, err);
+    return open_all(&(struct origin){ .path = path }, out, err);
 }
 
 enum tg_status le_gguf_open_memory(const char *name, const void *p, size_t n, struct le_gguf **out,
                                    struct tg_error *err)
 {
-    *out = NULL;
-    return open_bytes(name, p, n, false, out, err);
+    const struct le_gguf_bytes bytes = { name, p, n };
+    return le_gguf_open_memory_parts(&bytes, 1, out, err);
+}
+
+enum tg_status le_gguf_open_memory_parts(const struct le_gguf_bytes *parts, size_t n,
+                                         struct le_gguf **out, struct tg_error *err)
+{
+    return open_all(&(struct origin){ parts[0].name, parts, n }, out, err);
 }
 
 void le_gguf_close(struct le_gguf *g)
 {
     if (!g)
         return;
-    if (g->mapped)
-        munmap((void *)(uintptr_t)g->base, (size_t)g->size);
-    tg_free(g->kv);
-    tg_free(g->tensor);
+    for (size_t i = 1; i < g->n_parts; i++)
+        free_one(g->part[i]);
+    tg_free(g->part);
+    tg_free(g->all);
     tg_free(g->by_name);
-    tg_free(g->path);
-    tg_free(g);
+    free_one(g);
 }
 
 const char *le_gguf_path(const struct le_gguf *g)
@@ -389,25 +281,66 @@ const char *le_gguf_path(const struct le_gguf *g)
 
 uint64_t le_gguf_file_size(const struct le_gguf *g)
 {
-    return g->size;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < g->n_parts; i++)
+        sum += g->part[i]->size;
+    return sum;
+}
+
+size_t le_gguf_n_parts(const struct le_gguf *g)
+{
+    return g->n_parts;
+}
+
+const char *le_gguf_tensor_path(const struct le_gguf *g, const struct le_tensor *t)
+{
+    /* A tensor's name lies in its own file, also that of a view. */
+    uintptr_t name = (uintptr_t)t->name.p;
+    for (size_t i = 0; i < g->n_parts; i++) {
+        uintptr_t base = (uintptr_t)g->part[i]->base;
+        if (name >= base && name - base < g->part[i]->size)
+            return g->part[i]->path;
+    }
+    return g->path;
+}
+
+enum tg_status le_gguf_check_unchanged(const struct le_gguf *g, struct tg_error *err)
+{
+    for (size_t i = 0; i < g->n_parts; i++) {
+        const struct le_gguf *part = g->part[i];
+        struct stat info;
+        if (!part->mapped)
+            continue;
+        if (fstat(part->fd, &info) != 0)
+            return tg_fail(err, TG_IO, "%s: %s", part->path, strerror(errno));
+        if ((uint64_t)info.st_size != part->size)
+            return tg_fail(err, TG_IO, "%s: had %" PRIu64 " bytes when it was opened and has "
+                           "%" PRIu64 " now: replace a model by renaming, not by writing into it; "
+                           "load it anew", part->path, part->size, (uint64_t)info.st_size);
+        if (info.st_mtim.tv_sec != part->mtime.tv_sec ||
+            info.st_mtim.tv_nsec != part->mtime.tv_nsec)
+            return tg_fail(err, TG_IO, "%s: was written to since it was opened: replace a model by "
+                           "renaming, not by writing into it; load it anew", part->path);
+    }
+    return TG_OK;
 }
 
 const struct le_tensor *le_gguf_tensor(const struct le_gguf *g, const char *name)
 {
     struct le_tensor want = { .name = tg_str_of(name) }, *key = &want;
-    struct le_tensor **found = bsearch(&key, g->by_name, (size_t)g->n_tensors,
-                                       sizeof(struct le_tensor *), compare_tensor);
+    struct le_tensor **found =
+        bsearch(&key, g->by_name, g->n_all, sizeof(struct le_tensor *), compare_tensor);
     return found ? *found : NULL;
 }
 
 size_t le_gguf_n_tensors(const struct le_gguf *g)
 {
-    return (size_t)g->n_tensors;
+    return g->n_all;
 }
 
 const struct le_tensor *le_gguf_tensor_at(const struct le_gguf *g, size_t i)
 {
-    return i < g->n_tensors ? &g->tensor[i] : NULL;
+    return i < g->n_all ? g->all[i] : NULL;
 }
 
 struct le_tensor le_tensor_rows(const struct le_tensor *t, uint64_t row0, uint64_t rows)

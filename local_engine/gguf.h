@@ -1,6 +1,11 @@
 /* GGUF reader over mmap (format: GGUF specification, version 2 and 3, little-endian). Every offset,
- * count and length is checked against the file before it is used; only the index is copied. A file
- * must not be truncated while it is open. */
+ * count and length is checked against the file before it is used; only the index is copied.
+ *
+ * A model may be split into files <name>-00001-of-0000N.gguf, of which the first is opened: its
+ * metadata are the model's, its tensors and the others' are one set.
+ *
+ * A file must not be truncated while it is open: reading a page that is gone ends the process with
+ * SIGBUS. le_gguf_check_unchanged finds it at any time before. */
 #ifndef LE_GGUF_H
 #define LE_GGUF_H
 
@@ -50,17 +55,33 @@ struct le_tensor {
 
 struct le_gguf; /* opaque; immutable after open, so any thread may read it */
 
-/* Maps the file. TG_IO (cannot be opened or read), TG_INVALID (malformed: err names the file, the
- * offset and the cause), TG_UNSUPPORTED (version), TG_NOMEM. *out is owned by the caller. */
+/* Maps the file and, of a split model, all others; keeps them open. TG_IO (cannot be opened or
+ * read), TG_INVALID (malformed, or parts that do not belong together: err names the file, the
+ * offset or key and the cause), TG_UNSUPPORTED (version, byte order), TG_NOMEM. *out is owned by
+ * the caller. */
 enum tg_status le_gguf_open(const char *path, struct le_gguf **out, struct tg_error *err);
 /* The same over memory that stays the caller's until close; name is used in errors. For tests and
- * fuzzing. */
+ * fuzzing. Parts are given in order, at least one; more than the model has are left alone. */
+struct le_gguf_bytes {
+    const char *name;
+    const void *p;
+    size_t n;
+};
 enum tg_status le_gguf_open_memory(const char *name, const void *p, size_t n, struct le_gguf **out,
                                    struct tg_error *err);
+enum tg_status le_gguf_open_memory_parts(const struct le_gguf_bytes *parts, size_t n,
+                                         struct le_gguf **out, struct tg_error *err);
 void le_gguf_close(struct le_gguf *g);
 
-const char *le_gguf_path(const struct le_gguf *g);
-uint64_t le_gguf_file_size(const struct le_gguf *g);
+/* TG_IO when a file's size or time of change is no longer what it was when it was opened: its
+ * mapped pages may be gone or other ones. A few microseconds. */
+enum tg_status le_gguf_check_unchanged(const struct le_gguf *g, struct tg_error *err);
+
+const char *le_gguf_path(const struct le_gguf *g); /* the first part's */
+uint64_t le_gguf_file_size(const struct le_gguf *g); /* of all parts */
+size_t le_gguf_n_parts(const struct le_gguf *g);
+/* The path of the file that holds t or what t is a view of, for messages. Borrowed until close. */
+const char *le_gguf_tensor_path(const struct le_gguf *g, const struct le_tensor *t);
 /* NULL when absent. Borrowed until close. */
 const struct le_tensor *le_gguf_tensor(const struct le_gguf *g, const char *name);
 size_t le_gguf_n_tensors(const struct le_gguf *g);

@@ -31,11 +31,15 @@ const char *le_gguf_value_name(uint32_t type)
     return type < N_VALUE_TYPES ? value_types[type].name : "unknown";
 }
 
-static int compare_key(const void *key, const void *item)
+int le_gguf_compare(struct tg_str a, struct tg_str b)
 {
-    struct tg_str a = *(const struct tg_str *)key, b = ((const struct le_gguf_kv *)item)->key;
     int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
+}
+
+static int compare_key(const void *key, const void *item)
+{
+    return le_gguf_compare(*(const struct tg_str *)key, ((const struct le_gguf_kv *)item)->key);
 }
 
 /* array: whether an array or a single value is wanted. */
@@ -61,7 +65,7 @@ static enum tg_status wrong_type(const struct le_gguf *g, const char *key, uint3
                    le_gguf_value_name(type), wanted);
 }
 
-static uint64_t little_endian(const uint8_t *p, uint32_t n)
+uint64_t le_gguf_little_endian(const uint8_t *p, uint32_t n)
 {
     uint64_t v = 0;
     for (uint32_t i = n; i-- > 0;)
@@ -84,7 +88,7 @@ static bool is_integer(uint32_t type)
 static bool item_u32(uint32_t type, const uint8_t *p, uint32_t *out)
 {
     uint32_t size = le_gguf_value_size(type);
-    uint64_t v = little_endian(p, size);
+    uint64_t v = le_gguf_little_endian(p, size);
     bool negative = is_signed(type) && (v >> (8 * size - 1) & 1) != 0;
     *out = (uint32_t)v;
     return !negative && v <= UINT32_MAX && (type != LE_GGUF_BOOL || v <= 1);
@@ -114,10 +118,10 @@ enum tg_status le_gguf_f32(const struct le_gguf *g, const char *key, float *out,
     if (st)
         return st;
     if (kv->type == LE_GGUF_F32) {
-        uint32_t bits = (uint32_t)little_endian(kv->p, 4);
+        uint32_t bits = (uint32_t)le_gguf_little_endian(kv->p, 4);
         memcpy(out, &bits, sizeof(*out));
     } else if (kv->type == LE_GGUF_F64) {
-        uint64_t bits = little_endian(kv->p, 8);
+        uint64_t bits = le_gguf_little_endian(kv->p, 8);
         double v;
         memcpy(&v, &bits, sizeof(v));
         if (!(v >= -3.0e38 && v <= 3.0e38))
@@ -199,7 +203,7 @@ enum tg_status le_gguf_array_string_next(const struct le_gguf *g, const char *ke
     /* The cursor is the byte offset of the next item; a caller may hold anything. */
     if (*cursor > kv->nbytes || kv->nbytes - *cursor < 8)
         return tg_fail(err, TG_NOTFOUND, "%s: key %s has no further item", g->path, key);
-    uint64_t n = little_endian(kv->p + *cursor, 8);
+    uint64_t n = le_gguf_little_endian(kv->p + *cursor, 8);
     if (n > kv->nbytes - *cursor - 8)
         return tg_fail(err, TG_INVALID, "%s: key %s: not a cursor of this array", g->path, key);
     *out = (struct tg_str){ (const char *)kv->p + *cursor + 8, (size_t)n };

@@ -299,7 +299,10 @@ static void named_faults(void)
     check_patched("GGUF", 0, 'X', 1, TG_INVALID, "no GGUF");
     check_patched("GGUF", 4, 1, 4, TG_UNSUPPORTED, "version 1");
     check_patched("GGUF", 4, 4, 4, TG_UNSUPPORTED, "version 4");
-    check_patched("GGUF", 4, 0x03000000, 4, TG_UNSUPPORTED, "version");
+    check_patched("GGUF", 4, 0x03000000, 4, TG_UNSUPPORTED, "big-endian byte order");
+    check_patched("GGUF", 4, 0x02000000, 4, TG_UNSUPPORTED, "big-endian byte order");
+    check_patched("GGUF", 4, 0x00030000, 4, TG_UNSUPPORTED, "big-endian byte order");
+    check_patched("GGUF", 4, 0, 4, TG_UNSUPPORTED, "version 0");
     check_patched("GGUF", 8, UINT64_MAX, 8, TG_INVALID, "more tensors");
     check_patched("GGUF", 8, 1ull << 61, 8, TG_INVALID, "more tensors");
     check_patched("GGUF", 16, UINT64_MAX, 8, TG_INVALID, "more metadata");
@@ -331,6 +334,35 @@ static void named_faults(void)
     check_patched("t.q4", 28, 64, 8, TG_INVALID, "beyond the end");
     check_patched("t.unknown", 9 + 4 + 8 + 4, 96, 8, TG_INVALID, "beyond the end");
     check_patched("t.q4", 0, 't' | '.' << 8 | '\0' << 16, 3, TG_INVALID, "printable");
+}
+
+/* What is no GGUF at all is told by its first bytes where they are known. */
+static void other_formats(void)
+{
+    static const struct {
+        const char *bytes, *text;
+        size_t n;
+    } cases[] = {
+        { "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", 43 },
+        { "<!DOCTYPE html><html>", "a web page", 21 },
+        { "<html>", "a web page", 6 },
+        { "PK\3\4\0\0\0\0", "a zip archive", 8 },
+        { "tjgg\1\0\0\0", "before GGUF", 8 },
+        { "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "zeros", 25 },
+        { "\x80\x01\0\0\0\0\0\0{\"__metadata__\"", "safetensors", 23 },
+        { "something else that is long enough", "no GGUF file", 34 },
+        { "GGU", "no GGUF file", 3 },
+        { "", "no GGUF file", 0 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct le_gguf *g;
+        struct tg_error err = { 0 };
+        void *copy;
+        CHECK_INT(open_copy(cases[i].bytes, cases[i].n, &copy, &g, &err), TG_INVALID);
+        if (!strstr(err.text, cases[i].text) || !strstr(err.text, "memory: offset 0"))
+            CHECK_FAIL("\"%s\", expected \"%s\"", err.text, cases[i].text);
+        free(copy);
+    }
 }
 
 static void duplicate_tensor(void)
@@ -414,7 +446,7 @@ int main(int argc, char **argv)
         CASE(well_formed),      CASE(integers),         CASE(other_values),
         CASE(every_truncation), CASE(every_byte_corrupted), CASE(named_faults),
         CASE(duplicate_tensor), CASE(empty_file),       CASE(from_disk),
-        CASE(failed_allocations),
+        CASE(failed_allocations), CASE(other_formats),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
