@@ -184,9 +184,9 @@ static enum tg_status open_model(struct session *s)
     enum tg_status st = le_gguf_open(s->o.model, &s->g, s->err);
     if (!st)
         st = le_device_open(&s->o.device, &s->ops, &s->be, s->err);
+    const struct le_model_options options = { .context = (uint32_t)(s->ids.n + s->o.generate) };
     if (!st)
-        st = le_model_open(s->g, s->ops, s->be, (uint32_t)(s->ids.n + s->o.generate), &s->m,
-                           s->err);
+        st = le_model_open(s->g, s->ops, s->be, &options, &s->m, s->err);
     for (size_t i = 0; !st && i < s->ids.n; i++) /* before anything is printed */
         if (s->ids.v[i] >= le_model_params(s->m)->n_vocab)
             st = tg_fail(s->err, TG_INVALID, "%s: token id %u is not in the vocabulary of %u",

@@ -134,6 +134,7 @@ void le_engine_shutdown(struct le_engine *e)
 {
     pthread_mutex_lock(&e->lock);
     e->stopping = true;
+    atomic_store(&e->stop, true);
     pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
 }
@@ -242,6 +243,7 @@ void le_engine_cancel(struct le_engine *e, uint64_t id)
     pthread_mutex_lock(&e->lock);
     if (e->running && e->running->id == id) {
         e->running->cancelled = true;
+        atomic_store(&e->stop, true);
         pthread_cond_signal(&e->wake);
     }
     struct le_task *before = NULL, *t = e->first;

@@ -81,8 +81,8 @@ struct le_job {
  * counts towards jobs_max until its END has been taken, so that events never lack room. */
 enum tg_status le_engine_submit(struct le_engine *e, const struct le_job *job, uint64_t *id,
                                 struct tg_error *err);
-/* Any thread; takes effect between two steps, in prefill too, and at once for a job that waits. The
- * END event (cancelled) still comes. An unknown id is ignored. */
+/* Any thread; takes effect within about 100 ms, inside a step too, and at once for a job that
+ * waits. The END event (cancelled) still comes. An unknown id is ignored. */
 void le_engine_cancel(struct le_engine *e, uint64_t id);
 /* Gives a job n more tokens of credit. Any thread. An unknown id is ignored. */
 void le_engine_credit(struct le_engine *e, uint64_t id, uint32_t n);

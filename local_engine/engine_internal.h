@@ -10,6 +10,7 @@
 #define LE_ENGINE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "local_engine/engine.h"
 #include "local_engine/engine_stop.h"
@@ -28,13 +29,14 @@ enum {
 struct le_runner {
     void *arg;
     uint32_t n_vocab;
-    /* Makes it ready; again after a close. */
-    enum tg_status (*open)(void *arg, struct tg_error *err);
+    /* Makes it ready; again after a close. stop: set by any thread to have this or a later step end
+     * early with TG_CANCELLED; it stays the engine's. */
+    enum tg_status (*open)(void *arg, const atomic_bool *stop, struct tg_error *err);
     /* Allowed twice, and without an open. */
     void (*close)(void *arg);
     /* Prompt tokens the next step may have; asked before each. */
     uint32_t (*chunk)(void *arg);
-    /* As le_model_step, with the logits of the last token or none. */
+    /* As le_model_step, with the logits of the last token or none. TG_CANCELLED: stop was set. */
     enum tg_status (*step)(void *arg, const int32_t *ids, uint32_t n, uint32_t pos, bool logits,
                            struct tg_error *err);
     const float *(*logits)(void *arg); /* [n_vocab], borrowed until the next step */
@@ -130,6 +132,7 @@ struct le_engine {
     struct le_ring ring;
     struct le_task *first, *last; /* waiting */
     struct le_task *running;
+    atomic_bool stop; /* written with the lock held: the running job is cancelled, or all are */
     uint32_t active; /* jobs whose END has not been taken */
     uint64_t last_id;
     bool stopping, lost;

@@ -37,12 +37,13 @@ static void sequence_close(void *arg)
     s->be = NULL;
 }
 
-static enum tg_status sequence_open(void *arg, struct tg_error *err)
+static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct tg_error *err)
 {
     struct sequence *s = arg;
+    const struct le_model_options options = { .context = s->context, .stop = stop };
     enum tg_status status = le_device_open(&s->device, &s->ops, &s->be, err);
     if (!status)
-        status = le_model_open(s->g, s->ops, s->be, s->context, &s->model, err);
+        status = le_model_open(s->g, s->ops, s->be, &options, &s->model, err);
     if (status) {
         sequence_close(s);
         return status;

@@ -5,7 +5,8 @@
  *   DECODE  -> DECODE   emit: a token was chosen                       TOKEN
  *   any     -> ENDED    finish, or le_engine_end_queued if it never ran  END
  *
- * Between two steps `may_go_on` looks for a cancel or a shutdown. */
+ * Between two steps `may_go_on` looks for a cancel or a shutdown; a step that runs ends early by
+ * the flag `stop`. */
 #include <stdio.h>
 
 #include "config/base/clock.h"
@@ -62,6 +63,7 @@ static struct le_task *next_task(struct le_engine *e)
         t->next = NULL;
         t->state = LE_TASK_PREFILL;
         e->running = t;
+        atomic_store(&e->stop, false);
         announce(e, t, LE_EVENT_STARTED);
     }
     pthread_mutex_unlock(&e->lock);
@@ -280,7 +282,7 @@ static void recover(struct le_engine *e)
     tg_log(TG_LOG_WARN, "engine-device-lost", "%s", e->reopened ? "for good" : "reopening it");
     if (!e->reopened) {
         e->reopened = true;
-        if (e->runner.open(e->runner.arg, &err) == TG_OK)
+        if (e->runner.open(e->runner.arg, &e->stop, &err) == TG_OK)
             return;
     }
     pthread_mutex_lock(&e->lock);
@@ -324,7 +326,7 @@ void *le_engine_main(void *arg)
     struct le_engine *e = arg;
     pthread_setname_np(pthread_self(), "tg-engine");
     struct tg_error err = { .code = TG_OK };
-    enum tg_status status = e->runner.open(e->runner.arg, &err);
+    enum tg_status status = e->runner.open(e->runner.arg, &e->stop, &err);
     pthread_mutex_lock(&e->lock);
     e->status = status;
     e->error = err;

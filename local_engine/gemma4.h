@@ -37,6 +37,7 @@ struct le_model {
     struct le_backend *be;
     struct le_params params;
     uint32_t context, outputs_max;
+    const atomic_bool *stop; /* or NULL */
     uint32_t n_cached; /* positions 0 .. n_cached-1 are in the cache */
     uint32_t highest;  /* one above the highest position written since the last start at 0 */
     struct le_weight *embd, *head, *ple_context;

@@ -7,6 +7,7 @@
 
 #include "config/base/alloc.h"
 #include "local_engine/gemma4.h"
+#include "local_engine/params_tensors.h"
 
 enum {
     /* Bounds the logits buffer: 64 MiB, which is 64 rows of the released vocabulary. */
@@ -17,6 +18,8 @@ enum {
 /* Loading: the first failure sticks, so that a run of loads is checked once. */
 struct loader {
     struct le_model *m;
+    const struct le_model_options *o;
+    uint64_t done, total; /* bytes of weights */
     enum tg_status st;
     struct tg_error *err;
 };
@@ -41,11 +44,16 @@ static struct le_buf *buffer(struct loader *l, size_t rows, size_t width, enum l
 static struct le_weight *upload(struct loader *l, const struct le_tensor *t)
 {
     struct tg_error err = { 0 };
+    if (!l->st && l->m->stop && atomic_load(l->m->stop))
+        l->st = tg_fail(l->err, TG_CANCELLED, "loading was cancelled");
     if (l->st)
         return NULL;
     struct le_weight *w = l->m->ops->weight_new(l->m->be, t, &err);
     if (!w)
         fail_with(l, err);
+    l->done += t->nbytes;
+    if (l->o->progress)
+        l->o->progress(l->o->arg, l->done, l->total);
     return w;
 }
 
@@ -318,12 +326,25 @@ static void make_activations(struct loader *l)
     };
 }
 
+static void load_weights(struct loader *l)
+{
+    uint32_t n = l->m->params.n_layers;
+    for (size_t i = 0; i < le_gguf_n_tensors(l->m->g); i++) {
+        const struct le_tensor *t = le_gguf_tensor_at(l->m->g, i);
+        l->total += le_params_is_weight(&l->m->params, t) ? t->nbytes : 0;
+    }
+    load_top(l);
+    load_thetas(l);
+    for (uint32_t i = 0; !l->st && i < n; i++)
+        load_layer(l, i);
+}
+
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
-                             struct le_backend *be, uint32_t context, struct le_model **out,
-                             struct tg_error *err)
+                             struct le_backend *be, const struct le_model_options *options,
+                             struct le_model **out, struct tg_error *err)
 {
     *out = NULL;
-    if (context == 0)
+    if (options->context == 0)
         return tg_fail(err, TG_INVALID, "the context must be at least 1");
     struct le_model *m = tg_calloc(1, sizeof(*m));
     if (!m)
@@ -331,18 +352,16 @@ enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
     m->g = g;
     m->ops = ops;
     m->be = be;
-    m->context = context;
-    struct loader l = { .m = m, .err = err };
+    m->context = options->context;
+    m->stop = options->stop;
+    struct loader l = { .m = m, .o = options, .err = err };
     l.st = le_params_read(g, &m->params, err);
     if (!l.st) {
         uint32_t outputs = LOGITS_MAX / m->params.n_vocab;
         m->outputs_max = outputs > LE_STEP_TOKENS_MAX ? LE_STEP_TOKENS_MAX : outputs;
         load_kv(&l);
-        load_top(&l);
-        load_thetas(&l);
-        for (uint32_t i = 0; !l.st && i < m->params.n_layers; i++)
-            load_layer(&l, i);
         make_activations(&l);
+        load_weights(&l);
     }
     if (l.st) {
         le_model_close(m);
@@ -429,7 +448,7 @@ enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n,
     if (m->params.ple > 0)
         gather_ple(m, ids, n);
     struct le_step step = { .n_tokens = n, .n_outputs = n_out, .id = ids, .pos = m->pos,
-                            .out = out };
+                            .out = out, .stop = m->stop };
     /* Decoding has a class of its own; prompts of any length share the other. */
     if (m->ops->begin(m->be, n == 1 ? 1 : LE_STEP_TOKENS_MAX, n == 1 ? 1 : m->outputs_max))
         le_gemma4_emit(m);

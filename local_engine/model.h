@@ -39,12 +39,23 @@ enum tg_status le_params_read(const struct le_gguf *g, struct le_params *out, st
 
 struct le_model; /* opaque: weights and buffers on a backend, one sequence's KV cache */
 
+/* Told while weights are loaded: done of total bytes, growing to total. */
+typedef void le_progress_fn(void *arg, uint64_t done, uint64_t total);
+
+struct le_model_options {
+    uint32_t context;        /* positions the KV cache holds, at least 1 */
+    const atomic_bool *stop; /* NULL, or ends loading and steps early when it is set, by any thread,
+                              * with TG_CANCELLED (struct le_step) */
+    le_progress_fn *progress; /* NULL, or called by the loading thread */
+    void *arg;
+};
+
 /* g must stay open, and be, until le_model_close; both stay the caller's. One model a backend: its
- * buffers and weights are freed with the backend. context: positions the KV cache holds, at least
- * 1. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE. */
+ * buffers and weights are freed with the backend. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE,
+ * TG_CANCELLED. */
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
-                             struct le_backend *be, uint32_t context, struct le_model **out,
-                             struct tg_error *err);
+                             struct le_backend *be, const struct le_model_options *options,
+                             struct le_model **out, struct tg_error *err);
 /* NULL allowed. */
 void le_model_close(struct le_model *m);
 const struct le_params *le_model_params(const struct le_model *m);
@@ -58,8 +69,8 @@ uint32_t le_model_outputs_max(const struct le_model *m);
  * at 0. Logits after softcap are computed for the tokens listed in out (ascending indices, may be
  * none, at most le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id
  * outside the vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT
- * (beyond the context, too many outputs), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in
- * the logits. After a failed run the sequence ends at pos. */
+ * (beyond the context, too many outputs), TG_CANCELLED (the stop flag), TG_DEVICE, TG_NOMEM,
+ * TG_INTERNAL on NaN or infinity in the logits. After a failed run the sequence ends at pos. */
 enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n, uint32_t pos,
                              const uint32_t *out, uint32_t n_out, struct tg_error *err);
 /* [n_vocab] of output row r of the last step; borrowed until the next one. The caller may write

@@ -282,6 +282,21 @@ static enum tg_status check_unknown(const struct check *c)
     return TG_OK;
 }
 
+bool le_params_is_weight(const struct le_params *p, const struct le_tensor *t)
+{
+    static const char *const top[] = { "token_embd.weight", "output.weight",
+                                       "per_layer_model_proj.weight" };
+    uint64_t layer = 0;
+    const struct layer_tensor *row = find_layer_tensor(p, t->name, &layer);
+    for (size_t k = 0; k < sizeof(top) / sizeof(*top); k++)
+        if (tg_str_eq(t->name, tg_str_of(top[k])))
+            return true;
+    if (!row || (row->out == ONE && row->planes == ONE))
+        return false;
+    enum use use = use_of(p, &p->layer[layer], row->part);
+    return use == NEEDED || use == ALLOWED;
+}
+
 enum tg_status le_params_check_tensors(const struct le_gguf *g, struct le_params *p,
                                        struct tg_error *err)
 {

@@ -12,4 +12,9 @@
 enum tg_status le_params_check_tensors(const struct le_gguf *g, struct le_params *p,
                                        struct tg_error *err);
 
+/* Whether the forward pass has t made ready by the backend as a matrix (weight_new), the two uses
+ * of a tied token_embd counted once: not vectors, tables that stay in the file, towers, and what
+ * sharing layers ignore. t: a tensor of the file that p was read from. */
+bool le_params_is_weight(const struct le_params *p, const struct le_tensor *t);
+
 #endif

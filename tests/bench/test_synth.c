@@ -39,6 +39,18 @@ static struct synth_options small(const char *shape, const char *mix, const char
                                    .out = out, .vocab_size = 512, .layers = 1, .seed = 1 };
 }
 
+static int files_left(void)
+{
+    char command[PATH_BYTES + 32], line[64] = "";
+    snprintf(command, sizeof(command), "ls -A %s | wc -l", folder);
+    FILE *f = popen(command, "r");
+    if (!f || !fgets(line, sizeof(line), f))
+        line[0] = 0;
+    if (f)
+        pclose(f);
+    return line[0] ? (int)strtol(line, NULL, 10) : -1;
+}
+
 /* Mean and deviation of a type's elements, as the engine reads them. */
 static void check_spread(uint32_t type, float std)
 {
@@ -208,25 +220,32 @@ static void check_logits(struct le_model *m)
     }
 }
 
-/* Writes a file, reads it as the engine does, and runs a few tokens. */
+/* Writes a file or several, reads them as the engine does, and runs a few tokens. */
 static void run_file(const struct synth_options *o)
 {
     static struct le_params params;
+    char path[PATH_BYTES + 128];
     struct tg_error err = { .text = "" };
     struct le_gguf *g = NULL;
     struct le_backend *be = NULL;
     struct le_model *m = NULL;
     const struct le_ops *ops = NULL;
-    if (synth_write(o, NULL, &err) || le_gguf_open(o->out, &g, &err) ||
+    enum tg_status st = synth_write(o, &plan, &err);
+    synth_part_path(o->out, 0, plan.n_parts, path, sizeof(path));
+    if (st || le_gguf_open(path, &g, &err) ||
         le_params_read(g, &params, &err) || cpu_open(NULL, &ops, &be, &err) ||
-        le_model_open(g, ops, be, 16, &m, &err))
+        le_model_open(g, ops, be, &(struct le_model_options){ .context = 16 }, &m, &err))
         CHECK_FAIL("%s %s: %s", o->shape->name, synth_mix_name(o->mix), err.text);
     check_logits(m);
     check_tokenizer(g);
     le_model_close(m);
     ops->close(be);
     le_gguf_close(g);
-    unlink(o->out);
+    for (uint32_t i = 0; i < plan.n_parts; i++) {
+        synth_part_path(o->out, i, plan.n_parts, path, sizeof(path));
+        unlink(path);
+    }
+    CHECK_INT(files_left(), 0);
 }
 
 static void the_engine_reads_and_runs_it(void)
@@ -259,6 +278,9 @@ static void the_engine_runs_experts_in_every_form(void)
     }
     o.mix = synth_find_mix("mixed");
     run_file(&o);
+    o.split_max_bytes = 1 << 20;
+    run_file(&o);
+    CHECK(plan.n_parts > 5);
 }
 
 static void the_engine_runs_every_type(void)
@@ -272,18 +294,6 @@ static bool stop_at_half(void *arg, uint64_t done, uint64_t total)
 {
     (void)arg;
     return done < total / 2;
-}
-
-static int files_left(void)
-{
-    char command[PATH_BYTES + 32], line[64] = "";
-    snprintf(command, sizeof(command), "ls -A %s | wc -l", folder);
-    FILE *f = popen(command, "r");
-    if (!f || !fgets(line, sizeof(line), f))
-        line[0] = 0;
-    if (f)
-        pclose(f);
-    return line[0] ? (int)strtol(line, NULL, 10) : -1;
 }
 
 static void a_stopped_run_leaves_nothing(void)

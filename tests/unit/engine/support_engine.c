@@ -25,9 +25,10 @@ struct le_tokenizer *fake_tokenizer(void)
 
 /* ---- the fake ---- */
 
-static enum tg_status fake_open(void *arg, struct tg_error *err)
+static enum tg_status fake_open(void *arg, const atomic_bool *stop, struct tg_error *err)
 {
     struct fake *f = arg;
+    f->stop = stop;
     pthread_mutex_lock(&f->lock);
     f->opened++;
     bool fails = f->open_fails_from && f->opened >= f->open_fails_from;
@@ -55,6 +56,19 @@ static uint32_t fake_chunk(void *arg)
     return f->chunk;
 }
 
+/* For a change, or ten milliseconds: nobody wakes us when the stop flag is set. Lock held. */
+static void wait_a_while(struct fake *f)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 10 * 1000 * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&f->changed, &f->lock, &until);
+}
+
 static enum tg_status fake_step(void *arg, const int32_t *ids, uint32_t n, uint32_t pos,
                                 bool logits, struct tg_error *err)
 {
@@ -68,14 +82,17 @@ static enum tg_status fake_step(void *arg, const int32_t *ids, uint32_t n, uint3
     }
     uint32_t number = ++f->begun;
     pthread_cond_broadcast(&f->changed);
-    while (f->gate == 0)
-        pthread_cond_wait(&f->changed, &f->lock);
+    while (f->gate == 0 && !(f->heeds_stop && atomic_load(f->stop)))
+        wait_a_while(f);
     if (f->gate > 0)
         f->gate--;
+    bool stopped = f->heeds_stop && atomic_load(f->stop);
     bool fails = f->fail_at && number == f->fail_at;
     if (f->fail_every && number > f->fail_at)
         fails = (number - f->fail_at) % f->fail_every == 0;
     pthread_mutex_unlock(&f->lock);
+    if (stopped)
+        return tg_fail(err, TG_CANCELLED, "the fake was stopped at step %u", number);
     if (fails)
         return tg_fail(err, f->failure, "the fake fails at step %u", number);
     uint32_t next = pos + n >= f->prompt ? pos + n - f->prompt : 0;

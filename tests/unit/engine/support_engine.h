@@ -18,6 +18,8 @@ struct fake {
     uint32_t prompt;       /* length of every prompt */
     uint32_t chunk;
     int gate;              /* steps that may still pass; -1: all */
+    bool heeds_stop;       /* a step that waits ends when the engine sets its stop flag */
+    const atomic_bool *stop;
     uint32_t begun;        /* steps entered */
     uint32_t fail_at;      /* this step (from 1) fails; 0: none */
     uint32_t fail_every;   /* and each this many steps after it; 0: once */

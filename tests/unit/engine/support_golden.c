@@ -77,7 +77,8 @@ enum tg_status golden_model_open(struct golden_model *out, const char *path, uin
     if (!st)
         st = open(&out->ops, &out->be, err);
     if (!st)
-        st = le_model_open(out->g, out->ops, out->be, context, &out->m, err);
+        st = le_model_open(out->g, out->ops, out->be,
+                           &(struct le_model_options){ .context = context }, &out->m, err);
     if (st)
         golden_model_close(out);
     return st;
@@ -347,8 +348,8 @@ void golden_print(const struct golden_case *c, const struct golden_report *repor
 {
     fprintf(stderr, "%s: %zu rows, KL mean %.3g, median %.3g, max abs %.3g; top-1 of %zu "
             "positions, %zu others; greedy %zu steps, %zu left at near-ties", c->model,
-            report->logit_rows, report->kl_mean, report->kl_median, report->max_abs, report->top1, report->top1_near,
-            report->greedy_steps, report->greedy_cut);
+            report->logit_rows, report->kl_mean, report->kl_median, report->max_abs, report->top1,
+            report->top1_near, report->greedy_steps, report->greedy_cut);
     if (report->greedy_cut)
         fprintf(stderr, " (gap %g)", report->greedy_cut_gap);
     fputc('\n', stderr);

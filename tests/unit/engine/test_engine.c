@@ -243,6 +243,36 @@ static void cancel_in_prefill(void)
     close_engine();
 }
 
+/* Steps that would never end: in prefill, then in decoding, then at a shutdown. */
+static void cancel_inside_a_step(void)
+{
+    open_engine("a b c<turn|>", 640, 0, 0);
+    fake.gate = 2;
+    fake.heeds_stop = true;
+    struct le_job job = job_of(640);
+    uint64_t id = submit(&job);
+    expect(id, LE_EVENT_STARTED);
+    CHECK(fake_wait_step(&fake, 3));
+    le_engine_cancel(engine, id);
+    expect_end(id, LE_END_CANCELLED);
+    fake_let(&fake, 11); /* the flag is down again for the next job */
+    id = submit(&job);
+    expect(id, LE_EVENT_STARTED);
+    expect(id, LE_EVENT_PREFILLED);
+    expect(id, LE_EVENT_TOKEN);
+    expect(id, LE_EVENT_TOKEN);
+    CHECK(fake_wait_step(&fake, 15));
+    le_engine_cancel(engine, id);
+    expect_end(id, LE_END_CANCELLED);
+    id = submit(&job);
+    expect(id, LE_EVENT_STARTED);
+    CHECK(fake_wait_step(&fake, 16));
+    le_engine_shutdown(engine);
+    expect_end(id, LE_END_CANCELLED);
+    CHECK_INT(fake_begun(&fake), 16);
+    close_engine();
+}
+
 static void cancel_while_queued(void)
 {
     open_engine("a<turn|>", PROMPT, 0, 0);
@@ -546,6 +576,7 @@ int main(int argc, char **argv)
         CASE(plain_answer), CASE(prefill_chunks), CASE(pace_on_the_cpu),
         CASE(max_tokens_and_context), CASE(ignore_end),
         CASE(stop_strings), CASE(thoughts_and_calls), CASE(cancel_in_prefill),
+        CASE(cancel_inside_a_step),
         CASE(cancel_while_queued), CASE(credit), CASE(reader_that_waits),
         CASE(shutdown_with_jobs), CASE(broken_logits), CASE(lost_device), CASE(failed_step),
         CASE(failed_open), CASE(refused_jobs), CASE(failing_allocations),

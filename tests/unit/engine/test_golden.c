@@ -178,7 +178,8 @@ static enum tg_status open_patched(struct golden_model *m, const char *tensor, c
     CHECK(t != NULL);
     memcpy(*p + (t->data - *p), patch, n_patch);
     CHECK_INT(open_cpu(&m->ops, &m->be, err), TG_OK);
-    return le_model_open(m->g, m->ops, m->be, 16, &m->m, err);
+    return le_model_open(m->g, m->ops, m->be, &(struct le_model_options){ .context = 16 }, &m->m,
+                         err);
 }
 
 /* A weight that is no number ends in TG_INTERNAL, not in a token. */
