@@ -114,6 +114,24 @@ enum tg_status le_gguf_array_u32(const struct le_gguf *g, const char *key, uint6
 enum tg_status le_gguf_array_string_next(const struct le_gguf *g, const char *key, uint64_t *cursor,
                                          struct tg_str *out, struct tg_error *err);
 
+/* All metadata, sorted by key, for people: a split model's are its first part's. i < n_keys, or
+ * false. The name is printable ASCII; borrowed until close. */
+struct le_gguf_key {
+    struct tg_str name;
+    uint32_t type, item_type; /* enum le_gguf_value_type; item_type: of an array, otherwise type */
+    uint64_t count;           /* items of an array, otherwise 1 */
+};
+size_t le_gguf_n_keys(const struct le_gguf *g);
+bool le_gguf_key_at(const struct le_gguf *g, size_t i, struct le_gguf_key *out);
+/* "u32", "array", ...; static. */
+const char *le_gguf_value_name(uint32_t type);
+/* The value as one line of UTF-8 of less than n bytes, terminated; returns its length. Strings are
+ * quoted; control characters, invisible ones and bytes that are no UTF-8 are escaped, so that it
+ * can be shown on a terminal; long strings are cut and their length told; of an array the first
+ * items and their number. "" when i is no key's or n below LE_GGUF_PRINT_MIN. */
+enum { LE_GGUF_PRINT_MIN = 96 };
+size_t le_gguf_value_print(const struct le_gguf *g, size_t i, char *out, size_t n);
+
 /* Type table. n elements a block, bytes a block; false for a type this version does not run. */
 bool le_type_block(uint32_t type, uint32_t *n, uint32_t *bytes);
 /* "Q4_0", or "type 41" for one without a name (static storage, or one of four buffers of the

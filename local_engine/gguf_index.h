@@ -46,8 +46,6 @@ enum tg_status le_gguf_parse(struct le_gguf *g, struct tg_error *err);
 int le_gguf_compare(struct tg_str a, struct tg_str b);
 /* Bytes of one value of a fixed-size type; 0 for strings, arrays and unknown types. */
 uint32_t le_gguf_value_size(uint32_t type);
-/* "u32", "array", ...; static. */
-const char *le_gguf_value_name(uint32_t type);
 /* Little-endian, n <= 8 bytes. */
 uint64_t le_gguf_little_endian(const uint8_t *p, uint32_t n);
 
