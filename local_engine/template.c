@@ -9,6 +9,7 @@ enum last { LAST_OTHER, LAST_CALL, LAST_RESPONSE };
 struct state {
     struct le_writer *w;
     const struct le_chat *chat;
+    struct le_template_style style;
     size_t first;     /* messages before it are in the system turn */
     size_t last_user; /* index + 1 of the last user message, 0: none */
     enum last last;
@@ -49,7 +50,7 @@ static size_t find(struct tg_str s, struct tg_str needle)
 
 /* Text of an earlier answer without its thoughts: of each stretch that ends at <channel|> (or at
  * the end), what precedes its first <|channel>; the whole trimmed. */
-static void write_stripped(struct le_writer *w, struct tg_str text)
+static bool write_stripped(struct le_writer *w, struct tg_str text)
 {
     static const struct tg_str open = { "<|channel>", 10 }, close = { "<channel|>", 10 };
     struct tg_buf kept;
@@ -65,35 +66,51 @@ static void write_stripped(struct le_writer *w, struct tg_str text)
     }
     if (kept.failed && !w->status)
         w->status = kept.failed;
-    le_write_text(w, trim(tg_buf_str(&kept)));
+    struct tg_str left = trim(tg_buf_str(&kept));
+    le_write_text(w, left);
     tg_buf_free(&kept);
+    return left.n > 0;
 }
 
-static void write_text_of(struct le_writer *w, enum le_role role, struct tg_str text)
+/* True when anything but white space was written. */
+static bool write_text_of(struct le_writer *w, enum le_role role, struct tg_str text)
 {
     if (role == LE_ROLE_MODEL)
-        write_stripped(w, text);
-    else
-        le_write_text(w, trim(text));
+        return write_stripped(w, text);
+    text = trim(text);
+    le_write_text(w, text);
+    return text.n > 0;
 }
 
-static void write_content(struct state *s, const struct le_message *m)
+static void write_medium(struct state *s, enum le_part_kind kind)
 {
     static const enum le_mark marks[] = {
         [LE_PART_IMAGE] = LE_MARK_IMAGE,
         [LE_PART_AUDIO] = LE_MARK_AUDIO,
         [LE_PART_VIDEO] = LE_MARK_VIDEO,
     };
-    if (m->n_parts == 0)
-        write_text_of(s->w, m->role, m->text);
+    bool lines = s->style.media_lines && kind != LE_PART_AUDIO;
+    le_write_literal(s->w, lines ? "\n\n" : "");
+    le_write_mark(s->w, marks[kind]);
+    le_write_literal(s->w, lines ? "\n\n" : "");
+}
+
+/* True when there was more than white space. spaced: see le_template_style.spaced_system. */
+static bool write_content(struct state *s, const struct le_message *m, bool spaced)
+{
+    bool some = m->n_parts == 0 && write_text_of(s->w, m->role, m->text);
     for (size_t i = 0; i < m->n_parts; i++) {
-        if (m->parts[i].kind == LE_PART_TEXT) {
-            write_text_of(s->w, m->role, m->parts[i].text);
-        } else {
-            le_write_mark(s->w, marks[m->parts[i].kind]);
-            s->last = LAST_OTHER;
+        if (m->parts[i].kind != LE_PART_TEXT) {
+            write_medium(s, m->parts[i].kind);
+            some = true;
+            if (!s->style.joined_turns) /* those templates forget calls and results over it */
+                s->last = LAST_OTHER;
+            continue;
         }
+        some = write_text_of(s->w, m->role, m->parts[i].text) || some;
+        le_write_literal(s->w, spaced ? " " : "");
     }
+    return some;
 }
 
 static void open_turn(struct le_writer *w, const char *role)
@@ -118,10 +135,10 @@ static void write_system_turn(struct state *s)
     open_turn(s->w, "system");
     if (chat->thinking) {
         le_write_mark(s->w, LE_MARK_THINK);
-        le_write_literal(s->w, "\n");
+        le_write_literal(s->w, s->style.think_inline ? "" : "\n");
     }
     if (told) {
-        write_content(s, &chat->messages[0]);
+        write_content(s, &chat->messages[0], s->style.spaced_system);
         s->first = 1;
     }
     for (size_t i = 0; i < chat->n_tools; i++) {
@@ -146,8 +163,9 @@ static struct tg_str name_of_result(const struct le_message *model, const struct
     return name;
 }
 
-static void write_result(struct le_writer *w, struct tg_str name, const struct le_message *result)
+static void write_result(struct state *s, struct tg_str name, const struct le_message *result)
 {
+    struct le_writer *w = s->w;
     le_write_mark(w, LE_MARK_RESPONSE);
     le_write_literal(w, "response:");
     le_write_text(w, name);
@@ -161,19 +179,27 @@ static void write_result(struct le_writer *w, struct tg_str name, const struct l
     le_write_mark(w, LE_MARK_QUOTE);
     le_write_literal(w, "}");
     le_write_mark(w, LE_MARK_RESPONSE_END);
+    for (size_t i = 0; i < result->n_parts && s->style.result_media; i++)
+        if (result->parts[i].kind != LE_PART_TEXT)
+            write_medium(s, result->parts[i].kind);
+}
+
+static void write_reasoning(struct state *s, size_t i)
+{
+    const struct le_message *m = &s->chat->messages[i];
+    if (m->reasoning.n == 0 || i + 1 <= s->last_user || (!m->n_calls && !s->style.all_reasoning))
+        return;
+    le_write_mark(s->w, LE_MARK_CHANNEL);
+    le_write_literal(s->w, "thought\n");
+    le_write_text(s->w, m->reasoning);
+    le_write_literal(s->w, "\n");
+    le_write_mark(s->w, LE_MARK_CHANNEL_END);
 }
 
 /* The calls of message i and the results that follow it. True when there was a result. */
 static bool write_calls(struct state *s, size_t i)
 {
     const struct le_message *m = &s->chat->messages[i];
-    if (m->reasoning.n && i + 1 > s->last_user) {
-        le_write_mark(s->w, LE_MARK_CHANNEL);
-        le_write_literal(s->w, "thought\n");
-        le_write_text(s->w, m->reasoning);
-        le_write_literal(s->w, "\n");
-        le_write_mark(s->w, LE_MARK_CHANNEL_END);
-    }
     for (size_t k = 0; k < m->n_calls; k++) {
         le_write_mark(s->w, LE_MARK_CALL);
         le_write_literal(s->w, "call:");
@@ -186,10 +212,34 @@ static bool write_calls(struct state *s, size_t i)
     s->last = LAST_CALL;
     size_t n = 0;
     for (size_t k = i + 1; k < s->chat->n && s->chat->messages[k].role == LE_ROLE_TOOL; k++, n++)
-        write_result(s->w, name_of_result(m, &s->chat->messages[k], n), &s->chat->messages[k]);
+        write_result(s, name_of_result(m, &s->chat->messages[k], n), &s->chat->messages[k]);
     if (n)
         s->last = LAST_RESPONSE;
     return n > 0;
+}
+
+/* The next message that is no result, or NULL. */
+static const struct le_message *next_of(const struct le_chat *chat, size_t i)
+{
+    for (i++; i < chat->n; i++)
+        if (chat->messages[i].role != LE_ROLE_TOOL)
+            return &chat->messages[i];
+    return NULL;
+}
+
+/* What ends message i. A call without a result ends in the mark that the model stopped at; a turn
+ * with results and nothing behind them stays open. */
+static void end_message(struct state *s, size_t i, bool answered, bool content)
+{
+    const struct le_message *m = &s->chat->messages[i], *next = next_of(s->chat, i);
+    bool joined = s->style.joined_turns;
+    if (s->last == LAST_CALL)
+        le_write_mark(s->w, LE_MARK_RESPONSE);
+    else if (joined && m->role == LE_ROLE_MODEL && next && next->role == LE_ROLE_MODEL &&
+             (m->n_calls == 0 || answered))
+        return;
+    else if (!answered || content || (joined && next))
+        close_turn(s->w);
 }
 
 static void write_message(struct state *s, size_t i)
@@ -201,13 +251,12 @@ static void write_message(struct state *s, size_t i)
     if (!model || !s->after_model)
         open_turn(s->w, names[m->role]);
     s->after_model = model;
+    if (model)
+        write_reasoning(s, i);
     if (model && m->n_calls)
         answered = write_calls(s, i);
-    write_content(s, m);
-    if (s->last == LAST_CALL)
-        le_write_mark(s->w, LE_MARK_RESPONSE);
-    else if (!answered || m->n_parts || m->text.n)
-        close_turn(s->w);
+    bool some = write_content(s, m, false);
+    end_message(s, i, answered, s->style.blank_is_empty ? some : m->n_parts || m->text.n);
 }
 
 static enum tg_status check(const struct le_chat *chat)
@@ -227,9 +276,25 @@ static enum tg_status check(const struct le_chat *chat)
     return TG_OK;
 }
 
+/* Nothing behind calls: their results are to come. Behind results the turn goes on. */
+static void write_generation_prompt(struct state *s)
+{
+    bool thinking = s->chat->thinking;
+    if (s->last == LAST_OTHER)
+        open_turn(s->w, "model");
+    bool empty = s->last == LAST_OTHER && !thinking && !s->style.bare_prompt;
+    if (empty || (s->last == LAST_RESPONSE && thinking && s->style.thought_cue)) {
+        le_write_mark(s->w, LE_MARK_CHANNEL);
+        le_write_literal(s->w, "thought\n");
+    }
+    if (empty)
+        le_write_mark(s->w, LE_MARK_CHANNEL_END);
+}
+
 static void write_chat(struct le_writer *w, const struct le_chat *chat)
 {
-    struct state s = { .w = w, .chat = chat };
+    struct state s = { .w = w, .chat = chat, .style = chat->style };
+    w->style = chat->style;
     if ((w->status = check(chat)))
         return;
     le_write_mark(w, LE_MARK_BOS);
@@ -240,14 +305,8 @@ static void write_chat(struct le_writer *w, const struct le_chat *chat)
     for (size_t i = s.first; i < chat->n && !w->status; i++)
         if (chat->messages[i].role != LE_ROLE_TOOL)
             write_message(&s, i);
-    if (chat->add_generation_prompt && s.last == LAST_OTHER) {
-        open_turn(w, "model");
-        if (!chat->thinking) { /* an empty thought, already closed */
-            le_write_mark(w, LE_MARK_CHANNEL);
-            le_write_literal(w, "thought\n");
-            le_write_mark(w, LE_MARK_CHANNEL_END);
-        }
-    }
+    if (chat->add_generation_prompt)
+        write_generation_prompt(&s);
     le_write_end(w);
 }
 

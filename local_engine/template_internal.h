@@ -32,6 +32,7 @@ struct le_writer {
     const struct le_tokenizer *t; /* NULL: rendering */
     struct le_ids *ids;
     enum tg_status status; /* sticky */
+    struct le_template_style style;
 };
 
 void le_write_mark(struct le_writer *w, enum le_mark mark);

@@ -44,10 +44,28 @@ static void write_upper(struct context *c, struct tg_str s)
     }
 }
 
-/* str(v).upper() as Python has it, which shows for lists of types: ['STRING', 'NULL']. */
+/* [<|"|>STRING<|"|>,<|"|>NULL<|"|>] */
+static void write_type_list(struct context *c, const struct le_json *list)
+{
+    bool some = false;
+    le_write_literal(c->w, "[");
+    for (const struct le_json *item = list->first; item; item = item->next) {
+        comma(c, &some);
+        le_write_mark(c->w, LE_MARK_QUOTE);
+        write_upper(c, item->text);
+        le_write_mark(c->w, LE_MARK_QUOTE);
+    }
+    le_write_literal(c->w, "]");
+}
+
+/* Most templates have str(v).upper() in Python, which shows for lists: ['STRING', 'NULL']. */
 static void write_type(struct context *c, const struct le_json *v)
 {
     bool some = false;
+    if (c->w->style.type_lists && le_json_is(v, LE_JSON_ARRAY)) {
+        write_type_list(c, v);
+        return;
+    }
     le_write_mark(c->w, LE_MARK_QUOTE);
     if (le_json_is(v, LE_JSON_STRING))
         write_upper(c, v->text);
@@ -64,9 +82,14 @@ static void write_type(struct context *c, const struct le_json *v)
     le_write_mark(c->w, LE_MARK_QUOTE);
 }
 
-static bool type_is(const struct le_json *schema, const char *upper)
+/* Whether a schema is of that type, or with type_lists may be. */
+static bool type_is(const struct context *c, const struct le_json *schema, const char *upper)
 {
     const struct le_json *type = le_json_get(schema, "type");
+    if (c->w->style.type_lists && le_json_is(type, LE_JSON_ARRAY))
+        for (const struct le_json *item = type->first; item; item = item->next)
+            if (le_json_is(item, LE_JSON_STRING) && tg_str_ieq(item->text, tg_str_of(upper)))
+                return true;
     return le_json_is(type, LE_JSON_STRING) && tg_str_ieq(type->text, tg_str_of(upper));
 }
 
@@ -107,7 +130,7 @@ static void write_argument(struct context *c, const struct le_json *v, bool quot
         le_write_text(c->w, v->text);
         break;
     case LE_JSON_NULL:
-        le_write_literal(c->w, "None"); /* what the model has seen: Python's null */
+        le_write_literal(c->w, c->w->style.null_word ? "null" : "None");
         break;
     }
 }
@@ -128,18 +151,11 @@ static void write_parameters(struct context *c, const struct le_json *properties
 
 static void write_item_type(struct context *c, const struct le_json *v)
 {
-    bool some = false;
     le_write_literal(c->w, "type:");
-    if (!le_json_is(v, LE_JSON_ARRAY)) {
+    if (le_json_is(v, LE_JSON_ARRAY))
+        write_type_list(c, v);
+    else
         write_type(c, v);
-        return;
-    }
-    le_write_literal(c->w, "[");
-    for (const struct le_json *item = v->first; item; item = item->next) {
-        comma(c, &some);
-        write_type(c, item);
-    }
-    le_write_literal(c->w, "]");
 }
 
 static void write_items(struct context *c, const struct le_json *items)
@@ -196,12 +212,12 @@ static void write_property(struct context *c, const struct le_json *schema)
         le_write_literal(c->w, "description:");
         le_write_quoted(c->w, description->text);
     }
-    if (type_is(schema, "STRING") && le_json_truthy(values)) {
+    if (type_is(c, schema, "STRING") && le_json_truthy(values)) {
         comma(c, &some);
         le_write_literal(c->w, "enum:");
         write_argument(c, values, true);
     }
-    if (type_is(schema, "ARRAY") && le_json_is(items, LE_JSON_OBJECT) && items->n) {
+    if (type_is(c, schema, "ARRAY") && le_json_is(items, LE_JSON_OBJECT) && items->n) {
         comma(c, &some);
         write_items(c, items);
     }
@@ -209,7 +225,7 @@ static void write_property(struct context *c, const struct le_json *schema)
         comma(c, &some);
         le_write_literal(c->w, "nullable:true");
     }
-    if (type_is(schema, "OBJECT"))
+    if (type_is(c, schema, "OBJECT"))
         write_object_fields(c, schema, &some);
     comma(c, &some);
     le_write_literal(c->w, "type:");
@@ -289,7 +305,7 @@ static void write_response(struct context *c, const struct le_json *schema)
         le_write_literal(c->w, "description:");
         le_write_quoted(c->w, description->text);
     }
-    if (type_is(schema, "OBJECT")) {
+    if (type_is(c, schema, "OBJECT")) {
         comma(c, &some);
         le_write_literal(c->w, "type:");
         write_type(c, le_json_get(schema, "type"));

@@ -53,7 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         { .role = LE_ROLE_TOOL, .text = field[7], .call_id = field[5] },
         { .role = LE_ROLE_USER, .text = field[7] },
     };
-    struct le_chat chat = { messages, 5, true, false, &tool, 1 };
+    struct le_chat chat = { .messages = messages, .n = 5, .thinking = true, .tools = &tool,
+                            .n_tools = 1 };
+    check(&chat);
+    chat.style = (struct le_template_style){ .null_word = true, .all_reasoning = true,
+                                             .joined_turns = true, .type_lists = true };
     check(&chat);
     return 0;
 }
