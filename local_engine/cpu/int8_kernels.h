@@ -1,0 +1,101 @@
+/* Products of packed groups with rounded inputs, over the vectors of one instruction set.
+ *
+ * An output is one F32 accumulator, to which each block of 32 columns is added in order: whatever
+ * the tile, the same operations (mac). A few inputs are multiplied straight from the packed group;
+ * from PANEL_INPUTS on, a part of a group is unpacked once for all of them. */
+#ifndef LE_CPU_INT8_KERNELS_H
+#define LE_CPU_INT8_KERNELS_H
+
+#include "local_engine/cpu/int8_types.h"
+
+enum {
+    PANEL_INPUTS = 6,  /* from so many inputs on */
+    PANEL_BLOCKS = 32, /* with its inputs, a panel fits the first cache */
+    PREFETCH = 4096,   /* bytes ahead */
+};
+
+struct product {
+    uint64_t in;
+    const uint8_t *groups, *x;
+    float *dst;
+    size_t group_bytes, x_bytes, dst_stride;
+    uint32_t n_groups, n_out, n;
+};
+
+INLINE vfloats mac(uint32_t type, const struct operands *w, const struct cpu_int8_input *x,
+                   vfloats sum)
+{
+    int bits = bits_of(type);
+    if (halves(type)) {
+        vfloats a = v_float(v_dot(bits, 4, w->u, x->q, start_of(type, x, 0)));
+        vfloats b = v_float(v_dot(bits, 4, w->u + 4, x->q + 16, start_of(type, x, 1)));
+        sum = v_fma(v_fma(b, w->d[1], v_mul(a, w->d[0])), v_all(x->dx), sum);
+        if (minima(type))
+            sum = v_fma(w->c[1], v_all(x->sum_b), v_fma(w->c[0], v_all(x->sum_a), sum));
+    } else {
+        vfloats a = v_float(v_dot(bits, STEPS, w->u, x->q, start_of(type, x, 0)));
+        sum = v_fma(a, v_mul(w->d[0], v_all(x->dx)), sum);
+        if (minima(type))
+            sum = v_fma(w->c[0], v_all(x->sum), sum);
+    }
+    return sum;
+}
+
+INLINE const struct cpu_int8_input *input_at(const uint8_t *x, size_t x_bytes, int r)
+{
+    return (const struct cpu_int8_input *)(const void *)(x + (size_t)r * x_bytes);
+}
+
+/* n inputs from x on with one group, straight from it. */
+INLINE void direct(uint32_t type, int n, const struct product *p, const uint8_t *group,
+                   const uint8_t *x, float *dst, uint32_t lanes)
+{
+    struct cpu_int8_layout at = cpu_int8_layout(type);
+    vfloats sum[8];
+    EACH (r, n)
+        sum[r] = v_all(0);
+    const int blocks = at.columns / CPU_INT8_COLUMNS;
+    size_t chunks = (size_t)((p->in + at.columns - 1) / at.columns);
+    for (size_t c = 0; c < chunks; c++) {
+        for (int k = 0; k < at.size * LANES; k += 64)
+            v_prefetch(group + PREFETCH + k);
+        EACH (j, blocks) {
+            struct operands w;
+            unpack(type, group, j, &w);
+            EACH (r, n)
+                sum[r] = mac(type, &w, input_at(x, p->x_bytes, r) + j, sum[r]);
+        }
+        group += (size_t)at.size * LANES;
+        x += (size_t)blocks * sizeof(struct cpu_int8_input);
+    }
+    EACH (r, n)
+        v_write(dst + (size_t)r * p->dst_stride, lanes, sum[r]);
+}
+
+/* n inputs from x on, which is at the panel's first block, with a panel. */
+INLINE void tile(uint32_t type, int n, const struct product *p, const struct operands *panel,
+                 size_t blocks, const uint8_t *x, float *dst, uint32_t lanes, bool first)
+{
+    vfloats sum[8];
+    EACH (r, n)
+        sum[r] = first ? v_all(0) : v_read(dst + (size_t)r * p->dst_stride, lanes);
+    for (size_t b = 0; b < blocks; b++) {
+        EACH (r, n)
+            sum[r] = mac(type, &panel[b], input_at(x, p->x_bytes, r) + b, sum[r]);
+    }
+    EACH (r, n)
+        v_write(dst + (size_t)r * p->dst_stride, lanes, sum[r]);
+}
+
+/* Unpacks the chunks that hold `blocks` blocks from the packed bytes at group. */
+INLINE void fill_panel(uint32_t type, const uint8_t *group, size_t blocks, struct operands *panel)
+{
+    int per_chunk = cpu_int8_layout(type).columns / CPU_INT8_COLUMNS;
+    for (size_t b = 0; b < blocks; b += (size_t)per_chunk) {
+        EACH (j, per_chunk)
+            unpack(type, group, j, &panel[b + (size_t)j]);
+        group += (size_t)cpu_int8_layout(type).size * LANES;
+    }
+}
+
+#endif

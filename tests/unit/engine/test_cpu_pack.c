@@ -1,0 +1,227 @@
+/* The packed int8 kernels of every set that this processor runs: against exact weights times the
+ * same rounding of the inputs in doubles, and bitwise against themselves. */
+#include "tests/unit/check.h"
+
+#include <stdlib.h>
+
+#include "config/base/alloc.h"
+#include "local_engine/cpu/pack.h"
+#include "local_engine/gguf.h"
+
+enum { ROWS_MAX = 80, IN_MAX = 2560, N_MAX = 64 };
+
+static const struct {
+    uint32_t type;
+    int half[2]; /* where a block's halves are; -1: none */
+} packed[] = {
+    { LE_TYPE_Q4_0, { 0, -1 } },   { LE_TYPE_Q4_1, { 0, 2 } },   { LE_TYPE_Q5_0, { 0, -1 } },
+    { LE_TYPE_Q5_1, { 0, 2 } },    { LE_TYPE_Q8_0, { 0, -1 } },  { LE_TYPE_Q2_K, { 80, 82 } },
+    { LE_TYPE_Q3_K, { 108, -1 } }, { LE_TYPE_Q4_K, { 0, 2 } },   { LE_TYPE_Q5_K, { 0, 2 } },
+    { LE_TYPE_Q6_K, { 208, -1 } }, { LE_TYPE_IQ4_NL, { 0, -1 } }, { LE_TYPE_IQ4_XS, { 0, -1 } },
+    { LE_TYPE_MXFP4, { -1, -1 } },
+};
+
+enum { N_PACKED = sizeof(packed) / sizeof(*packed) };
+
+static const char *const set_names[] = { "avx512", "avx2", "neon" };
+
+enum { N_SETS = sizeof(set_names) / sizeof(*set_names) };
+
+static uint32_t random_state = 1;
+
+static uint32_t random_bits(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return random_state >> 8;
+}
+
+static float random_float(void)
+{
+    return (float)random_bits() / (float)(1 << 24) * 2 - 1;
+}
+
+/* One weight matrix, packed and dequantised, and inputs, rounded. */
+struct fixture {
+    const struct cpu_pack_kernels *k;
+    uint32_t type, rows, n_groups, n;
+    uint64_t in, row_bytes;
+    uint8_t *file, *groups, *x_packed;
+    float *weights, *x, *dst;
+    double *x_rounded;
+};
+
+static void *aligned(size_t n)
+{
+    void *p = NULL;
+    if (posix_memalign(&p, 64, n) != 0)
+        return NULL;
+    memset(p, 0xa5, n);
+    return p;
+}
+
+static void fixture_close(struct fixture *f)
+{
+    void *all[] = { f->file, f->groups, f->x_packed, f->weights, f->x, f->dst, f->x_rounded };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        free(all[i]);
+}
+
+static void random_weights(struct fixture *f, size_t t, uint16_t scale_bits)
+{
+    uint32_t n = 0, bytes = 0;
+    CHECK(le_type_block(f->type, &n, &bytes));
+    for (size_t i = 0; i < f->rows * f->row_bytes; i++)
+        f->file[i] = (uint8_t)random_bits();
+    for (uint8_t *b = f->file; b < f->file + f->rows * f->row_bytes; b += bytes) {
+        for (int i = 0; i < 2; i++)
+            if (packed[t].half[i] >= 0) {
+                uint16_t h = (uint16_t)(scale_bits ^ (random_bits() & 0x83ff));
+                memcpy(b + packed[t].half[i], &h, 2);
+            }
+        if (f->type == LE_TYPE_MXFP4)
+            b[0] = (uint8_t)(120 + random_bits() % 14);
+    }
+}
+
+static void fixture_pack(struct fixture *f)
+{
+    uint32_t lanes = f->k->lanes;
+    size_t group_bytes = f->k->group_bytes(f->type, f->in);
+    for (uint32_t g = 0; g < f->n_groups; g++) {
+        uint32_t left = f->rows - g * lanes;
+        f->k->pack(f->type, f->in, f->file + g * lanes * f->row_bytes, f->row_bytes,
+                   left < lanes ? left : lanes, f->groups + g * group_bytes);
+    }
+    le_dequantise(f->type, f->file, f->weights, f->rows * f->in);
+}
+
+static struct fixture fixture_new(const struct cpu_pack_kernels *k, size_t t, uint32_t rows,
+                                  uint64_t in, uint32_t n)
+{
+    uint32_t columns = 0, bytes = 0;
+    CHECK(le_type_block(packed[t].type, &columns, &bytes));
+    struct fixture f = { .k = k, .type = packed[t].type, .rows = rows, .in = in, .n = n };
+    f.row_bytes = in / columns * bytes;
+    f.n_groups = (rows + k->lanes - 1) / k->lanes;
+    size_t group_bytes = k->group_bytes(f.type, in);
+    CHECK(group_bytes > 0 && group_bytes % 64 == 0);
+    f.file = aligned(rows * f.row_bytes);
+    f.groups = aligned(f.n_groups * group_bytes);
+    f.x_packed = aligned(n * k->input_bytes(in));
+    f.weights = aligned(rows * in * sizeof(float));
+    f.x = aligned(n * in * sizeof(float));
+    f.x_rounded = aligned(n * in * sizeof(double));
+    f.dst = aligned(n * (rows + 3) * sizeof(float));
+    CHECK(f.file && f.groups && f.x_packed && f.weights && f.x && f.x_rounded && f.dst);
+    random_weights(&f, t, 0x2c00);
+    fixture_pack(&f);
+    for (size_t i = 0; i < n * in; i++)
+        f.x[i] = random_float() * (i / 32 % 7 ? 1.0f : 30.0f);
+    return f;
+}
+
+/* The rounding of pack.h's inputs, by its description. */
+static void round_inputs(struct fixture *f)
+{
+    for (size_t i = 0; i < f->n * f->in; i += 32) {
+        float most = 0;
+        for (size_t k = i; k < i + 32; k++)
+            most = fmaxf(most, fabsf(f->x[k]));
+        float dx = most / 127.0f, to_q = most > 0 ? 127.0f / most : 0;
+        for (size_t k = i; k < i + 32; k++)
+            f->x_rounded[k] = (double)dx * (double)rintf(f->x[k] * to_q);
+    }
+    for (uint32_t r = 0; r < f->n; r++)
+        f->k->input(f->x + r * f->in, f->in, f->x_packed + r * f->k->input_bytes(f->in));
+}
+
+static void multiply(struct fixture *f)
+{
+    f->k->matmul(f->type, f->in, f->groups, f->n_groups, f->rows, f->x_packed, f->n, f->dst,
+                 f->rows + 3);
+}
+
+/* An output's sum, and what its rounding is measured against: a block's values are sums of a
+ * minimum and a multiple of a scale, each as large as the block's largest value or so. */
+static void reference(const struct fixture *f, uint32_t r, uint32_t o, double *sum, double *size)
+{
+    *sum = *size = 0;
+    for (size_t b = 0; b < f->in; b += 32) {
+        double most = 0, x = 0;
+        for (size_t i = b; i < b + 32; i++) {
+            double w = (double)f->weights[o * f->in + i], v = f->x_rounded[r * f->in + i];
+            *sum += w * v;
+            most = fmax(most, fabs(w));
+            x += fabs(v);
+        }
+        *size += most * x;
+    }
+}
+
+static void check_products(const struct fixture *f)
+{
+    for (uint32_t r = 0; r < f->n; r++) {
+        for (uint32_t o = 0; o < f->rows; o++) {
+            double sum, size;
+            reference(f, r, o, &sum, &size);
+            float got = f->dst[r * (f->rows + 3) + o];
+            if (!(fabs((double)got - sum) <= 2e-6 * size + 1e-37))
+                CHECK_FAIL("%s %s in %d row %u output %u of %u: got %.9g, want %.9g (size %g)",
+                           f->k->name, le_type_name(f->type), (int)f->in, r, o, f->rows,
+                           (double)got, sum, size);
+        }
+        for (uint32_t o = f->rows; o < f->rows + 3; o++) /* nothing written behind the last */
+            CHECK(memcmp(&f->dst[r * (f->rows + 3) + o], "\xa5\xa5\xa5\xa5", 4) == 0);
+    }
+}
+
+/* Calls f for every set that runs here and every type. */
+static void each(void (*f)(const struct cpu_pack_kernels *k, size_t t))
+{
+    uint32_t sets = 0;
+    for (size_t s = 0; s < N_SETS; s++) {
+        const struct cpu_pack_kernels *k = cpu_pack_kernels(set_names[s]);
+        for (size_t t = 0; k && t < N_PACKED; t++)
+            f(k, t);
+        sets += k != NULL;
+    }
+    if (sets == 0)
+        CHECK_SKIP("this processor has none of the kernel sets");
+}
+
+static bool wide(size_t t)
+{
+    uint32_t columns = 0, bytes = 0;
+    return le_type_block(packed[t].type, &columns, &bytes) && columns == 256;
+}
+
+static void products_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    static const uint64_t narrow_in[] = { 32, 64, 96, 704, 1536, 2112 };
+    static const uint64_t wide_in[] = { 256, 512, 1536, 2560 };
+    static const uint32_t ns[] = { 1, 2, 7, 8, 9, N_MAX };
+    for (size_t i = 0; i < (wide(t) ? 4 : 6); i++) {
+        uint64_t in = wide(t) ? wide_in[i] : narrow_in[i];
+        for (size_t j = 0; j < sizeof(ns) / sizeof(*ns); j++) {
+            uint32_t rows = ns[j] == N_MAX ? 21 : 37;
+            struct fixture f = fixture_new(k, t, rows, in, ns[j]);
+            round_inputs(&f);
+            multiply(&f);
+            check_products(&f);
+            fixture_close(&f);
+        }
+    }
+}
+
+static void products(void)
+{
+    each(products_of);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(products),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
