@@ -249,6 +249,45 @@ static void bench_json(void)
     tg_json_free(root);
 }
 
+/* Generation reads every weight but the tables' other rows and the experts that are not used (the
+ * numbers were summed by gguf-py); layers that share keys and values read another's. */
+static void bench_bytes_of_a_token(void)
+{
+    static const struct {
+        const char *model;
+        double bytes;
+    } want[] = { { TG_SOURCE_DIR "/tests/golden/tiny-e-Q4_0.gguf", 2719996 },
+                 { TG_SOURCE_DIR "/tests/golden/tiny-moe-Q4_0.gguf", 1656268 } };
+    for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+        const char *const argv[] = {
+            "bench", "-m", want[i].model, "--device=cpu", "--precision=exact", "-t=1", "-p=0",
+            "-n=3", "-d=4", "-r=3", "--json", NULL
+        };
+        struct tg_json *root = NULL;
+        struct tg_str test, precision;
+        double bytes = 0, gb = 0, mean = 0, median = 0, threads = 0;
+        start(argv, false);
+        CHECK_INT(finish(false), 0);
+        struct tg_error err = { .text = "" };
+        if (tg_json_parse((struct tg_str){ child.text, child.n_text }, &root, &err))
+            CHECK_FAIL("%s: %s", err.text, child.text);
+        const struct tg_json *tg = tg_json_first(root);
+        CHECK(tg_json_string(tg_json_get(tg, "test"), &test) &&
+              tg_json_string(tg_json_get(tg, "precision"), &precision));
+        CHECK(tg_str_eq(test, TG_STR("tg3 @ d4")) && tg_str_eq(precision, TG_STR("exact")));
+        CHECK(tg_json_number(tg_json_get(tg, "weight_bytes_per_token"), &bytes) &&
+              tg_json_number(tg_json_get(tg, "gb_per_s"), &gb) &&
+              tg_json_number(tg_json_get(tg, "mean"), &mean) &&
+              tg_json_number(tg_json_get(tg, "median"), &median) &&
+              tg_json_number(tg_json_get(tg, "threads"), &threads));
+        tg_json_free(root);
+        CHECK_INT(bytes, want[i].bytes);
+        CHECK_INT(threads, 1);
+        CHECK_NEAR(gb, bytes * mean / 1e9, 0.01 * gb + 0.001);
+        CHECK(median > 0);
+    }
+}
+
 static void bench_table(void)
 {
     static const char *const argv[] = {
@@ -286,7 +325,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(wrong_options), CASE(help), CASE(prompts), CASE(conversation), CASE(interrupted),
-        CASE(bench_json), CASE(bench_table), CASE(unwritable_output),
+        CASE(bench_json), CASE(bench_bytes_of_a_token), CASE(bench_table), CASE(unwritable_output),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
