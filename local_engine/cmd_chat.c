@@ -167,7 +167,8 @@ static enum tg_status submit(struct chat *c, uint64_t *id, struct tg_error *err)
     const struct le_chat chat = { .messages = c->messages,
                                   .n = c->n,
                                   .thinking = c->o.think,
-                                  .add_generation_prompt = true };
+                                  .add_generation_prompt = true,
+                                  .style = le_engine_template(c->e)->style };
     struct le_ids ids = { 0 };
     enum tg_status status = le_template_encode(le_engine_tokenizer(c->e), &chat, &ids);
     if (status) {

@@ -310,6 +310,11 @@ const struct le_tokenizer *le_engine_tokenizer(const struct le_engine *e)
     return e->tokenizer;
 }
 
+const struct le_template_info *le_engine_template(const struct le_engine *e)
+{
+    return &e->info->template;
+}
+
 uint32_t le_engine_context(const struct le_engine *e)
 {
     return e->context;

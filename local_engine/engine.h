@@ -53,6 +53,8 @@ void le_engine_close(struct le_engine *e);
 
 /* Immutable after open, any thread. */
 const struct le_tokenizer *le_engine_tokenizer(const struct le_engine *e);
+/* The chat template of the file, for le_chat.style. */
+const struct le_template_info *le_engine_template(const struct le_engine *e);
 uint32_t le_engine_context(const struct le_engine *e);
 const char *le_engine_device(const struct le_engine *e);      /* one line for people */
 const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulkan" */

@@ -106,6 +106,7 @@ void le_task_free(struct le_task *t);
 struct le_engine_info {
     char device[256], kind[16], name[128];
     struct le_sampling sampling;
+    struct le_template_info template;
 };
 
 struct le_engine {

@@ -165,6 +165,8 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
     if (!status)
         status = le_tokenizer_open(s->g, &s->tokenizer, err);
     if (!status)
+        status = le_template_read(s->g, &s->info.template, err);
+    if (!status)
         status = choose_sizes(s, o, err);
     if (status)
         return status;
@@ -177,6 +179,7 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
                                             .threads = o->threads };
     if (o->cache_dir && !(s->device.cache_dir = tg_strdup(o->cache_dir)))
         return tg_fail(err, TG_NOMEM, "the engine: out of memory");
+    le_template_warn(&s->info.template, o->model);
     return TG_OK;
 }
 
