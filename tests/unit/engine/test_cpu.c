@@ -1,8 +1,10 @@
-/* Each op of the CPU backend alone, against values worked out here in doubles or by hand. */
+/* Each op of the CPU backend alone, against values worked out here in doubles or by hand: for every
+ * kernel set that runs here, on one thread and on three. */
 #include "tests/unit/check.h"
 
 #include "local_engine/backend.h"
 
+static struct cpu_options options = { .precision = LE_EXACT, .threads = 1, .kernels = "scalar" };
 static const struct le_ops *ops;
 static struct le_backend *be;
 static const int32_t ids[4] = { 1, 0, 2, 1 }, positions[4] = { 5, 6, 7, 8 };
@@ -12,7 +14,7 @@ static const struct le_step step = { 4, 2, ids, positions, outputs, NULL };
 static void start(void)
 {
     struct tg_error err;
-    CHECK_INT(cpu_open(NULL, &ops, &be, &err), TG_OK);
+    CHECK_INT(cpu_open(&options, &ops, &be, &err), TG_OK);
     CHECK_STR(ops->name, "cpu");
     CHECK(ops->begin(be, 4, 2));
 }
@@ -341,6 +343,42 @@ static void begin_starts_anew(void)
     finish();
 }
 
+/* What cannot be opened is told, and nothing is left. */
+static void kernels_by_name(void)
+{
+    struct tg_error err = { 0 };
+    struct cpu_options o = { .kernels = "mmx" };
+    CHECK_INT(cpu_open(&o, &ops, &be, &err), TG_INVALID);
+    CHECK(strstr(err.text, "mmx") && be == NULL);
+#if defined(__x86_64__)
+    o.kernels = "neon";
+    CHECK_INT(cpu_open(&o, &ops, &be, &err), TG_UNSUPPORTED);
+    CHECK(strstr(err.text, "neon") && be == NULL);
+#endif
+    CHECK_INT(cpu_open(NULL, &ops, &be, &err), TG_OK);
+    CHECK_STR(ops->describe(be), "CPU, scalar C, one thread, exact (F32)");
+    ops->close(be);
+}
+
+/* A step whose stop is set computes nothing more, and the backend goes on. */
+static void a_stopped_step(void)
+{
+    atomic_bool stop = true;
+    struct le_step stopped = step;
+    struct tg_error err = { 0 };
+    start();
+    struct le_buf *x = filled(4, 51);
+    float before = ops->host(x)[0];
+    ops->scale(be, x, x, 1, 2.0f, LE_ROWS_TOKENS);
+    stopped.stop = &stop;
+    CHECK_INT(ops->run(be, &stopped, &err), TG_CANCELLED);
+    CHECK(ops->host(x)[0] == before);
+    atomic_store(&stop, false);
+    CHECK_INT(ops->run(be, &stopped, &err), TG_OK);
+    CHECK(ops->host(x)[0] == 2 * before);
+    finish();
+}
+
 static void unknown_type_is_named(void)
 {
     struct tg_error err = { 0 };
@@ -363,6 +401,18 @@ int main(int argc, char **argv)
         CASE(attention_sees_all),  CASE(geglu_takes_a_slice),
         CASE(scale_and_softcap),   CASE(begin_starts_anew),
         CASE(unknown_type_is_named), CASE(route_takes_the_largest), CASE(experts_of_a_view),
+        CASE(kernels_by_name), CASE(a_stopped_step),
     };
-    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+    static const char *const kernels[] = { "scalar", "avx2", "avx512", "neon" };
+    int failed = 0;
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(*kernels); i++)
+        for (options.threads = 1; options.threads <= 3; options.threads += 2) {
+            options.kernels = kernels[i];
+            if (cpu_open(&options, &ops, &be, NULL))
+                continue; /* of another processor */
+            fprintf(stderr, "%s\n", ops->describe(be));
+            ops->close(be);
+            failed |= check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+        }
+    return failed;
 }
