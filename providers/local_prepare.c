@@ -14,9 +14,7 @@ static const char *lacking(enum chat_part_kind kind)
     case CHAT_PART_VIDEO:
         return "video";
     case CHAT_PART_TOOL_CALL:
-        return "tool calls";
     case CHAT_PART_TOOL_RESULT:
-        return "tool results";
     case CHAT_PART_TEXT:
     case CHAT_PART_REASONING:
         break;
@@ -24,20 +22,32 @@ static const char *lacking(enum chat_part_kind kind)
     return NULL;
 }
 
-static enum tg_status check_message(const struct chat_message *m, size_t at, struct tg_error *err)
+/* Whether results at index at stand behind the message with their calls: the template writes only
+ * those, so that others would be lost. */
+static bool follows_calls(const struct chat_request *r, size_t at)
 {
-    if (m->role == CHAT_TOOL)
+    while (at > 0 && r->messages[at].role == CHAT_TOOL)
+        at--;
+    const struct chat_message *m = &r->messages[at];
+    for (size_t i = 0; i < m->n_parts && m->role == CHAT_ASSISTANT; i++)
+        if (m->parts[i].kind == CHAT_PART_TOOL_CALL)
+            return true;
+    return false;
+}
+
+static enum tg_status check_message(const struct chat_request *r, size_t at, struct tg_error *err)
+{
+    const struct chat_message *m = &r->messages[at];
+    if (m->role == CHAT_TOOL && !follows_calls(r, at))
         return tg_fail(err, TG_UNSUPPORTED,
-                       "messages[%zu].role: the local model of this version takes no tool messages",
+                       "messages[%zu].role: the local model takes a tool message only directly "
+                       "behind the message with the call that it answers",
                        at);
-    for (size_t i = 0; i < m->n_parts; i++) {
-        enum chat_part_kind kind = m->parts[i].kind;
-        const char *field = kind == CHAT_PART_TOOL_CALL ? "tool_calls" : "content";
-        if (lacking(kind))
+    for (size_t i = 0; i < m->n_parts; i++)
+        if (lacking(m->parts[i].kind))
             return tg_fail(err, TG_UNSUPPORTED,
-                           "messages[%zu].%s[%zu]: the local model of this version takes no %s", at,
-                           field, i, lacking(kind));
-    }
+                           "messages[%zu].content[%zu]: the local model of this version takes no "
+                           "%s", at, i, lacking(m->parts[i].kind));
     return TG_OK;
 }
 
@@ -47,49 +57,81 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
     bool presence = s->has_presence && (s->presence < 0 || s->presence > 0);
     bool frequency = s->has_frequency && (s->frequency < 0 || s->frequency > 0);
     for (size_t i = 0; i < r->n_messages; i++) {
-        enum tg_status status = check_message(&r->messages[i], i, err);
+        enum tg_status status = check_message(r, i, err);
         if (status)
             return status;
     }
-    if (r->n_tools)
-        return tg_fail(err, TG_UNSUPPORTED,
-                       "tools: the local model of this version takes no tools");
     if (presence || frequency)
         return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
                        presence ? "presence_penalty" : "frequency_penalty");
     return TG_OK;
 }
 
-/* Texts only, as the template's parts. Reasoning of earlier turns is dropped, as the template drops
- * it from turns without calls. */
+/* A text alone is a string to the template, several are parts: it tells the two apart. */
+static void make_text(struct le_part *parts, size_t n, struct le_message *out)
+{
+    if (n == 1) {
+        out->text = parts[0].text;
+    } else {
+        out->parts = parts;
+        out->n_parts = n;
+    }
+}
+
 static bool make_message(struct tg_arena *arena, const struct chat_message *m,
                          struct le_message *out)
 {
-    out->role = m->role == CHAT_ASSISTANT ? LE_ROLE_MODEL
-                : m->role == CHAT_USER    ? LE_ROLE_USER
-                                          : LE_ROLE_SYSTEM;
+    static const enum le_role roles[] = {
+        [CHAT_SYSTEM] = LE_ROLE_SYSTEM,     [CHAT_DEVELOPER] = LE_ROLE_SYSTEM,
+        [CHAT_USER] = LE_ROLE_USER,         [CHAT_ASSISTANT] = LE_ROLE_MODEL,
+        [CHAT_TOOL] = LE_ROLE_TOOL,
+    };
     struct le_part *parts = tg_arena_alloc(arena, m->n_parts, sizeof(*parts));
-    if (!parts)
+    struct le_call *calls = tg_arena_alloc(arena, m->n_parts, sizeof(*calls));
+    size_t n = 0;
+    if (!parts || !calls)
         return false;
-    for (size_t i = 0; i < m->n_parts; i++)
-        if (m->parts[i].kind == CHAT_PART_TEXT)
-            parts[out->n_parts++] = (struct le_part){ LE_PART_TEXT, m->parts[i].text };
-    out->parts = parts;
+    out->role = roles[m->role];
+    out->calls = calls;
+    for (size_t i = 0; i < m->n_parts; i++) {
+        const struct chat_part *part = &m->parts[i];
+        if (part->kind == CHAT_PART_TOOL_CALL) {
+            calls[out->n_calls++] = (struct le_call){ part->id, part->name, part->text };
+        } else if (part->kind == CHAT_PART_REASONING) {
+            out->reasoning = part->text; /* decoders give one part at most */
+        } else {
+            parts[n++] = (struct le_part){ LE_PART_TEXT, part->text };
+        }
+        if (part->kind == CHAT_PART_TOOL_RESULT) {
+            out->call_id = part->id;
+            out->name = part->name;
+        }
+    }
+    make_text(parts, n, out);
     return true;
 }
 
-static bool make_chat(struct tg_arena *arena, const struct chat_request *r, struct le_chat *out)
+static bool make_chat(struct tg_arena *arena, const struct le_engine *engine,
+                      const struct chat_request *r, struct le_chat *out)
 {
     struct le_message *messages = tg_arena_alloc(arena, r->n_messages, sizeof(*messages));
-    if (!messages)
+    struct le_tool *tools = tg_arena_alloc(arena, r->n_tools, sizeof(*tools));
+    if (!messages || !tools)
         return false;
     for (size_t i = 0; i < r->n_messages; i++)
         if (!make_message(arena, &r->messages[i], &messages[i]))
             return false;
+    for (size_t i = 0; i < r->n_tools; i++)
+        tools[i] = (struct le_tool){ .name = r->tools[i].name,
+                                     .description = r->tools[i].description,
+                                     .parameters = r->tools[i].parameters };
     *out = (struct le_chat){ .messages = messages,
                              .n = r->n_messages,
                              .thinking = r->thinking,
-                             .add_generation_prompt = true };
+                             .add_generation_prompt = true,
+                             .tools = tools,
+                             .n_tools = r->n_tools,
+                             .style = le_engine_template(engine)->style };
     return true;
 }
 
@@ -162,9 +204,12 @@ enum tg_status prov_local_prepare(const struct le_engine *engine, const struct c
     size_t parts = 0;
     for (size_t i = 0; i < r->n_messages; i++)
         parts += r->messages[i].n_parts;
-    struct tg_arena *arena = tg_arena_new(r->n_messages * sizeof(struct le_message) +
-                                          parts * sizeof(struct le_part) + 1);
-    if (!arena || !make_chat(arena, r, &chat))
+    /* each message has three lists, each of which may be rounded up to 16 bytes */
+    struct tg_arena *arena = tg_arena_new(r->n_messages * (sizeof(struct le_message) + 48) +
+                                          parts * (sizeof(struct le_part) +
+                                                   sizeof(struct le_call)) +
+                                          r->n_tools * sizeof(struct le_tool) + 64);
+    if (!arena || !make_chat(arena, engine, r, &chat))
         status = tg_fail(err, TG_NOMEM, "out of memory");
     else
         status = encode(engine, &chat, ids, n, err);

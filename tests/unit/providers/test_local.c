@@ -232,19 +232,14 @@ static void what_it_cannot_take(void)
     };
     refused(&b, &(struct chat_request){ .messages = image, .n_messages = 2 }, TG_UNSUPPORTED,
             "messages[1].content[1]: the local model of this version takes no images");
-    const struct chat_message call[] = {
-        MESSAGE(CHAT_ASSISTANT, { .kind = CHAT_PART_TOOL_CALL }),
-    };
-    refused(&b, &(struct chat_request){ .messages = call, .n_messages = 1 }, TG_UNSUPPORTED,
-            "messages[0].tool_calls[0]: ");
     const struct chat_message tool[] = {
+        MESSAGE(CHAT_ASSISTANT, { .kind = CHAT_PART_TOOL_CALL }), MESSAGE(CHAT_USER, TEXT("x")),
         MESSAGE(CHAT_TOOL, { .kind = CHAT_PART_TOOL_RESULT }),
     };
-    refused(&b, &(struct chat_request){ .messages = tool, .n_messages = 1 }, TG_UNSUPPORTED,
+    refused(&b, &(struct chat_request){ .messages = tool, .n_messages = 3 }, TG_UNSUPPORTED,
+            "messages[2].role: ");
+    refused(&b, &(struct chat_request){ .messages = tool + 2, .n_messages = 1 }, TG_UNSUPPORTED,
             "messages[0].role: ");
-    const struct chat_tool tools[] = { { .name = TG_STR("f") } };
-    refused(&b, &(struct chat_request){ .messages = hello, .n_messages = 1, .tools = tools,
-                                        .n_tools = 1 }, TG_UNSUPPORTED, "tools: ");
     refused(&b, &(struct chat_request){ .messages = hello, .n_messages = 1,
                                         .sampling = { .has_presence = true, .presence = 1 } },
             TG_UNSUPPORTED, "presence_penalty: ");
@@ -291,6 +286,60 @@ static void prompts(void)
     bench_close(&b);
 }
 
+static void check_prompt(const struct bench *b, const struct chat_request *r, const char *want)
+{
+    const struct le_tokenizer *t = le_engine_tokenizer(b->engine);
+    struct tg_error err;
+    struct tg_buf text;
+    int32_t *ids;
+    uint32_t n;
+    tg_buf_init(&text, 1 << 16);
+    CHECK_INT(prov_local_prepare(b->engine, r, &ids, &n, &err), TG_OK);
+    for (uint32_t i = 0; i < n; i++)
+        tg_buf_add(&text, le_tokenizer_piece(t, ids[i]).p, le_tokenizer_piece(t, ids[i]).n);
+    CHECK_STR(text.p, want);
+    tg_buf_free(&text);
+    tg_free(ids);
+}
+
+#define Q "<|\"|>"
+
+/* Tools, calls and their results, with the reasoning that belongs to a call. */
+static void tools(void)
+{
+    struct bench b;
+    bench_open(&b);
+    const struct chat_message messages[] = {
+        MESSAGE(CHAT_USER, TEXT("go")),
+        MESSAGE(CHAT_ASSISTANT, { .kind = CHAT_PART_REASONING, .text = TG_STR("why not") },
+                { .kind = CHAT_PART_TOOL_CALL, .id = TG_STR("c1"), .name = TG_STR("f"),
+                  .text = TG_STR("{\"x\":12345678901234567890,\"y\":1.50}") },
+                { .kind = CHAT_PART_TOOL_CALL, .id = TG_STR("c2"), .name = TG_STR("g"),
+                  .text = TG_STR("{}") }),
+        MESSAGE(CHAT_TOOL, { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c2"),
+                             .text = TG_STR("2") }),
+        MESSAGE(CHAT_TOOL, { .kind = CHAT_PART_TOOL_RESULT, .id = TG_STR("c1"),
+                             .text = TG_STR("1") }),
+    };
+    const struct chat_tool declared[] = {
+        { TG_STR("f"), TG_STR("does"), TG_STR("{\"type\":\"object\"}") },
+        { .name = TG_STR("g") },
+    };
+    struct chat_request r = { .messages = messages, .n_messages = 4, .tools = declared,
+                              .n_tools = 2 };
+    check_prompt(&b, &r,
+                 "<bos><|turn>system\n<|tool>declaration:f{description:" Q "does" Q
+                 ",parameters:{type:" Q "OBJECT" Q "}}<tool|><|tool>declaration:g{description:" Q Q
+                 "}<tool|><turn|>\n<|turn>user\ngo<turn|>\n<|turn>model\n<|channel>thought\n"
+                 "why not\n<channel|><|tool_call>call:f{x:12345678901234567890,y:1.50}<tool_call|>"
+                 "<|tool_call>call:g{}<tool_call|><|tool_response>response:g{value:" Q "2" Q
+                 "}<tool_response|><|tool_response>response:f{value:" Q "1" Q "}<tool_response|>");
+    r = (struct chat_request){ .messages = messages, .n_messages = 1 };
+    check_prompt(&b, &r, "<bos><|turn>user\ngo<turn|>\n<|turn>model\n"
+                         "<|channel>thought\n<channel|>");
+    bench_close(&b);
+}
+
 /* A text that would not fit even in the longest tokens is refused by its length; one byte less is
  * counted. White space at the ends is trimmed first. */
 static void too_long_to_be_tokenised(void)
@@ -331,7 +380,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(an_answer), CASE(stop_strings), CASE(paused_without_credit),
         CASE(freed_in_any_callback), CASE(cancel_frees_the_engine), CASE(time_limit),
-        CASE(what_it_cannot_take), CASE(prompts),
+        CASE(what_it_cannot_take), CASE(prompts), CASE(tools),
         CASE(too_long_to_be_tokenised),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
