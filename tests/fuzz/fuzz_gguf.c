@@ -1,10 +1,16 @@
 /* The GGUF reader, the hyperparameters and the tokenizer on any bytes. What opens is read in full:
- * every key, every array and every tensor whose type is known. */
+ * every key, every array and every tensor whose type is known. The input is one file, or the parts
+ * of a split one with the separator between them. */
+#include <string.h>
+
 #include "config/base/alloc.h"
 #include "local_engine/model.h"
 #include "local_engine/tokenizer.h"
 
-enum { ROW_MAX = 1 << 16 };
+enum { ROW_MAX = 1 << 16, PARTS_MAX = 4, SHOWN_MAX = 300 };
+
+static const char separator[] = "\n--PART--\n";
+
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,6 +39,19 @@ static void read_keys(const struct le_gguf *g)
     }
 }
 
+/* Every key as text, in several lengths of the buffer. */
+static void show_keys(const struct le_gguf *g)
+{
+    static const size_t room[] = { LE_GGUF_PRINT_MIN, 150, SHOWN_MAX };
+    for (size_t i = 0; i < le_gguf_n_keys(g); i++) {
+        size_t n = room[i % 3];
+        char *text = tg_alloc(n);
+        if (text && le_gguf_value_print(g, i, text, n) >= n)
+            __builtin_trap();
+        tg_free(text);
+    }
+}
+
 static void read_tensors(const struct le_gguf *g)
 {
     float *row = tg_alloc(ROW_MAX * sizeof(float));
@@ -41,25 +60,61 @@ static void read_tensors(const struct le_gguf *g)
         uint32_t block, bytes;
         if (!le_type_block(t->type, &block, &bytes))
             continue;
+        if (!le_gguf_tensor_path(g, t))
+            __builtin_trap();
         uint64_t n = t->nbytes / bytes * block;
         le_dequantise(t->type, t->data, row, (size_t)(n > ROW_MAX ? ROW_MAX : n));
     }
     tg_free(row);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The parts of the input, each in a block of its own size so that reading beyond it is seen. */
+static size_t cut(const uint8_t *data, size_t size, struct le_gguf_bytes parts[PARTS_MAX])
+{
+    static const char *const names[PARTS_MAX] = { "one", "two", "three", "four" };
+    size_t n = 0;
+    while (n < PARTS_MAX) {
+        const uint8_t *end = memmem(data, size, separator, sizeof(separator) - 1);
+        size_t len = end && n + 1 < PARTS_MAX ? (size_t)(end - data) : size;
+        void *copy = tg_alloc(len);
+        if (!copy)
+            break;
+        if (len > 0)
+            memcpy(copy, data, len);
+        parts[n] = (struct le_gguf_bytes){ names[n], copy, len };
+        n++;
+        if (len == size)
+            break;
+        data += len + sizeof(separator) - 1;
+        size -= len + sizeof(separator) - 1;
+    }
+    return n;
+}
+
+static void read_all(const struct le_gguf *g)
 {
     struct le_params params;
-    struct le_gguf *g;
     struct le_tokenizer *t;
     struct tg_error err;
-    if (le_gguf_open_memory("fuzz", data, size, &g, &err) != TG_OK)
-        return 0;
     read_keys(g);
+    show_keys(g);
     read_tensors(g);
     le_params_read(g, &params, &err);
     if (le_tokenizer_open(g, &t, &err) == TG_OK)
         le_tokenizer_close(t);
-    le_gguf_close(g);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct le_gguf_bytes parts[PARTS_MAX];
+    struct le_gguf *g;
+    struct tg_error err;
+    size_t n = cut(data, size, parts);
+    if (n > 0 && le_gguf_open_memory_parts(parts, n, &g, &err) == TG_OK) {
+        read_all(g);
+        le_gguf_close(g);
+    }
+    for (size_t i = 0; i < n; i++)
+        tg_free((void *)(uintptr_t)parts[i].p);
     return 0;
 }
