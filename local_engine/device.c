@@ -1,9 +1,8 @@
 #include "local_engine/device.h"
 
-#include <unistd.h>
-
 #include "config/base/log.h"
 #include "local_engine/backend.h"
+#include "local_engine/memory.h"
 
 bool le_device_parse(struct tg_str name, enum le_device *out)
 {
@@ -36,8 +35,9 @@ bool le_precision_parse(struct tg_str name, enum le_precision_choice *out)
 
 uint64_t le_machine_memory(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    struct le_memory m;
+    le_memory_read("", &m);
+    return m.total;
 }
 
 static void on_message(void *arg, const char *text)

@@ -24,7 +24,8 @@ struct le_device_options {
  * cpu_open and gpu_open. */
 enum tg_status le_device_open(const struct le_device_options *options, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err);
-/* Bytes of memory that the machine has; UINT64_MAX when the system does not tell. */
+/* Bytes of memory that the machine, or this process's control group, has; UINT64_MAX when the
+ * system does not tell. */
 uint64_t le_machine_memory(void);
 
 #endif
