@@ -11,9 +11,9 @@ void main()
     uint row = uint(Step(p.step).s.id[token]) - p.row0;
     if (row >= p.out_rows || k >= p.chunks)
         return;
-    Chunk c = dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
+    Chunk c = dequant(row, k);
     for (uint i = 0; i < 8; i++) {
-        vec4 v = c.q[i] * (i < 4 ? c.scale.x : c.scale.y);
+        vec4 v = element4(c, i);
         for (uint j = 0; j < 4; j++)
             if (k * 32 + i * 4 + j < p.width)
                 put(p.dst, token * p.width + k * 32 + i * 4 + j, v[j] * p.scale);

@@ -48,16 +48,14 @@ void fill_x(uint m, uint n, uint k, uint pair)
 
 Chunk load_w(uint row, uint k)
 {
-    row = min(row, p.out_rows - 1); // rows behind the last are never written
-    return dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
+    return dequant(min(row, p.out_rows - 1), k); // rows behind the last are never written
 }
 
 void fill_w(uint row, uint k, uint pair)
 {
     Chunk a = load_w(row, k), b = load_w(row + 1, k);
     for (uint i = 0; i < 8; i++) {
-        vec4 va = a.q[i] * (i < 4 ? a.scale.x : a.scale.y);
-        vec4 vb = b.q[i] * (i < 4 ? b.scale.x : b.scale.y);
+        vec4 va = element4(a, i), vb = element4(b, i);
         for (uint j = 0; j < 4; j++)
             tile_w[(i * 4 + j) * PAIRS_W + pair] = pack(va[j], vb[j]);
     }

@@ -22,12 +22,7 @@ vec4 load_x(uint col, uint k4)
     return v;
 }
 
-Chunk load_w(uint row, uint k)
-{
-    return dequant(p.q, p.s, p.h, p.d, row * p.chunks + k, row, k, p.s_stride, p.d_stride);
-}
-
-float chunk_dot(Chunk w, vec4 x[8])
+float chunk_dot(Chunk w, vec4 x[8], vec4 sum[2]) // sum: of each half of x
 {
     vec4 a = w.q[0] * x[0], b = w.q[4] * x[4];
     for (uint i = 1; i < 4; i++) {
@@ -35,6 +30,8 @@ float chunk_dot(Chunk w, vec4 x[8])
         b += w.q[i + 4] * x[i + 4];
     }
     a = a * w.scale.x + b * w.scale.y;
+    if (HAS_OFFSET)
+        a += sum[0] * w.offset.x + sum[1] * w.offset.y;
     return (a.x + a.y) + (a.z + a.w);
 }
 
@@ -50,14 +47,17 @@ void main()
     for (uint k = gl_LocalInvocationID.x; k < p.chunks; k += GROUP) {
         Chunk w[ROWS];
         for (uint r = 0; r < ROWS; r++) // a row behind the last is the last again: no branch
-            w[r] = load_w(min(row0 + r, p.out_rows - 1), k);
+            w[r] = dequant(min(row0 + r, p.out_rows - 1), k);
         for (uint c = 0; c < COLS; c++) {
             if (c < n) {
                 vec4 x[8];
                 for (uint i = 0; i < 8; i++)
                     x[i] = load_x(c, k * 8 + i);
+                vec4 sum[2] = vec4[2](vec4(0.0), vec4(0.0));
+                for (uint i = 0; HAS_OFFSET && i < 8; i++)
+                    sum[i / 4] += x[i];
                 for (uint r = 0; r < ROWS; r++)
-                    acc[c * ROWS + r] += chunk_dot(w[r], x);
+                    acc[c * ROWS + r] += chunk_dot(w[r], x, sum);
             }
         }
     }

@@ -19,12 +19,23 @@
 #define GPU_STEP_TOKENS 512
 #define GPU_PUSH_MAX 128
 
-/* Weight layouts, as the specialisation constant of the matrix shaders. */
+/* Weight types, as the specialisation constant of the matrix shaders: enum le_type. */
 #define GPU_W_F32 0
 #define GPU_W_F16 1
-#define GPU_W_Q8_0 2
-#define GPU_W_Q4_0 3
-#define GPU_W_Q6_K 4
+#define GPU_W_Q4_0 2
+#define GPU_W_Q4_1 3
+#define GPU_W_Q5_0 6
+#define GPU_W_Q5_1 7
+#define GPU_W_Q8_0 8
+#define GPU_W_Q2_K 10
+#define GPU_W_Q3_K 11
+#define GPU_W_Q4_K 12
+#define GPU_W_Q5_K 13
+#define GPU_W_Q6_K 14
+#define GPU_W_IQ4_NL 20
+#define GPU_W_IQ4_XS 23
+#define GPU_W_BF16 30
+#define GPU_W_MXFP4 39
 /* Elements of a row that one dequantisation step yields; rows are padded to a multiple. */
 #define GPU_CHUNK 32
 
@@ -46,7 +57,7 @@ struct gpu_step {
 
 /* One part of a weight: planes of chunks, row after row; strides in 4-byte words a row. */
 struct gpu_push_matmul {
-    GPU_ADDR q, s, h, d; /* quants, scales, high bits, block scales */
+    GPU_ADDR q, s, h, d; /* planes: quants, scales, high bits, block scales */
     GPU_ADDR x, dst, step;
     GPU_U32 rows;        /* enum le_rows */
     GPU_U32 width;       /* in */

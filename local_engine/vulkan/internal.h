@@ -52,7 +52,7 @@ struct gpu_part {
 };
 
 struct le_weight {
-    uint32_t layout; /* GPU_W_... */
+    uint32_t type; /* GPU_W_..., enum le_type */
     uint32_t in, out, chunks;
     uint32_t s_stride, d_stride; /* words a row */
     uint32_t n_parts;

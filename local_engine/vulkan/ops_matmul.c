@@ -66,7 +66,7 @@ static void matmul_part(struct le_backend *be, struct le_buf *dst, const struct 
     };
     struct gpu_dispatch d = {
         .name = "matmul",
-        .spec = { [1] = w->layout, [4] = w->in % GPU_CHUNK == 0 },
+        .spec = { [1] = w->type, [4] = w->in % GPU_CHUNK == 0 },
         .push = &push,
         .push_size = sizeof(push),
         .grid = { .rows = rows },
@@ -106,7 +106,7 @@ void gpu_op_embed(struct le_backend *be, struct le_buf *dst, struct le_weight *t
         struct gpu_dispatch d = {
             .name = "embed",
             .shader = GPU_EMBED,
-            .spec = { GPU_GROUP, table->layout },
+            .spec = { GPU_GROUP, table->type },
             .push = &push,
             .push_size = sizeof(push),
             .grid = { .x = (table->chunks + GPU_GROUP - 1) / GPU_GROUP, .per_group = 1,

@@ -125,7 +125,7 @@ struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *
         tg_fail(err, TG_NOMEM, "out of memory");
         return NULL;
     }
-    w->layout = u.planes.layout;
+    w->type = u.planes.type;
     w->in = (uint32_t)t->ne[0];
     w->out = (uint32_t)t->ne[1];
     w->chunks = u.planes.chunks;

@@ -94,11 +94,14 @@ struct pair_buf pair_const(struct pair *p, const float *values, size_t n)
     return b;
 }
 
-/* A half-precision number of either sign between 2^-8 and 2^-4. */
+/* A half-precision number of either sign between 2^-8 and 2^-4; one of eight is subnormal, as the
+ * block scales of K-quants often are. */
 static void put_half(struct pair *p, uint8_t *out)
 {
     uint64_t r = next_random(p) >> 32;
     uint16_t h = (uint16_t)((r & 0x83ff) | ((7 + (r >> 16 & 3)) << 10));
+    if ((r >> 20 & 7) == 0)
+        h &= 0x83ff;
     memcpy(out, &h, 2);
 }
 
@@ -107,13 +110,33 @@ static void put_block(struct pair *p, uint32_t type, uint8_t *out, uint32_t byte
 {
     for (uint32_t i = 0; i < bytes; i++)
         out[i] = (uint8_t)(next_random(p) >> 56);
-    if (type == LE_TYPE_F32) {
-        float v = pair_random(p) * 0.05f;
+    float v = pair_random(p) * 0.05f;
+    switch (type) {
+    case LE_TYPE_F32:
         memcpy(out, &v, sizeof(v));
-    } else if (type == LE_TYPE_Q6_K) {
+        break;
+    case LE_TYPE_BF16:
+        memcpy(out, (uint8_t *)&v + 2, 2);
+        break;
+    case LE_TYPE_MXFP4:
+        out[0] = (uint8_t)(118 + out[0] % 8);
+        break;
+    case LE_TYPE_Q2_K:
+        put_half(p, out + 80);
+        put_half(p, out + 82);
+        break;
+    case LE_TYPE_Q3_K:
+        put_half(p, out + 108);
+        break;
+    case LE_TYPE_Q6_K:
         put_half(p, out + 208);
-    } else {
+        break;
+    default:
         put_half(p, out);
+        if (type == LE_TYPE_Q4_1 || type == LE_TYPE_Q5_1 || type == LE_TYPE_Q4_K ||
+            type == LE_TYPE_Q5_K)
+            put_half(p, out + 2);
+        break;
     }
 }
 
