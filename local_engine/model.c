@@ -46,6 +46,8 @@ static struct le_weight *upload(struct loader *l, const struct le_tensor *t)
     struct tg_error err = { 0 };
     if (!l->st && l->m->stop && atomic_load(l->m->stop))
         l->st = tg_fail(l->err, TG_CANCELLED, "loading was cancelled");
+    if (!l->st)
+        l->st = le_gguf_check_unchanged(l->m->g, l->err);
     if (l->st)
         return NULL;
     struct le_weight *w = l->m->ops->weight_new(l->m->be, t, &err);
@@ -99,7 +101,7 @@ static struct le_buf *vector(struct loader *l, const char *name, size_t n)
     for (size_t i = 0; i < n; i++)
         if (!isfinite(values[i])) {
             l->st = tg_fail(l->err, TG_INVALID, "%s: tensor %s: element %zu is no number",
-                            le_gguf_path(l->m->g), name, i);
+                            le_gguf_tensor_path(l->m->g, t), name, i);
             break;
         }
     struct le_buf *b = constant(l, values, n);
@@ -441,6 +443,8 @@ enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n,
 {
     m->n_outputs = 0;
     enum tg_status st = check_step(m, ids, n, pos, out, n_out, err);
+    if (!st)
+        st = le_gguf_check_unchanged(m->g, err); /* steps read its pages */
     if (st)
         return st;
     for (uint32_t i = 0; i < n; i++)

@@ -52,7 +52,7 @@ struct le_model_options {
 
 /* g must stay open, and be, until le_model_close; both stay the caller's. One model a backend: its
  * buffers and weights are freed with the backend. TG_INVALID, TG_UNSUPPORTED, TG_NOMEM, TG_DEVICE,
- * TG_CANCELLED. */
+ * TG_CANCELLED, TG_IO (the file was changed since g was opened). */
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,
                              struct le_backend *be, const struct le_model_options *options,
                              struct le_model **out, struct tg_error *err);
@@ -69,8 +69,9 @@ uint32_t le_model_outputs_max(const struct le_model *m);
  * at 0. Logits after softcap are computed for the tokens listed in out (ascending indices, may be
  * none, at most le_model_outputs_max) and can be read with le_model_logits. TG_INVALID (an id
  * outside the vocabulary, a position that does not continue the sequence, a bad list), TG_LIMIT
- * (beyond the context, too many outputs), TG_CANCELLED (the stop flag), TG_DEVICE, TG_NOMEM,
- * TG_INTERNAL on NaN or infinity in the logits. After a failed run the sequence ends at pos. */
+ * (beyond the context, too many outputs), TG_IO (the file was changed), TG_CANCELLED (the stop
+ * flag), TG_DEVICE, TG_NOMEM, TG_INTERNAL on NaN or infinity in the logits. After a failed run the
+ * sequence ends at pos. */
 enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n, uint32_t pos,
                              const uint32_t *out, uint32_t n_out, struct tg_error *err);
 /* [n_vocab] of output row r of the last step; borrowed until the next one. The caller may write

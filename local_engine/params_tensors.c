@@ -143,11 +143,12 @@ static enum tg_status check_shape(const struct check *c, const char *name, uint6
     if (t->ne[0] != in || t->ne[1] != out || t->ne[2] != planes || t->ne[3] != 1)
         return tg_fail(c->err, TG_INVALID,
                        "%s: tensor %s: shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-                       "], expected [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", le_gguf_path(c->g),
-                       name, t->ne[0], t->ne[1], t->ne[2], t->ne[3], in, out, planes);
+                       "], expected [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]",
+                       le_gguf_tensor_path(c->g, t), name, t->ne[0], t->ne[1], t->ne[2], t->ne[3],
+                       in, out, planes);
     if (vector ? !is_float(t->type) : !le_type_block(t->type, &block, &bytes))
         return tg_fail(c->err, TG_UNSUPPORTED, "%s: tensor %s: %s is not supported %s",
-                       le_gguf_path(c->g), name, le_type_name(t->type),
+                       le_gguf_tensor_path(c->g, t), name, le_type_name(t->type),
                        vector ? "for a vector (F32, F16 and BF16 are)"
                               : "by this version: take the model in another quantisation");
     return TG_OK;
@@ -275,8 +276,9 @@ static enum tg_status check_unknown(const struct check *c)
         if (known || (per_layer && c->p->ple > 0))
             continue;
         return tg_fail(c->err, TG_UNSUPPORTED,
-                       "%s: tensor %.*s is not understood by this version%s", le_gguf_path(c->g),
-                       TG_FMT(name), per_layer ? stray_reason(WITH_PLE)
+                       "%s: tensor %.*s is not understood by this version%s",
+                       le_gguf_tensor_path(c->g, le_gguf_tensor_at(c->g, i)), TG_FMT(name),
+                       per_layer ? stray_reason(WITH_PLE)
                        : row ? stray_reason(row->part) : "");
     }
     return TG_OK;
