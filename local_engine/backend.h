@@ -20,6 +20,12 @@ struct cpu_options {
 enum tg_status cpu_open(const struct cpu_options *options, const struct le_ops **ops,
                         struct le_backend **be, struct tg_error *err);
 
+/* Bytes of its own that such a backend would take for a buffer of n elements and for a weight; 0
+ * for a weight that it reads where it lies in the file. options as for cpu_open; 0 for kernels that
+ * do not run here. Nothing is opened. */
+uint64_t cpu_buf_bytes(const struct cpu_options *options, size_t n, enum le_buf_kind kind);
+uint64_t cpu_weight_bytes(const struct cpu_options *options, const struct le_tensor *t);
+
 struct gpu_options {
     enum le_precision precision;
     bool software;   /* accept a CPU-type device (lavapipe): only when asked for by name */
@@ -33,5 +39,9 @@ struct gpu_options {
  * when the device lacks a needed feature (named), TG_DEVICE, TG_NOMEM. */
 enum tg_status gpu_open(const struct gpu_options *options, const struct le_ops **ops,
                         struct le_backend **be, struct tg_error *err);
+
+/* The same of the Vulkan backend, on any device: up to the alignment of each allocation. */
+uint64_t gpu_buf_bytes(const struct gpu_options *options, size_t n, enum le_buf_kind kind);
+uint64_t gpu_weight_bytes(const struct gpu_options *options, const struct le_tensor *t);
 
 #endif

@@ -136,6 +136,9 @@ struct le_ops {
     void (*close)(struct le_backend *be); /* frees all buffers and weights too; NULL allowed */
     /* One line for people: device name, driver, kernel paths in use. Borrowed until close. */
     const char *(*describe)(const struct le_backend *be);
+    /* Bytes of buffers and weights that it has allocated so far, and the most it may: what the
+     * machine or the device has. */
+    void (*memory)(const struct le_backend *be, uint64_t *used, uint64_t *most);
 
     /* n F32 elements. NULL on failure, err filled. */
     struct le_buf *(*buf_new)(struct le_backend *be, size_t n, enum le_buf_kind kind,

@@ -52,7 +52,7 @@ static const struct choice {
     { "scalar", &cpu_set_scalar, always },
 };
 
-static enum tg_status choose(const char *kernels, const struct cpu_set **out, struct tg_error *err)
+enum tg_status cpu_choose(const char *kernels, const struct cpu_set **out, struct tg_error *err)
 {
     for (size_t i = 0; i < sizeof(choices) / sizeof(*choices); i++) {
         const struct choice *c = &choices[i];
@@ -107,7 +107,7 @@ enum tg_status cpu_open(const struct cpu_options *options, const struct le_ops *
     const struct cpu_options *o = options ? options : &oracle;
     const struct cpu_set *set = NULL;
     *out = NULL;
-    enum tg_status st = choose(o->kernels, &set, err);
+    enum tg_status st = cpu_choose(o->kernels, &set, err);
     if (st)
         return st;
     struct le_backend *be = tg_calloc(1, sizeof(*be));

@@ -175,6 +175,7 @@ void cpu_memory_free(struct le_backend *be);
 extern const struct le_ops cpu_ops;
 void cpu_close(struct le_backend *be);
 const char *cpu_describe(const struct le_backend *be);
+void cpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most);
 enum tg_status cpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 
 struct le_buf *cpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,
@@ -183,5 +184,8 @@ struct le_buf *cpu_buf_const(struct le_backend *be, const float *values, size_t 
                              struct tg_error *err);
 struct le_weight *cpu_weight_new(struct le_backend *be, const struct le_tensor *t,
                                  struct tg_error *err);
+
+/* The kernel set of a name, NULL: the best that runs here. Errors as cpu_open. */
+enum tg_status cpu_choose(const char *kernels, const struct cpu_set **out, struct tg_error *err);
 
 #endif

@@ -261,6 +261,7 @@ const struct le_ops cpu_ops = {
     .name = "cpu",
     .close = cpu_close,
     .describe = cpu_describe,
+    .memory = cpu_memory,
     .buf_new = cpu_buf_new,
     .buf_const = cpu_buf_const,
     .host = cpu_host,

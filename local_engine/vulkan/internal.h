@@ -179,4 +179,7 @@ struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *
                                  struct tg_error *err);
 void gpu_weight_free(struct le_backend *be, struct le_weight *w);
 
+/* sizes.c: of the ops table. */
+void gpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most);
+
 #endif

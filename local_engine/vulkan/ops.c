@@ -193,6 +193,7 @@ const struct le_ops gpu_ops = {
     .name = "vulkan",
     .close = gpu_close,
     .describe = describe,
+    .memory = gpu_memory,
     .buf_new = gpu_buf_new,
     .buf_const = gpu_buf_const,
     .host = gpu_buf_host,
