@@ -27,6 +27,14 @@
 
 #include "local_engine/gguf.h"
 
+#define INLINE static inline __attribute__((always_inline))
+/* A loop whose count is a constant and which becomes straight code. */
+#ifdef __clang__
+#define EACH(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
+#else
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
+
 enum { CPU_INT8_COLUMNS = 32 };
 
 /* 32 elements of an input row: x = dx * q, dx = max |x| / 127. Sums of q are held in every form

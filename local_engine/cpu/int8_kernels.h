@@ -11,7 +11,7 @@
 enum {
     PANEL_INPUTS = 6,  /* from so many inputs on */
     PANEL_BLOCKS = 32, /* with its inputs, a panel fits the first cache */
-    PREFETCH = 4096,   /* bytes ahead */
+    PREFETCH = 1536,   /* bytes ahead */
 };
 
 struct product {
@@ -55,12 +55,13 @@ INLINE void direct(uint32_t type, int n, const struct product *p, const uint8_t 
     EACH (r, n)
         sum[r] = v_all(0);
     const int blocks = at.columns / CPU_INT8_COLUMNS;
+    const int block_bytes = at.size * LANES / blocks;
     size_t chunks = (size_t)((p->in + at.columns - 1) / at.columns);
     for (size_t c = 0; c < chunks; c++) {
-        for (int k = 0; k < at.size * LANES; k += 64)
-            v_prefetch(group + PREFETCH + k);
         EACH (j, blocks) {
             struct operands w;
+            EACH (k, block_bytes / 64)
+                v_prefetch(group + PREFETCH + j * block_bytes + 64 * k);
             unpack(type, group, j, &w);
             EACH (r, n)
                 sum[r] = mac(type, &w, input_at(x, p->x_bytes, r) + j, sum[r]);

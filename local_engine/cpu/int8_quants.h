@@ -6,13 +6,6 @@
 #ifndef LE_CPU_INT8_QUANTS_H
 #define LE_CPU_INT8_QUANTS_H
 
-/* A loop whose count is a constant and which becomes straight code. */
-#ifdef __clang__
-#define EACH(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
-#else
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-#endif
-
 enum { STEPS = 8 };
 
 struct operands {

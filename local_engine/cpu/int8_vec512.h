@@ -7,12 +7,11 @@
 
 #include "local_engine/cpu/int8_format.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* The quants of Q8_0, IQ4 and MXFP4 are unsigned here, 128 more than their value: the instruction
  * multiplies unsigned by signed bytes. */
 enum { LANES = 16, SIGNED8 = 0 };
 
+typedef int32_t __attribute__((may_alias)) v_four; /* of an input's bytes */
 typedef __m512i vbytes; /* 4 bytes a lane */
 typedef __m512i vints;
 typedef __m512 vfloats;
@@ -167,10 +166,11 @@ INLINE void v_write(float *p, uint32_t n, vfloats a)
 INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints start)
 {
     (void)bits;
-    for (int s = 0; s < steps; s++) {
-        int32_t four;
-        __builtin_memcpy(&four, q + 4 * s, sizeof(four));
-        start = _mm512_dpbusd_epi32(start, u[s], _mm512_set1_epi32(four));
+    EACH (s, steps) {
+        /* The compiler would load each operand on its own: a sixth slower. */
+        __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+                : "+v"(start)
+                : "v"(u[s]), "m"(*(const v_four *)(const void *)(q + 4 * s)));
     }
     return start;
 }

@@ -1,4 +1,5 @@
-/* The packed int8 kernels on one core: packing, one row at a time from memory, many rows.
+/* The packed int8 kernels on one core, in processor time (others may run too): packing, one input
+ * row at a time from memory, many rows.
  *
  *   bench_pack [SET [TYPE]]     SET: avx512, avx2, neon; TYPE: Q4_0, ...
  *
@@ -30,7 +31,7 @@ struct bench {
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
