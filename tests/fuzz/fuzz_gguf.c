@@ -1,10 +1,13 @@
-/* The GGUF reader, the hyperparameters and the tokenizer on any bytes. What opens is read in full:
- * every key, every array and every tensor whose type is known. The input is one file, or the parts
- * of a split one with the separator between them. */
+/* The GGUF reader, the hyperparameters, the tokenizer and the scalar forward pass on any bytes.
+ * What opens is read in full: every key, every array and every tensor whose type is known; what is
+ * a model runs four tokens. The input is one file, or the parts of a split one with the separator
+ * between them. */
 #include <string.h>
 
 #include "config/base/alloc.h"
+#include "local_engine/backend.h"
 #include "local_engine/model.h"
+#include "local_engine/template.h"
 #include "local_engine/tokenizer.h"
 
 enum { ROW_MAX = 1 << 16, PARTS_MAX = 4, SHOWN_MAX = 300 };
@@ -91,17 +94,60 @@ static size_t cut(const uint8_t *data, size_t size, struct le_gguf_bytes parts[P
     return n;
 }
 
+static void use_tokenizer(const struct le_tokenizer *t)
+{
+    static const char text[] = "<bos><|turn>user\nabc aab  \xff\xe2\x96 \xf0\x9f\x99\x82<turn|>";
+    for (int special = 0; special < 2; special++) {
+        struct le_ids ids = { 0 };
+        enum tg_status st = le_tokenizer_encode(t, (struct tg_str){ text, sizeof(text) - 1 },
+                                                special != 0, &ids);
+        for (size_t i = 0; !st && i < ids.n; i++)
+            if (ids.id[i] < 0 || (uint32_t)ids.id[i] >= le_tokenizer_n(t))
+                __builtin_trap();
+        le_ids_free(&ids);
+    }
+    for (uint32_t i = 0; i < le_tokenizer_n(t); i++) {
+        struct tg_str piece = le_tokenizer_piece(t, (int32_t)i);
+        volatile char last = piece.n ? piece.p[piece.n - 1] : 0;
+        (void)last;
+    }
+}
+
+/* A model as small as its file: its buffers are bounded by the tensors that it must have. */
+static void run_model(const struct le_gguf *g, const struct le_params *p)
+{
+    static const struct le_model_options options = { .context = 8 };
+    const int32_t ids[3] = { 0, (int32_t)p->n_vocab - 1, 0 };
+    const uint32_t out[1] = { 2 };
+    const struct le_ops *ops;
+    struct le_backend *be;
+    struct le_model *m;
+    if (cpu_open(NULL, &ops, &be, NULL))
+        return;
+    if (le_model_open(g, ops, be, &options, &m, NULL) == TG_OK) {
+        (void)le_model_step(m, ids, 3, 0, out, 1, NULL);
+        (void)le_model_step(m, ids, 1, 3, NULL, 0, NULL);
+        le_model_close(m);
+    }
+    ops->close(be);
+}
+
 static void read_all(const struct le_gguf *g)
 {
-    struct le_params params;
+    static struct le_params params;
+    struct le_template_info template;
     struct le_tokenizer *t;
     struct tg_error err;
     read_keys(g);
     show_keys(g);
     read_tensors(g);
-    le_params_read(g, &params, &err);
-    if (le_tokenizer_open(g, &t, &err) == TG_OK)
+    (void)le_template_read(g, &template, &err);
+    if (le_params_read(g, &params, &err) == TG_OK)
+        run_model(g, &params);
+    if (le_tokenizer_open(g, &t, &err) == TG_OK) {
+        use_tokenizer(t);
         le_tokenizer_close(t);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
