@@ -171,9 +171,12 @@ static enum tg_status submit(struct chat *c, uint64_t *id, struct tg_error *err)
                                   .style = le_engine_template(c->e)->style };
     struct le_ids ids = { 0 };
     enum tg_status status = le_template_encode(le_engine_tokenizer(c->e), &chat, &ids);
+    const char *missing = le_template_missing(le_engine_tokenizer(c->e));
     if (status) {
         le_ids_free(&ids);
-        return tg_fail(err, status, "the prompt cannot be encoded: %s", tg_status_name(status));
+        return tg_fail(err, status, "the prompt cannot be encoded: %s%s", missing ?
+                       "the vocabulary has no token " : tg_status_name(status),
+                       missing ? missing : "");
     }
     const struct le_job job = {
         .prompt = ids.id,

@@ -1,7 +1,6 @@
 #include "local_engine/reply.h"
 
 #include "config/base/alloc.h"
-#include "config/base/utf8.h"
 #include "local_engine/reply_call.h"
 
 /* Where the next bytes go. Special tokens move between states, bytes only out of the short-lived
@@ -27,8 +26,8 @@ struct le_reply {
     enum state outside;      /* where a channel that is no thought sends its text */
     size_t matched;          /* bytes of "thought", or of a stray turn's role */
     enum le_delta_kind kind; /* of text */
-    struct tg_buf text;      /* not given out yet */
-    struct tg_buf clean;     /* text with its invalid bytes replaced */
+    struct le_decoder decoder;
+    struct tg_buf text; /* decoded, not given out yet */
     struct tg_buf call, name, arguments;
     struct le_call_lexer lexer;
     size_t n_bad_calls;
@@ -46,7 +45,6 @@ struct le_reply *le_reply_new(const struct le_tokenizer *t, bool in_thought)
     r->plain = r->outside = CONTENT;
     r->state = in_thought ? SPACE : CONTENT;
     tg_buf_init(&r->text, TEXT_MAX);
-    tg_buf_init(&r->clean, TEXT_MAX);
     tg_buf_init(&r->call, LE_CALL_MAX);
     tg_buf_init(&r->name, LE_CALL_NAME_MAX);
     tg_buf_init(&r->arguments, 6 * LE_CALL_MAX);
@@ -58,7 +56,6 @@ void le_reply_free(struct le_reply *r)
     if (!r)
         return;
     tg_buf_free(&r->text);
-    tg_buf_free(&r->clean);
     tg_buf_free(&r->call);
     tg_buf_free(&r->name);
     tg_buf_free(&r->arguments);
@@ -70,44 +67,27 @@ size_t le_reply_bad_calls(const struct le_reply *r)
     return r->n_bad_calls;
 }
 
-/* The first n bytes of text as valid UTF-8 without U+0000; U+FFFD stands for the rest. */
-static struct tg_str clean(struct le_reply *r, size_t n)
-{
-    const char *p = r->text.p;
-    if (tg_utf8_valid(p, n) && !memchr(p, 0, n))
-        return (struct tg_str){ p, n };
-    tg_buf_reset(&r->clean);
-    for (size_t i = 0; i < n;) {
-        uint32_t rune;
-        size_t width = tg_utf8_decode(p + i, n - i, &rune);
-        if (width && rune)
-            tg_buf_add(&r->clean, p + i, width);
-        else
-            tg_buf_adds(&r->clean, "\xEF\xBF\xBD");
-        i += width ? width : 1;
-    }
-    return tg_buf_str(&r->clean);
-}
-
 /* Gives out what is whole; all: also the beginning of a character that will not be finished. */
 static enum tg_status flush(struct le_reply *r, bool all, sink_fn sink, void *arg)
 {
-    size_t n = all ? r->text.n : tg_utf8_complete(r->text.p, r->text.n);
-    if (n == 0)
-        return TG_OK;
-    struct le_delta delta = { .kind = r->kind, .text = clean(r, n) };
-    if (r->clean.failed)
-        return r->clean.failed;
-    sink(arg, &delta);
-    tg_buf_drop(&r->text, n);
+    if (all)
+        le_decoder_end(&r->decoder, &r->text);
+    if (r->text.failed)
+        return r->text.failed;
+    struct le_delta delta = { .kind = r->kind, .text = tg_buf_str(&r->text) };
+    if (delta.text.n)
+        sink(arg, &delta);
+    tg_buf_reset(&r->text);
     return TG_OK;
 }
 
-/* All text of one token goes to one kind: kinds change at special tokens only, and those flush. */
+/* All text of one token goes to one kind: kinds change at special tokens only, and those flush.
+ * U+0000 is told as an invalid byte is: much that reads text ends there. */
 static void put(struct le_reply *r, enum le_delta_kind kind, const char *p, size_t n)
 {
     r->kind = kind;
-    tg_buf_add(&r->text, p, n);
+    for (size_t i = 0; i < n; i++)
+        le_decoder_bytes(&r->decoder, (struct tg_str){ p[i] ? p + i : "\xFF", 1 }, &r->text);
 }
 
 static bool is_space(unsigned char c)
@@ -130,7 +110,7 @@ static void feed_name(struct le_reply *r, char c)
     if (c != k_thought[r->matched]) {
         put_outside(r, k_thought, r->matched);
         if (r->state != AFTER)
-            tg_buf_addc(&r->text, c);
+            put(r, r->kind, &c, 1);
     } else if (++r->matched == sizeof(k_thought) - 1) {
         r->state = SPACE;
     }
@@ -200,8 +180,6 @@ static enum tg_status end_pending(struct le_reply *r, bool closed, sink_fn sink,
 {
     if (r->state == NAME)
         put_outside(r, k_thought, r->matched);
-    if (r->text.failed)
-        return r->text.failed;
     enum tg_status status = flush(r, true, sink, arg);
     if (!status && r->state == CALL)
         status = end_call(r, closed, sink, arg);
@@ -255,7 +233,7 @@ enum tg_status le_reply_feed(struct le_reply *r, int32_t id, enum le_token_class
         struct tg_str piece = le_tokenizer_piece(r->t, id);
         for (size_t i = 0; i < piece.n; i++)
             feed_byte(r, piece.p[i]);
-        status = r->text.failed ? r->text.failed : flush(r, false, sink, arg);
+        status = flush(r, false, sink, arg);
     }
     if (r->call.failed) {
         status = r->call.failed;

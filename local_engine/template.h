@@ -106,4 +106,7 @@ enum tg_status le_template_render(const struct le_chat *chat, struct tg_buf *out
 enum tg_status le_template_encode(const struct le_tokenizer *t, const struct le_chat *chat,
                                   struct le_ids *out);
 
+/* The first special token that templates write and the vocabulary lacks, as text; NULL: none. */
+const char *le_template_missing(const struct le_tokenizer *t);
+
 #endif

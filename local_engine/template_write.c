@@ -28,6 +28,22 @@ static const struct {
     [LE_MARK_VIDEO] = MARK("<|video|>", video),
 };
 
+static int32_t id_of(const struct le_tokenizer *t, enum le_mark mark)
+{
+    int32_t id;
+    const char *ids = (const char *)le_tokenizer_special(t);
+    memcpy(&id, ids + k_marks[mark].member, sizeof(id));
+    return id;
+}
+
+const char *le_template_missing(const struct le_tokenizer *t)
+{
+    for (size_t i = 0; i < sizeof(k_marks) / sizeof(*k_marks); i++)
+        if (id_of(t, (enum le_mark)i) < 0)
+            return k_marks[i].text;
+    return NULL;
+}
+
 static void note(struct le_writer *w, enum tg_status status)
 {
     if (!w->status)
@@ -50,10 +66,8 @@ void le_write_mark(struct le_writer *w, enum le_mark mark)
         note(w, tg_buf_adds(w->text, k_marks[mark].text));
         return;
     }
-    int32_t id;
     le_write_end(w);
-    const char *ids = (const char *)le_tokenizer_special(w->t);
-    memcpy(&id, ids + k_marks[mark].member, sizeof(id));
+    int32_t id = id_of(w->t, mark);
     if (!w->status)
         note(w, id < 0 ? TG_UNSUPPORTED : le_ids_add(w->ids, id));
 }

@@ -9,10 +9,12 @@ static const char k_types[] = "tokenizer.ggml.token_type";
 static const char k_merges[] = "tokenizer.ggml.merges";
 static const char k_space[] = "\xE2\x96\x81"; /* U+2581 */
 
-static uint64_t hash_bytes(uint64_t h, struct tg_str s)
+/* FNV-1a */
+uint64_t le_tok_hash(uint64_t prefix, struct tg_str rest)
 {
-    for (size_t i = 0; i < s.n; i++)
-        h = (h ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
+    uint64_t h = prefix;
+    for (size_t i = 0; i < rest.n; i++)
+        h = (h ^ (unsigned char)rest.p[i]) * UINT64_C(0x100000001b3);
     return h;
 }
 
@@ -23,11 +25,11 @@ static uint64_t hash_mix(uint64_t h)
     return h ^ h >> 33;
 }
 
-/* The slot that holds the token a + b, or the free one where it would go. */
-static uint32_t slot_of(const struct le_tokenizer *t, struct tg_str a, struct tg_str b)
+/* The slot that holds the token a + b with that hash, or the free one where it would go. */
+static uint32_t slot_of(const struct le_tokenizer *t, struct tg_str a, struct tg_str b,
+                        uint64_t hash)
 {
-    uint64_t h = hash_bytes(hash_bytes(UINT64_C(0xcbf29ce484222325), a), b);
-    uint32_t i = (uint32_t)hash_mix(h) & t->slot_mask;
+    uint32_t i = (uint32_t)hash_mix(hash) & t->slot_mask;
     for (;; i = (i + 1) & t->slot_mask) {
         if (t->slot[i] < 0)
             return i;
@@ -41,7 +43,12 @@ static uint32_t slot_of(const struct le_tokenizer *t, struct tg_str a, struct tg
 
 int32_t le_tok_find2(const struct le_tokenizer *t, struct tg_str a, struct tg_str b)
 {
-    return t->slot[slot_of(t, a, b)];
+    return t->slot[slot_of(t, a, b, le_tok_hash(le_tok_hash(LE_TOK_HASH_EMPTY, a), b))];
+}
+
+int32_t le_tok_find_hash(const struct le_tokenizer *t, struct tg_str text, uint64_t hash)
+{
+    return t->slot[slot_of(t, text, (struct tg_str){ 0 }, hash)];
 }
 
 int32_t le_tok_find(const struct le_tokenizer *t, struct tg_str text)
@@ -214,7 +221,8 @@ static enum tg_status read_tokens(struct le_tokenizer *t, const struct le_gguf *
         return status;
     for (uint32_t i = 0; i < t->n; i++) {
         struct tg_str text = { t->text + t->tok[i].text, t->tok[i].text_n };
-        uint32_t slot = slot_of(t, text, (struct tg_str){ 0 });
+        uint32_t slot = slot_of(t, text, (struct tg_str){ 0 },
+                                le_tok_hash(LE_TOK_HASH_EMPTY, text));
         if (t->slot[slot] < 0)
             t->slot[slot] = (int32_t)i; /* the first of equal texts is the one that encodes */
     }

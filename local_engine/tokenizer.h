@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "config/base/buf.h"
 #include "config/base/status.h"
 #include "config/base/str.h"
 #include "local_engine/gguf.h"
@@ -44,6 +45,21 @@ enum tg_status le_tokenizer_encode(const struct le_tokenizer *t, struct tg_str t
 /* The bytes of one token as they appear in text: U+2581 as a space, byte tokens as their byte,
  * control tokens as their literal text. Borrowed until close. */
 struct tg_str le_tokenizer_piece(const struct le_tokenizer *t, int32_t id);
+/* Ids to text, as they come: what is given out never ends inside a character. Zero is the start of
+ * a text; the caller's memory, one thread at a time. Bytes that are no UTF-8 become U+FFFD, each by
+ * itself; for the bytes themselves there is le_tokenizer_piece. A run of ids gives the same text
+ * however it is cut. */
+struct le_decoder {
+    unsigned char held[4]; /* the beginning of a character */
+    uint8_t n;
+};
+/* Appends what became certain with a token (special ones are literal text), or with bytes; at the
+ * end what is held will not be completed. TG_INVALID: there is no such id, nothing happens.
+ * TG_NOMEM, TG_LIMIT: out has failed, and the text lacks a part. */
+enum tg_status le_decoder_feed(struct le_decoder *d, const struct le_tokenizer *t, int32_t id,
+                               struct tg_buf *out);
+enum tg_status le_decoder_bytes(struct le_decoder *d, struct tg_str bytes, struct tg_buf *out);
+enum tg_status le_decoder_end(struct le_decoder *d, struct tg_buf *out);
 /* Special tokens: control tokens of the file and those with a role above. Never shown. */
 bool le_tokenizer_is_control(const struct le_tokenizer *t, int32_t id);
 /* End of generation: <eos>, <turn|>, <|tool_response>. */

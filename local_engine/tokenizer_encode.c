@@ -24,6 +24,7 @@ struct work {
     size_t n, cap;
     struct entry *heap;
     size_t n_heap, heap_cap;
+    uint64_t steps; /* of all loops below whose length depends on the text */
 };
 
 enum tg_status le_ids_add(struct le_ids *ids, int32_t id)
@@ -63,9 +64,10 @@ static enum tg_status heap_push(struct work *w, struct entry e)
         w->heap_cap = cap;
     }
     size_t i = w->n_heap++;
-    for (; i > 0 && before(e, w->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i > 0 && before(e, w->heap[(i - 1) / 2]); i = (i - 1) / 2, w->steps++)
         w->heap[i] = w->heap[(i - 1) / 2];
     w->heap[i] = e;
+    w->steps++;
     return TG_OK;
 }
 
@@ -73,7 +75,7 @@ static struct entry heap_pop(struct work *w)
 {
     struct entry top = w->heap[0], last = w->heap[--w->n_heap];
     size_t i = 0;
-    for (;;) {
+    for (;; w->steps++) {
         size_t child = 2 * i + 1;
         if (child >= w->n_heap)
             break;
@@ -119,6 +121,7 @@ static enum tg_status split(struct work *w, const struct le_tokenizer *t, struct
         i += width;
     }
     w->sym[w->n - 1].next = NONE;
+    w->steps += w->n;
     return TG_OK;
 }
 
@@ -200,31 +203,40 @@ static enum tg_status encode_text(struct work *w, const struct le_tokenizer *t, 
     return status;
 }
 
-/* The longest special token at s, or NONE. */
-static int32_t special_at(const struct le_tokenizer *t, struct tg_str s)
+/* The longest special token at s, or NONE. The hash grows with the length, so that special tokens of
+ * every length cost no more than the longest. */
+static int32_t special_at(const struct le_tokenizer *t, struct tg_str s, uint64_t *steps)
 {
+    int32_t longest = NONE;
+    uint64_t hash = LE_TOK_HASH_EMPTY;
+    size_t hashed = 0;
     if (!t->special_first[(unsigned char)s.p[0]])
         return NONE;
     for (size_t i = 0; i <= LE_SPECIAL_LEN_MAX && t->special_len[i]; i++) {
-        if (t->special_len[i] > s.n)
-            continue;
-        int32_t id = le_tok_find(t, (struct tg_str){ s.p, t->special_len[i] });
+        size_t len = t->special_len[i];
+        if (len > s.n)
+            break;
+        hash = le_tok_hash(hash, (struct tg_str){ s.p + hashed, len - hashed });
+        hashed = len;
+        int32_t id = le_tok_find_hash(t, (struct tg_str){ s.p, len }, hash);
         if (id >= 0 && t->tok[id].special)
-            return id;
+            longest = id;
     }
-    return NONE;
+    *steps += hashed;
+    return longest;
 }
 
-enum tg_status le_tokenizer_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
-                                   struct le_ids *out)
+enum tg_status le_tok_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
+                             struct le_ids *out, uint64_t *steps)
 {
+    *steps = 0;
     if (text.n > INT32_MAX)
         return TG_LIMIT;
     struct work w = { 0 };
     size_t n_before = out->n, begin = 0;
     enum tg_status status = TG_OK;
     for (size_t i = 0; special && i < text.n && !status;) {
-        int32_t id = special_at(t, (struct tg_str){ text.p + i, text.n - i });
+        int32_t id = special_at(t, (struct tg_str){ text.p + i, text.n - i }, &w.steps);
         if (id == NONE) {
             i++;
             continue;
@@ -239,7 +251,15 @@ enum tg_status le_tokenizer_encode(const struct le_tokenizer *t, struct tg_str t
         status = encode_text(&w, t, (struct tg_str){ text.p + begin, text.n - begin }, out);
     if (status)
         out->n = n_before;
+    *steps = w.steps;
     tg_free(w.sym);
     tg_free(w.heap);
     return status;
+}
+
+enum tg_status le_tokenizer_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
+                                   struct le_ids *out)
+{
+    uint64_t steps;
+    return le_tok_encode(t, text, special, out, &steps);
 }

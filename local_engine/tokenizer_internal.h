@@ -48,7 +48,7 @@ struct le_tokenizer {
     int32_t ascii_id[128]; /* single code points below 128; the space is U+2581 */
     int32_t space_id;
     bool special_first[256];                     /* some special token begins with this byte */
-    uint8_t special_len[LE_SPECIAL_LEN_MAX + 1]; /* their lengths, longest first, 0 ends */
+    uint8_t special_len[LE_SPECIAL_LEN_MAX + 1]; /* their lengths, shortest first, 0 ends */
     struct le_special_ids special;
     int32_t *never;
     size_t n_never;
@@ -57,9 +57,16 @@ struct le_tokenizer {
 /* Id of the token whose text is a followed by b, or -1. */
 int32_t le_tok_find2(const struct le_tokenizer *t, struct tg_str a, struct tg_str b);
 int32_t le_tok_find(const struct le_tokenizer *t, struct tg_str text);
+/* The same for a text whose hash is known. A text's hash goes on from that of its beginning. */
+int32_t le_tok_find_hash(const struct le_tokenizer *t, struct tg_str text, uint64_t hash);
+uint64_t le_tok_hash(uint64_t prefix, struct tg_str rest);
+#define LE_TOK_HASH_EMPTY UINT64_C(0xcbf29ce484222325)
 /* The merge of two ids, or NULL. */
 const struct le_merge *le_merge_find(const struct le_tokenizer *t, int32_t left, int32_t right);
 enum tg_status le_ids_add(struct le_ids *ids, int32_t id);
+/* le_tokenizer_encode, which also counts the steps of its loops: the measure of its work. */
+enum tg_status le_tok_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
+                             struct le_ids *out, uint64_t *steps);
 
 /* tokenizer_roles.c: special ids, flags and the never-list, once texts and types are known. */
 enum tg_status le_tok_assign_roles(struct le_tokenizer *t, const struct le_gguf *g,

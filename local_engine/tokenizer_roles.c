@@ -125,7 +125,7 @@ static enum tg_status index_special(struct le_tokenizer *t, const struct le_gguf
         t->special_first[(unsigned char)t->text[tok->text]] = true;
     }
     size_t n = 0;
-    for (size_t len = LE_SPECIAL_LEN_MAX; len > 0; len--)
+    for (size_t len = 1; len <= LE_SPECIAL_LEN_MAX; len++)
         if (seen[len])
             t->special_len[n++] = (uint8_t)len;
     if (n <= LE_SPECIAL_LEN_MAX)

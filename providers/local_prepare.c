@@ -140,8 +140,12 @@ static enum tg_status encode(const struct le_engine *engine, const struct le_cha
 {
     struct le_ids out = { 0 };
     uint32_t context = le_engine_context(engine);
-    enum tg_status status = le_template_encode(le_engine_tokenizer(engine), chat, &out);
-    if (status)
+    const struct le_tokenizer *t = le_engine_tokenizer(engine);
+    enum tg_status status = le_template_encode(t, chat, &out);
+    if (status == TG_UNSUPPORTED && le_template_missing(t))
+        tg_fail(err, status, "the prompt cannot be tokenised: the local model's vocabulary has no "
+                "token %s", le_template_missing(t));
+    else if (status)
         tg_fail(err, status, "the prompt cannot be tokenised: %s", tg_status_name(status));
     else if (out.n >= context)
         status = tg_fail(err, TG_LIMIT,

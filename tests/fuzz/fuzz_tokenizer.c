@@ -1,6 +1,8 @@
 /* Any bytes as text. The first byte says whether special tokens are on; what is encoded must decode
- * to the text, and with special off nothing in it may become a special token. */
+ * to the text, and with special off nothing in it may become a special token. The streaming decoder
+ * must give whole characters only, and the same text however the bytes are cut. */
 #include "config/base/buf.h"
+#include "config/base/utf8.h"
 #include "local_engine/tokenizer.h"
 #include "tests/fuzz/support_tokenizer.h"
 
@@ -14,6 +16,26 @@ static void add_expected(struct tg_buf *out, struct tg_str s)
         tg_buf_addc(out, space ? ' ' : s.p[i]);
         i += space ? 2 : 0;
     }
+}
+
+static void check_streaming(const struct le_ids *ids, struct tg_str text)
+{
+    struct le_decoder d = { .n = 0 }, e = { .n = 0 };
+    struct tg_buf out, whole;
+    tg_buf_init(&out, (size_t)1 << 30);
+    tg_buf_init(&whole, (size_t)1 << 30);
+    for (size_t i = 0; i < ids->n; i++) {
+        size_t before = out.n;
+        if (le_decoder_feed(&d, tokenizer(), ids->id[i], &out) ||
+            (out.n > before && !tg_utf8_valid(out.p + before, out.n - before)))
+            abort();
+    }
+    if (le_decoder_end(&d, &out) || le_decoder_bytes(&e, text, &whole) ||
+        le_decoder_end(&e, &whole) ||
+        !tg_str_eq(tg_buf_str(&out), tg_buf_str(&whole)))
+        abort();
+    tg_buf_free(&out);
+    tg_buf_free(&whole);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -38,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     add_expected(&want, text);
     if (!tg_str_eq(tg_buf_str(&got), tg_buf_str(&want)))
         abort();
+    check_streaming(&ids, tg_buf_str(&want));
     tg_buf_free(&got);
     tg_buf_free(&want);
     le_ids_free(&ids);

@@ -1,8 +1,10 @@
 /* Made-up vocabularies: what the real ones do not show, and files that must be refused. */
 #include "config/base/alloc.h"
-#include "local_engine/tokenizer.h"
+#include "local_engine/template.h"
+#include "local_engine/tokenizer_internal.h"
 #include "tests/unit/check.h"
 #include "tests/unit/engine/support_gguf.h"
+#include "tests/unit/engine/support_text.h"
 
 enum { LIST = 24 };
 
@@ -17,6 +19,10 @@ struct vocabulary {
     } token[LIST];
     const char *merge[LIST];
     int64_t suppress[4]; /* id + 1, 0 ends */
+    struct number {
+        const char *key;
+        uint32_t value;
+    } number[4];
     uint32_t fewer_types, bytes;
 };
 
@@ -42,7 +48,14 @@ static void put_vocabulary(struct tg_buf *b, const struct vocabulary *v)
     while (n_suppress < 4 && v->suppress[n_suppress])
         n_suppress++;
     tg_buf_init(b, 1 << 20);
-    gguf_put_header(b, 0, n_suppress ? 5 : 4);
+    size_t n_numbers = 0;
+    while (n_numbers < 4 && v->number[n_numbers].key)
+        n_numbers++;
+    gguf_put_header(b, 0, (n_suppress ? 5 : 4) + n_numbers);
+    for (size_t i = 0; i < n_numbers; i++) {
+        gguf_put_key(b, v->number[i].key, LE_GGUF_U32);
+        gguf_put(b, v->number[i].value, 4);
+    }
     gguf_put_key(b, "tokenizer.ggml.model", LE_GGUF_STRING);
     gguf_put_string(b, v->model);
     gguf_put_array(b, "tokenizer.ggml.tokens", LE_GGUF_STRING, v->bytes + n_tokens);
@@ -153,6 +166,87 @@ static void space_falls_back_to_its_byte(void)
     le_tokenizer_close(t);
 }
 
+/* Published files name <eos>, <turn|> or neither as the end, and as beginning nothing or the wrong
+ * thing: roles go by the tokens' texts, whatever the keys and the types say. */
+static void ends_go_by_text(void)
+{
+    static const struct {
+        uint32_t eos_type, eos_id, eot_id;
+        bool eos_key, eot_key;
+    } files[] = {
+        { 3, FIRST + 0, 0, true, false },  { 1, FIRST + 0, 0, true, false },
+        { 3, FIRST + 1, 0, true, false },  { 3, FIRST + 0, FIRST + 1, true, true },
+        { 3, 0, 0, false, false },         { 3, FIRST + 4, 0, true, false },
+        { 3, UINT32_MAX, 12345, true, true },
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        struct vocabulary v = k_good;
+        size_t n = 0;
+        v.token[0].type = files[i].eos_type;
+        v.token[1].text = "<turn|>";
+        v.token[2].text = "<|tool_response>";
+        v.token[3].text = "</s>"; /* a tag of HTML */
+        v.token[3].type = 3;
+        if (files[i].eos_key)
+            v.number[n++] = (struct number){ "tokenizer.ggml.eos_token_id", files[i].eos_id };
+        if (files[i].eot_key)
+            v.number[n++] = (struct number){ "tokenizer.ggml.eot_token_id", files[i].eot_id };
+        v.number[n] = (struct number){ "tokenizer.ggml.add_bos_token", 0 };
+        struct le_tokenizer *t = open_good(&v);
+        for (int32_t id = 0; id < (int32_t)le_tokenizer_n(t); id++)
+            CHECK(le_tokenizer_is_end(t, id) == (id >= FIRST && id <= FIRST + 2));
+        CHECK_INT(le_tokenizer_special(t)->eos, FIRST);
+        le_tokenizer_close(t);
+    }
+}
+
+/* Special tokens of every length that begin alike: the scan must not try each at every byte. */
+static void special_tokens_of_every_length(void)
+{
+    enum { N = 200000 };
+    static struct vocabulary v;
+    static char texts[LIST][256];
+    v = k_good;
+    memset(v.merge, 0, sizeof(v.merge));
+    for (int i = 0; i < LIST; i++) {
+        size_t len = 255 - (size_t)i * 10;
+        memset(texts[i], '<', len);
+        texts[i][len - 1] = '>';
+        v.token[i].text = texts[i];
+        v.token[i].type = 3;
+    }
+    struct le_tokenizer *t = open_good(&v);
+    static char text[N];
+    struct le_ids ids = { 0 };
+    uint64_t steps;
+    memset(text, '<', sizeof(text));
+    CHECK_INT(le_tok_encode(t, (struct tg_str){ text, N }, true, &ids, &steps), TG_OK);
+    CHECK_INT(ids.n, N);
+    CHECK(steps < (uint64_t)300 * N);
+    memcpy(text, texts[3], 226);
+    ids.n = 0;
+    CHECK_INT(le_tok_encode(t, (struct tg_str){ text, 300 }, true, &ids, &steps), TG_OK);
+    CHECK_INT(ids.id[0], FIRST + 3);
+    CHECK_INT(ids.n, 1 + 300 - 225);
+    le_ids_free(&ids);
+    le_tokenizer_close(t);
+}
+
+/* A vocabulary without the template's tokens opens, and says what it lacks. */
+static void missing_special_tokens_are_named(void)
+{
+    struct le_tokenizer *t = open_good(&k_good), *whole = text_tokenizer_reduced();
+    struct le_message m = { .role = LE_ROLE_USER, .text = TG_STR("a") };
+    struct le_chat chat = { .messages = &m, .n = 1 };
+    struct le_ids ids = { 0 };
+    CHECK_INT(le_template_encode(t, &chat, &ids), TG_UNSUPPORTED);
+    CHECK_INT(ids.n, 0);
+    CHECK_STR(le_template_missing(t), "<bos>");
+    CHECK(le_template_missing(whole) == NULL);
+    le_tokenizer_close(t);
+    le_tokenizer_close(whole);
+}
+
 static void never_list(void)
 {
     struct le_tokenizer *t = open_good(&k_good);
@@ -236,6 +330,9 @@ int main(int argc, char **argv)
         CASE(longest_special_token_first),
         CASE(merges_by_rank_then_from_the_left),
         CASE(space_falls_back_to_its_byte),
+        CASE(ends_go_by_text),
+        CASE(special_tokens_of_every_length),
+        CASE(missing_special_tokens_are_named),
         CASE(never_list),
         CASE(faults_are_named),
         CASE(missing_keys_are_named),
