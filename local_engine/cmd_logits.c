@@ -6,8 +6,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/buf.h"
-#include "local_engine/device.h"
-#include "local_engine/model.h"
+#include "local_engine/load.h"
 
 enum { IDS_BYTES_MAX = 8 << 20, CONTEXT_MAX = 32768, TOP_MAX = 1000, NEVER_MAX = 64 };
 
@@ -38,9 +37,8 @@ struct options {
 struct session {
     struct options o;
     struct le_gguf *g;
-    const struct le_ops *ops;
-    struct le_backend *be;
-    struct le_model *m;
+    struct le_loaded loaded;
+    struct le_model *m; /* loaded.model */
     struct list ids, positions;
     size_t next; /* index into positions of the next row to print */
     FILE *raw;
@@ -181,12 +179,14 @@ static enum tg_status choose_positions(struct session *s)
 
 static enum tg_status open_model(struct session *s)
 {
+    const struct le_load_options options = {
+        .device = s->o.device,
+        .model = { .context = (uint32_t)(s->ids.n + s->o.generate) },
+    };
     enum tg_status st = le_gguf_open(s->o.model, &s->g, s->err);
     if (!st)
-        st = le_device_open(&s->o.device, &s->ops, &s->be, s->err);
-    const struct le_model_options options = { .context = (uint32_t)(s->ids.n + s->o.generate) };
-    if (!st)
-        st = le_model_open(s->g, s->ops, s->be, &options, &s->m, s->err);
+        st = le_load(s->g, &options, &s->loaded, s->err);
+    s->m = s->loaded.model;
     for (size_t i = 0; !st && i < s->ids.n; i++) /* before anything is printed */
         if (s->ids.v[i] >= le_model_params(s->m)->n_vocab)
             st = tg_fail(s->err, TG_INVALID, "%s: token id %u is not in the vocabulary of %u",
@@ -302,7 +302,7 @@ static enum tg_status run(struct session *s)
     tg_buf_adds(&head, "{\n  \"model\": ");
     tg_buf_add_json(&head, tg_str_of(s->o.model));
     tg_buf_adds(&head, ",\n  \"device\": ");
-    tg_buf_add_json(&head, tg_str_of(s->ops->describe(s->be)));
+    tg_buf_add_json(&head, tg_str_of(s->loaded.ops->describe(s->loaded.be)));
     if (head.failed) {
         tg_buf_free(&head);
         return tg_fail(s->err, TG_NOMEM, "out of memory");
@@ -345,9 +345,7 @@ int le_cmd_logits(int argc, char **argv)
         st = tg_fail(&err, TG_IO, "%s: %s", s.o.raw, strerror(errno));
     if (st)
         fprintf(stderr, "logits: %s\n%s", err.text, bad_usage ? usage : "");
-    le_model_close(s.m);
-    if (s.be)
-        s.ops->close(s.be);
+    le_unload(&s.loaded);
     le_gguf_close(s.g);
     tg_free(s.best);
     tg_free(s.ids.v);

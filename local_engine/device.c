@@ -1,7 +1,6 @@
 #include "local_engine/device.h"
 
 #include "config/base/log.h"
-#include "local_engine/backend.h"
 #include "local_engine/memory.h"
 
 bool le_device_parse(struct tg_str name, enum le_device *out)
@@ -46,10 +45,15 @@ static void on_message(void *arg, const char *text)
     tg_log(TG_LOG_WARN, "vulkan-message", "%s", text);
 }
 
+enum le_precision le_device_precision(const struct le_device_options *options)
+{
+    return options->precision == LE_PRECISION_EXACT ? LE_EXACT : LE_FAST;
+}
+
 enum tg_status le_device_open(const struct le_device_options *o, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err)
 {
-    enum le_precision precision = o->precision == LE_PRECISION_EXACT ? LE_EXACT : LE_FAST;
+    enum le_precision precision = le_device_precision(o);
     *be = NULL;
     if (o->device != LE_DEVICE_CPU) {
         struct gpu_options options = { .precision = precision,

@@ -2,8 +2,8 @@
 #ifndef LE_DEVICE_H
 #define LE_DEVICE_H
 
+#include "local_engine/backend.h"
 #include "local_engine/engine.h"
-#include "local_engine/ops.h"
 
 /* "auto", "cpu", "vulkan"; false for anything else. */
 bool le_device_parse(struct tg_str name, enum le_device *out);
@@ -18,6 +18,9 @@ struct le_device_options {
     const char *kernels;   /* of the cpu; NULL: the best that run here (struct cpu_options) */
     const char *cache_dir; /* where the pipeline cache is kept, or NULL */
 };
+/* The backend's precision; AUTO is fast. */
+enum le_precision le_device_precision(const struct le_device_options *options);
+
 /* Opens a backend; closed with (*ops)->close(*be), owned by the caller, one thread at a time.
  * LE_DEVICE_AUTO: a real GPU if there is one that works, else the CPU (the reason is logged), never
  * a software Vulkan driver. LE_DEVICE_VULKAN: a real GPU, else a software driver. Errors as

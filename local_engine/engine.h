@@ -33,9 +33,8 @@ struct le_engine_options {
     uint32_t context;       /* positions; 0: the model's own, at most 32768 */
     uint32_t jobs_max;      /* waiting and running; default 64 */
     uint32_t credit;        /* tokens a job may be ahead of its reader; default 256 */
-    uint32_t prefill_chunk; /* prompt tokens a step, which bounds how long a cancel waits; at most
-                             * LE_STEP_TOKENS_MAX. 0: on the cpu what takes about 50 ms, 8 to 64;
-                             * 64 on software Vulkan drivers, else LE_STEP_TOKENS_MAX */
+    uint32_t prefill_chunk; /* prompt tokens a step, at most LE_STEP_TOKENS_MAX. 0: 64 on software
+                             * Vulkan drivers, else LE_STEP_TOKENS_MAX */
     const char *cache_dir;  /* pipeline cache, or NULL */
 };
 

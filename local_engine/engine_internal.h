@@ -156,9 +156,6 @@ enum tg_status le_engine_start(const struct le_engine_setup *setup, struct le_en
 /* Lock held: the END of a job that never ran, or of one that ended. Frees t. */
 void le_engine_end_queued(struct le_engine *e, struct le_task *t, enum le_end end,
                           enum tg_status status, const char *text);
-/* Prompt tokens for the cpu's next step when its last one took ns for n tokens: what takes 50 ms,
- * within 8 (fewer would dequantise too often) and 64. */
-uint32_t le_engine_pace(uint32_t n, int64_t ns);
 /* The thread's function; arg is the engine. */
 void *le_engine_main(void *arg);
 

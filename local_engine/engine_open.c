@@ -3,16 +3,11 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
-#include "config/base/clock.h"
 #include "config/base/utf8.h"
-#include "local_engine/device.h"
 #include "local_engine/engine_internal.h"
-#include "local_engine/model.h"
+#include "local_engine/load.h"
 
-enum { CONTEXT_DEFAULT = 32768, CHUNK_LEAST = 8, CHUNK_SLOW_DEVICE = 64 };
-
-/* What a step on the cpu may take where that can be had: a cancel waits for it. */
-static const int64_t STEP_NS = 50 * 1000 * 1000;
+enum { CONTEXT_DEFAULT = 32768, CHUNK_SLOW_DEVICE = 64 };
 
 struct sequence {
     struct le_gguf *g;
@@ -21,55 +16,31 @@ struct sequence {
     struct le_engine_info info;
     struct le_device_options device; /* cache_dir owned */
     uint32_t context, chunk; /* chunk 0: by the device */
-    uint32_t paced;          /* the cpu's chunk: by what its last prompt step took */
-    const struct le_ops *ops;
-    struct le_backend *be;
-    struct le_model *model;
+    struct le_loaded loaded;
 };
 
 static void sequence_close(void *arg)
 {
     struct sequence *s = arg;
-    le_model_close(s->model);
-    s->model = NULL;
-    if (s->be)
-        s->ops->close(s->be);
-    s->be = NULL;
+    le_unload(&s->loaded);
 }
 
 static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct tg_error *err)
 {
     struct sequence *s = arg;
-    const struct le_model_options options = { .context = s->context, .stop = stop };
-    enum tg_status status = le_device_open(&s->device, &s->ops, &s->be, err);
-    if (!status)
-        status = le_model_open(s->g, s->ops, s->be, &options, &s->model, err);
-    if (status) {
-        sequence_close(s);
+    const struct le_load_options options = {
+        .device = s->device,
+        .model = { .context = s->context, .stop = stop },
+    };
+    enum tg_status status = le_load(s->g, &options, &s->loaded, err);
+    if (status)
         return status;
-    }
+    const struct le_loaded *l = &s->loaded;
     if (!s->info.kind[0]) { /* the first time only: others read it from then on */
-        snprintf(s->info.device, sizeof(s->info.device), "%s", s->ops->describe(s->be));
-        snprintf(s->info.kind, sizeof(s->info.kind), "%s", s->ops->name);
+        snprintf(s->info.device, sizeof(s->info.device), "%s", l->ops->describe(l->be));
+        snprintf(s->info.kind, sizeof(s->info.kind), "%s", l->ops->name);
     }
     return TG_OK;
-}
-
-/* Software Vulkan drivers, by their names: a full step would take seconds. */
-static bool is_software(const struct sequence *s)
-{
-    const char *device = s->ops->describe(s->be);
-    return strstr(device, "llvmpipe") || strstr(device, "SwiftShader");
-}
-
-/* Only for the cpu: its results are bitwise the same wherever a prompt is split, so that a seed's
- * answer does not depend on the clock. */
-uint32_t le_engine_pace(uint32_t n, int64_t ns)
-{
-    int64_t fit = ns > 0 ? STEP_NS * n / ns : CHUNK_SLOW_DEVICE;
-    return fit < CHUNK_LEAST         ? CHUNK_LEAST
-           : fit > CHUNK_SLOW_DEVICE ? CHUNK_SLOW_DEVICE
-                                     : (uint32_t)fit;
 }
 
 static uint32_t sequence_chunk(void *arg)
@@ -77,9 +48,7 @@ static uint32_t sequence_chunk(void *arg)
     const struct sequence *s = arg;
     if (s->chunk)
         return s->chunk;
-    if (strcmp(s->ops->name, "cpu") == 0)
-        return s->paced;
-    return is_software(s) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
+    return le_is_software(&s->loaded) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
 }
 
 static enum tg_status sequence_step(void *arg, const int32_t *ids, uint32_t n, uint32_t pos,
@@ -87,17 +56,13 @@ static enum tg_status sequence_step(void *arg, const int32_t *ids, uint32_t n, u
 {
     struct sequence *s = arg;
     uint32_t last = n - 1;
-    int64_t begin = tg_mono_ns();
-    enum tg_status status = le_model_step(s->model, ids, n, pos, &last, logits ? 1 : 0, err);
-    if (n > 1)
-        s->paced = le_engine_pace(n, tg_mono_ns() - begin);
-    return status;
+    return le_model_step(s->loaded.model, ids, n, pos, &last, logits ? 1 : 0, err);
 }
 
 static const float *sequence_logits(void *arg)
 {
     const struct sequence *s = arg;
-    return le_model_logits(s->model, 0);
+    return le_model_logits(s->loaded.model, 0);
 }
 
 static void sequence_destroy(void *arg)
@@ -152,7 +117,6 @@ static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_op
         return tg_fail(err, TG_INVALID, "%u jobs and a credit of %u are not possible; at most %d "
                        "and %d", o->jobs_max, o->credit, LE_JOBS_MAX, LE_CREDIT_MAX);
     s->chunk = o->prefill_chunk;
-    s->paced = CHUNK_LEAST;
     return TG_OK;
 }
 

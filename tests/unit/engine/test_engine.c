@@ -117,18 +117,6 @@ static void prefill_chunks(void)
     close_engine();
 }
 
-/* A step on the CPU takes about 50 ms where 8 tokens can. */
-static void pace_on_the_cpu(void)
-{
-    const int64_t ms = 1000 * 1000;
-    CHECK_INT(le_engine_pace(8, 100000 * ms), 8);
-    CHECK_INT(le_engine_pace(8, 20 * ms), 20);
-    CHECK_INT(le_engine_pace(20, 100 * ms), 10);
-    CHECK_INT(le_engine_pace(64, 50 * ms), 64);
-    CHECK_INT(le_engine_pace(8, 1 * ms), 64);
-    CHECK_INT(le_engine_pace(2, 0), 64);
-}
-
 static void max_tokens_and_context(void)
 {
     open_engine("a b c d e f g", PROMPT, 0, 0);
@@ -573,7 +561,7 @@ static void no_allocation_in_decode(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(plain_answer), CASE(prefill_chunks), CASE(pace_on_the_cpu),
+        CASE(plain_answer), CASE(prefill_chunks),
         CASE(max_tokens_and_context), CASE(ignore_end),
         CASE(stop_strings), CASE(thoughts_and_calls), CASE(cancel_in_prefill),
         CASE(cancel_inside_a_step),

@@ -1,0 +1,31 @@
+/* A model made ready to run: a device chosen and opened, its memory checked, the weights loaded. */
+#ifndef LE_LOAD_H
+#define LE_LOAD_H
+
+#include "local_engine/device.h"
+#include "local_engine/model.h"
+
+struct le_load_options {
+    struct le_device_options device;
+    struct le_model_options model;
+};
+
+struct le_loaded {
+    const struct le_ops *ops;
+    struct le_backend *be;
+    struct le_model *model;
+};
+
+/* Opens the device, checks that the model fits its memory (le_plan_check) and loads it. With
+ * LE_DEVICE_AUTO a GPU that has not the memory, or fails, makes way for the cpu; the reason is
+ * logged. g must stay open until le_unload. TG_NOMEM: err is the sentence of le_plan_check, or the
+ * device's. Errors of le_device_open and le_model_open; *out is empty then. */
+enum tg_status le_load(const struct le_gguf *g, const struct le_load_options *options,
+                       struct le_loaded *out, struct tg_error *err);
+/* An empty one is allowed. */
+void le_unload(struct le_loaded *l);
+
+/* Whether the open device is a software Vulkan driver, told by its name. */
+bool le_is_software(const struct le_loaded *l);
+
+#endif
