@@ -203,8 +203,8 @@ static enum tg_status encode_text(struct work *w, const struct le_tokenizer *t, 
     return status;
 }
 
-/* The longest special token at s, or NONE. The hash grows with the length, so that special tokens of
- * every length cost no more than the longest. */
+/* The longest special token at s, or NONE. The hash grows with the length, so that special tokens
+ * of every length cost no more than the longest. */
 static int32_t special_at(const struct le_tokenizer *t, struct tg_str s, uint64_t *steps)
 {
     int32_t longest = NONE;
