@@ -61,7 +61,7 @@ INLINE void direct(uint32_t type, int n, const struct product *p, const uint8_t 
         EACH (j, blocks) {
             struct operands w;
             EACH (k, block_bytes / 64)
-                v_prefetch(group + PREFETCH + j * block_bytes + 64 * k);
+                __builtin_prefetch(group + PREFETCH + j * block_bytes + 64 * k);
             unpack(type, group, j, &w);
             EACH (r, n)
                 sum[r] = mac(type, &w, input_at(x, p->x_bytes, r) + j, sum[r]);

@@ -8,17 +8,17 @@
 INLINE vints six_bits(const uint8_t *s, int i)
 {
     if (i < 12)
-        return v_iand(v_u8(s + (size_t)i * LANES), v_int(63));
+        return v_and(v_u8(s + (size_t)i * LANES), v_int(63));
     vints a = v_iright(v_u8(s + (size_t)(i - 12) * LANES), 6);
     vints b = v_iright(v_u8(s + (size_t)(i - 8) * LANES), 6);
     vints c = v_iright(v_u8(s + (size_t)(i - 4) * LANES), 6);
-    return v_ior(a, v_ior(v_ileft(b, 2), v_ileft(c, 4)));
+    return v_or(a, v_or(v_ileft(b, 2), v_ileft(c, 4)));
 }
 
 /* 2^(e - 128), as a product of two halves of that exponent, which are in range. */
 INLINE vfloats scale_mxfp4(const uint8_t *e)
 {
-    vints both = v_u8(e), a = v_iright(both, 1), b = v_iadd(v_iand(both, v_int(1)), a);
+    vints both = v_u8(e), a = v_iright(both, 1), b = v_iadd(v_and(both, v_int(1)), a);
     return v_mul(v_bits(v_ileft(v_iadd(a, v_int(63)), 23)),
                  v_bits(v_ileft(v_iadd(b, v_int(63)), 23)));
 }
@@ -27,8 +27,8 @@ INLINE vints scale_iq4_xs(const uint8_t *s, int j)
 {
     vints low = v_iright(v_u8(s + (size_t)(j % 4) * LANES), j < 4 ? 0 : 4);
     vints high = v_iright(v_u8(s + (size_t)(4 + j / 4) * LANES), 2 * (j % 4));
-    high = v_ileft(v_iand(high, v_int(3)), 4);
-    return v_iadd(v_ior(v_iand(low, v_int(15)), high), v_int(-32));
+    high = v_ileft(v_and(high, v_int(3)), 4);
+    return v_iadd(v_or(v_and(low, v_int(15)), high), v_int(-32));
 }
 
 /* d and c of half h (0 where there are none) of block j of a K-quant's chunk at p. */
@@ -39,7 +39,7 @@ INLINE void scales_of_part(uint32_t type, const uint8_t *p, int j, int h, struct
     vints d, c = v_int(0);
     switch (type) {
     case LE_TYPE_Q2_K:
-        d = v_iand(v_u8(part), v_int(15));
+        d = v_and(v_u8(part), v_int(15));
         c = v_iright(v_u8(part), 4);
         break;
     case LE_TYPE_Q3_K:

@@ -13,7 +13,7 @@ enum { LANES = 16, SIGNED8 = 0 };
 
 typedef int32_t __attribute__((may_alias)) v_four; /* of an input's bytes */
 typedef __m512i vbytes; /* 4 bytes a lane */
-typedef __m512i vints;
+typedef vbytes vints;
 typedef __m512 vfloats;
 
 INLINE vbytes v_load(const uint8_t *p)
@@ -34,11 +34,6 @@ INLINE vbytes v_and(vbytes a, vbytes b)
 INLINE vbytes v_or(vbytes a, vbytes b)
 {
     return _mm512_or_si512(a, b);
-}
-
-INLINE vbytes v_sub8(vbytes a, vbytes b)
-{
-    return _mm512_sub_epi8(a, b);
 }
 
 /* Bits to the left (n > 0) or right (n < 0), within pairs of bytes: the caller masks. */
@@ -103,25 +98,15 @@ INLINE vints v_iadd(vints a, vints b)
     return _mm512_add_epi32(a, b);
 }
 
-INLINE vints v_iand(vints a, vints b)
-{
-    return _mm512_and_si512(a, b);
-}
-
-INLINE vints v_ior(vints a, vints b)
-{
-    return _mm512_or_si512(a, b);
-}
-
 /* Shifts by a count that need not be constant; right is arithmetic. */
 INLINE vints v_ileft(vints a, int n)
 {
-    return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n));
+    return (vints)((__v16si)a << n);
 }
 
 INLINE vints v_iright(vints a, int n)
 {
-    return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n));
+    return (vints)((__v16si)a >> n);
 }
 
 INLINE vfloats v_float(vints a)
@@ -173,11 +158,6 @@ INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints 
                 : "v"(u[s]), "m"(*(const v_four *)(const void *)(q + 4 * s)));
     }
     return start;
-}
-
-INLINE void v_prefetch(const uint8_t *p)
-{
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
 }
 
 /* Rounds 32 elements. One that is not finite makes dx a NaN, and so every output. */

@@ -1,16 +1,46 @@
 /* The kernel sets of the packed int8 path, chosen by name and by what the processor has. */
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "local_engine/cpu/int8_format.h"
 #include "local_engine/cpu/pack.h"
+
+#if defined(__x86_64__)
+/* Leaf 7, subleaf 1: EAX bit 4. What else AVX-VNNI needs, AVX2 has needed. */
+static bool has_avx_vnni(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+
+/* F16C: leaf 1, ECX bit 29. It needs the state of AVX, which AVX2 is told to have. */
+static bool has_avx2(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+
+static bool has_avx512_vnni(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni") && has_avx2();
+}
+#endif
 
 const struct cpu_pack_kernels *cpu_pack_kernels(const char *kernels)
 {
 #if defined(__x86_64__)
-    if (strcmp(kernels, "avx512") == 0 && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
-        return cpu_int8_avx512();
+    if (strcmp(kernels, "avx512") == 0)
+        return has_avx512_vnni() ? cpu_int8_avx512() : NULL;
+    if (strcmp(kernels, "avx2") == 0 && has_avx2())
+        return has_avx_vnni() ? cpu_int8_avxvnni() : cpu_int8_avx2();
+    if (strcmp(kernels, "avx2-plain") == 0 && has_avx2())
+        return cpu_int8_avx2();
 #endif
     (void)kernels;
     return NULL;

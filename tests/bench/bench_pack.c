@@ -1,7 +1,7 @@
 /* The packed int8 kernels on one core, in processor time (others may run too): packing, one input
  * row at a time from memory, many rows.
  *
- *   bench_pack [SET [TYPE]]     SET: avx512, avx2, neon; TYPE: Q4_0, ...
+ *   bench_pack [SET [TYPE]]     SET: avx512, avx2, avx2-plain, neon; TYPE: Q4_0, ...
  *
  * Columns: GB/s of file bytes packed; GB/s of packed bytes read by one input row from a matrix
  * larger than the caches (and which part of a plain read of the same memory that is); 1e9
@@ -120,7 +120,7 @@ static void bench_type(struct bench *b)
 
 int main(int argc, char **argv)
 {
-    static const char *const sets[] = { "avx512", "avx2", "neon" };
+    static const char *const sets[] = { "avx512", "avx2", "avx2-plain", "neon" };
     struct bench b = { .groups = pages(STREAM_BYTES),
                        .dst = pages((size_t)STREAM_BYTES) };
     b.x = pages((size_t)ROWS_MAX * IN * 4);
