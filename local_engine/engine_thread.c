@@ -258,6 +258,7 @@ static void finish(struct le_engine *e, struct le_task *t, struct result *r)
         .n_generated = t->n_generated,
         .prefill_ns = t->prefill_ns,
         .decode_ns = t->decode_ns,
+        .n_bad_calls = (uint32_t)le_reply_bad_calls(t->reply),
     };
     if (r->end == LE_END_ERROR)
         snprintf(c->error, sizeof(c->error), "%.*s", (int)sizeof(c->error) - 1, r->err.text);

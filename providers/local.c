@@ -151,6 +151,13 @@ static void on_token(struct attempt *a, const struct le_event *e)
     a->owed = 0;
 }
 
+/* An answer that only was a call which cannot be read is no answer. One that was cut in its call
+ * ends as any that was cut. */
+static bool lost_its_calls(const struct attempt *a, const struct le_event *e)
+{
+    return a->has_tools && e->n_bad_calls && !a->n_calls && e->end == LE_END_STOP;
+}
+
 static void emit_end(struct attempt *a, const struct le_event *e)
 {
     struct chat_event event = { .kind = CHAT_EVENT_FINISH, .retry_after_ms = -1 };
@@ -159,6 +166,10 @@ static void emit_end(struct attempt *a, const struct le_event *e)
         event.error = CHAT_ERROR_ENGINE;
         event.text = e->end == LE_END_ERROR && e->text ? tg_str_of(e->text)
                                                        : TG_STR("the engine is shutting down");
+    } else if (lost_its_calls(a, e)) {
+        event.kind = CHAT_EVENT_ERROR;
+        event.error = CHAT_ERROR_MALFORMED;
+        event.text = TG_STR("the local model wrote a tool call that cannot be read");
     } else if (a->n_calls) {
         event.finish = CHAT_FINISH_TOOL_CALLS;
     } else {
