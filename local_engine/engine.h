@@ -120,7 +120,7 @@ struct le_event {
     const char *text;               /* END with LE_END_ERROR; static or borrowed like the strings */
     uint32_t n_prompt, n_generated; /* n_generated = TOKEN events. PREFILLED: n_prompt only */
     int64_t prefill_ns, decode_ns;  /* without pauses for lack of credit */
-    uint32_t n_bad_calls; /* END: tool calls that could neither be read nor repaired, and are lost */
+    uint32_t n_bad_calls;           /* END: tool calls that could not be read, and are lost */
 };
 
 /* Readable while events wait. Owned by the engine. */
