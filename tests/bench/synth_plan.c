@@ -9,6 +9,9 @@ enum {
     HEAD_SLIDING = 256,
     HEAD_GLOBAL = 512,
     ALIGNMENT = 32,
+    /* Size of what a branch adds to the stream, beside 1 of the embedding: a tied head would else
+     * find little but the last token again. */
+    BRANCH = 8,
 };
 
 /* Adding sticks at the first failure. */
@@ -97,7 +100,7 @@ static void add_attention(struct adder *a, const struct synth_layer *l)
     if (keys)
         vector(a, "attn_k_norm", "weight", l->head_dim, 0.25f);
     matrix(a, "attn_output", q, s->d);
-    vector(a, "post_attention_norm", "weight", s->d, 1);
+    vector(a, "post_attention_norm", "weight", s->d, BRANCH);
 }
 
 static void add_experts(struct adder *a)
@@ -135,11 +138,11 @@ static void add_layer(struct adder *a, uint32_t i)
     matrix(a, "ffn_down", l->ff, s->d);
     if (s->experts > 0)
         add_experts(a);
-    vector(a, "post_ffw_norm", "weight", s->d, 1);
+    vector(a, "post_ffw_norm", "weight", s->d, BRANCH);
     if (s->ple > 0) {
         matrix(a, "inp_gate", s->d, s->ple);
         matrix(a, "proj", s->ple, s->d);
-        vector(a, "post_norm", "weight", s->d, 1);
+        vector(a, "post_norm", "weight", s->d, BRANCH);
     }
     vector(a, "layer_output_scale", "weight", 1, 0.9f);
     a->in_layer = false;
