@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 #include "local_engine/cpu/int8_format.h"
@@ -41,6 +43,10 @@ const struct cpu_pack_kernels *cpu_pack_kernels(const char *kernels)
         return has_avx_vnni() ? cpu_int8_avxvnni() : cpu_int8_avx2();
     if (strcmp(kernels, "avx2-plain") == 0 && has_avx2())
         return cpu_int8_avx2();
+#elif defined(__aarch64__) && defined(__linux__)
+    enum { DOT_PRODUCTS = 1 << 20 }; /* HWCAP_ASIMDDP of Linux */
+    if (strcmp(kernels, "neon") == 0 && (getauxval(AT_HWCAP) & DOT_PRODUCTS))
+        return cpu_int8_neon();
 #endif
     (void)kernels;
     return NULL;

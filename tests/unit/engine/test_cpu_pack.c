@@ -14,9 +14,9 @@ static const struct {
     uint32_t type;
     int half[2]; /* where a block's halves are; -1: none */
 } packed[] = {
-    { LE_TYPE_Q4_0, { 0, -1 } },   { LE_TYPE_Q4_1, { 0, 2 } },   { LE_TYPE_Q5_0, { 0, -1 } },
-    { LE_TYPE_Q5_1, { 0, 2 } },    { LE_TYPE_Q8_0, { 0, -1 } },  { LE_TYPE_Q2_K, { 80, 82 } },
-    { LE_TYPE_Q3_K, { 108, -1 } }, { LE_TYPE_Q4_K, { 0, 2 } },   { LE_TYPE_Q5_K, { 0, 2 } },
+    { LE_TYPE_Q4_0, { 0, -1 } },   { LE_TYPE_Q4_1, { 0, 2 } },    { LE_TYPE_Q5_0, { 0, -1 } },
+    { LE_TYPE_Q5_1, { 0, 2 } },    { LE_TYPE_Q8_0, { 0, -1 } },   { LE_TYPE_Q2_K, { 80, 82 } },
+    { LE_TYPE_Q3_K, { 108, -1 } }, { LE_TYPE_Q4_K, { 0, 2 } },    { LE_TYPE_Q5_K, { 0, 2 } },
     { LE_TYPE_Q6_K, { 208, -1 } }, { LE_TYPE_IQ4_NL, { 0, -1 } }, { LE_TYPE_IQ4_XS, { 0, -1 } },
     { LE_TYPE_MXFP4, { -1, -1 } },
 };
@@ -218,10 +218,203 @@ static void products(void)
     each(products_of);
 }
 
+/* Every output is the same, bit for bit, whatever other rows a call has and wherever its groups
+ * begin. */
+static void alone_or_together_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    const uint64_t in = wide(t) ? 1536 : 2112;
+    struct fixture f = fixture_new(k, t, 53, in, N_MAX);
+    round_inputs(&f);
+    multiply(&f);
+    const size_t stride = f.rows + 3, x_bytes = k->input_bytes(in);
+    static const uint32_t parts[] = { 1, 2, 3, 7, 8, 9, 16, 33 };
+    float got[33 * ROWS_MAX];
+    for (size_t p = 0; p < sizeof(parts) / sizeof(*parts); p++) {
+        for (uint32_t r = 0; r + parts[p] <= N_MAX; r += parts[p]) {
+            uint32_t g = (r + (uint32_t)p) % f.n_groups, o = g * k->lanes;
+            k->matmul(f.type, in, f.groups + g * k->group_bytes(f.type, in), f.n_groups - g,
+                      f.rows - o, f.x_packed + r * x_bytes, parts[p], got, ROWS_MAX);
+            for (uint32_t i = 0; i < parts[p]; i++)
+                if (memcmp(got + i * ROWS_MAX, f.dst + (r + i) * stride + o,
+                           (f.rows - o) * sizeof(float)) != 0)
+                    CHECK_FAIL("%s %s: row %u in a call of %u from group %u differs", k->name,
+                               le_type_name(f.type), r + i, parts[p], g);
+        }
+    }
+    fixture_close(&f);
+}
+
+static void alone_or_together(void)
+{
+    each(alone_or_together_of);
+}
+
+static void sets_agree(void)
+{
+    for (size_t t = 0; t < N_PACKED; t++) {
+        static float first[N_MAX * ROWS_MAX];
+        const char *first_name = NULL;
+        for (size_t s = 0; s < N_SETS; s++) {
+            const struct cpu_pack_kernels *k = cpu_pack_kernels(set_names[s]);
+            if (!k)
+                continue;
+            random_state = 7;
+            struct fixture f = fixture_new(k, t, 37, wide(t) ? 512 : 704, N_MAX);
+            round_inputs(&f);
+            multiply(&f);
+            size_t bytes = (size_t)f.n * (f.rows + 3) * sizeof(float);
+            if (!first_name)
+                memcpy(first, f.dst, bytes);
+            else if (memcmp(first, f.dst, bytes) != 0)
+                CHECK_FAIL("%s and %s differ for %s", first_name, k->name, le_type_name(f.type));
+            first_name = first_name ? first_name : k->name;
+            fixture_close(&f);
+        }
+    }
+}
+
+static void scales_at_the_edge_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    /* Exponents of zeros and subnormals, of the smallest and of the largest halves. */
+    static const uint16_t scale_bits[] = { 0x0000, 0x0400, 0x7800 };
+    for (size_t i = 0; i < sizeof(scale_bits) / sizeof(*scale_bits); i++) {
+        struct fixture f = fixture_new(k, t, 37, 256, 9);
+        random_weights(&f, t, scale_bits[i]);
+        for (uint32_t b = 0; f.type == LE_TYPE_MXFP4 && b < f.rows * 8; b++)
+            f.file[17 * b] = (uint8_t)(i == 2 ? 230 + b % 4 : 60 + b % 9 * i);
+        fixture_pack(&f);
+        round_inputs(&f);
+        multiply(&f);
+        check_products(&f);
+        fixture_close(&f);
+    }
+}
+
+static void scales_at_the_edge(void)
+{
+    each(scales_at_the_edge_of);
+}
+
+/* Blocks of large and of small magnitudes, spikes and zeros beside each other. */
+static void inputs_at_the_edge_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    struct fixture f = fixture_new(k, t, 37, 512, 9);
+    static const float magnitudes[] = { 1e30f, 1e-25f, 0, 1, 1e30f, 1e6f, 1, 3e4f, 1 };
+    for (uint32_t r = 0; r < f.n; r++)
+        for (uint32_t i = 0; i < f.in; i++) {
+            float *x = &f.x[r * f.in + i];
+            if (r < 5)
+                *x = random_float() * (i / 32 % 2 || r < 3 ? magnitudes[r] : 1.0f);
+            else if (r < 8) /* one spike in a block */
+                *x = i % 32 == (5 * i / 32) % 32 ? magnitudes[r] : random_float() * 1e-3f;
+            else /* the largest quant of either sign, in every place */
+                *x = (i + i / 32) % 2 ? -2.5f : 2.5f;
+        }
+    round_inputs(&f);
+    multiply(&f);
+    check_products(&f);
+    for (uint32_t o = 0; o < f.rows; o++)
+        CHECK(f.dst[2 * (f.rows + 3) + o] == 0);
+    fixture_close(&f);
+}
+
+static void inputs_at_the_edge(void)
+{
+    each(inputs_at_the_edge_of);
+}
+
+/* Quants that are all as large as can be, with inputs of one sign: the largest sums of products. */
+static void largest_sums_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    for (int filling = 0; filling < 3; filling++) {
+        struct fixture f = fixture_new(k, t, 17, 512, 9);
+        uint32_t n = 0, bytes = 0;
+        CHECK(le_type_block(f.type, &n, &bytes));
+        static const uint8_t fill[] = { 0xff, 0x00, 0x80 };
+        for (size_t i = 0; i < f.rows * f.row_bytes; i++)
+            f.file[i] = fill[filling];
+        for (uint8_t *b = f.file; b < f.file + f.rows * f.row_bytes; b += bytes) {
+            for (int i = 0; i < 2; i++)
+                if (packed[t].half[i] >= 0)
+                    memcpy(b + packed[t].half[i], "\x00\x3c", 2);
+            if (f.type == LE_TYPE_MXFP4)
+                b[0] = 128;
+        }
+        fixture_pack(&f);
+        for (uint32_t r = 0; r < f.n; r++)
+            for (uint32_t i = 0; i < f.in; i++)
+                f.x[r * f.in + i] = r % 2 ? -1.0f : 1.0f;
+        round_inputs(&f);
+        multiply(&f);
+        check_products(&f);
+        fixture_close(&f);
+    }
+}
+
+static void largest_sums(void)
+{
+    each(largest_sums_of);
+}
+
+static void not_finite_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    static const float bad[] = { NAN, INFINITY, -INFINITY };
+    for (uint32_t n = 1; n <= 9; n += 8) {
+        for (size_t i = 0; i < 3; i++) {
+            struct fixture f = fixture_new(k, t, 37, 512, n);
+            f.x[f.in * (n - 1) + 31 + 47 * i] = bad[i];
+            round_inputs(&f);
+            multiply(&f);
+            for (uint32_t r = 0; r < n; r++)
+                for (uint32_t o = 0; o < f.rows; o++)
+                    CHECK(!isfinite(f.dst[r * (f.rows + 3) + o]) == (r == n - 1));
+            fixture_close(&f);
+        }
+    }
+}
+
+static void not_finite(void)
+{
+    each(not_finite_of);
+}
+
+static void sizes_of(const struct cpu_pack_kernels *k, size_t t)
+{
+    uint32_t n = 0, bytes = 0, type = packed[t].type;
+    CHECK(le_type_block(type, &n, &bytes));
+    for (uint64_t in = 1536; in <= 21504; in += 1536) {
+        double file = (double)(in / n * bytes * k->lanes);
+        double group = (double)k->group_bytes(type, in);
+        if (group < file || group > file * 1.02)
+            CHECK_FAIL("%s: %g bytes for %g in the file", le_type_name(type), group, file);
+    }
+    CHECK(k->group_bytes(type, 0) == 0);
+    CHECK(k->group_bytes(type, n + n / 2) == 0);
+    CHECK(k->group_bytes(LE_TYPE_F32, 512) == 0);
+    CHECK(k->group_bytes(LE_TYPE_BF16, 512) == 0);
+    CHECK(k->group_bytes(4711, 512) == 0);
+    CHECK(k->input_bytes(96) % 64 == 0);
+}
+
+static void sizes(void)
+{
+    each(sizes_of);
+}
+
+static void unknown_sets(void)
+{
+    CHECK(!cpu_pack_kernels("scalar"));
+    CHECK(!cpu_pack_kernels(""));
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(products),
+        CASE(products),           CASE(alone_or_together),
+        CASE(sets_agree),         CASE(scales_at_the_edge),
+        CASE(inputs_at_the_edge), CASE(largest_sums),
+        CASE(not_finite),         CASE(sizes),
+        CASE(unknown_sets),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
