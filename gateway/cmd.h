@@ -5,5 +5,6 @@
 
 int gw_cmd_serve(int argc, char **argv);
 int gw_cmd_report(int argc, char **argv);
+int gw_cmd_pull(int argc, char **argv);
 
 #endif

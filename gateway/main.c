@@ -12,6 +12,7 @@ static const char usage[] =
     "  chat     talk to the engine in the terminal\n"
     "  bench    prompt and generation tokens/s of a model\n"
     "  logits   what the model says of a list of token ids, for comparison\n"
+    "  pull     fetch a model, resumable and checked\n"
     "  report   requests, share answered locally, cost and savings of a period\n"
     "\n"
     "tollgate COMMAND --help tells a command's options; tollgate --version the version.\n";
@@ -23,7 +24,7 @@ struct command {
 
 static const struct command commands[] = {
     { "serve", gw_cmd_serve },   { "chat", le_cmd_chat },     { "bench", le_cmd_bench },
-    { "logits", le_cmd_logits }, { "report", gw_cmd_report },
+    { "logits", le_cmd_logits }, { "report", gw_cmd_report }, { "pull", gw_cmd_pull },
 };
 
 static int run(int argc, char **argv)
