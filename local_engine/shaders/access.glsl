@@ -1,6 +1,6 @@
 // Loads and stores; included behind PUSH. The checked variant looks every address up in the table
 // of the backend's buffers, skips one that is outside and notes it in the step block.
-layout(constant_id = 5) const uint CHECK = 0;
+layout(constant_id = 7) const uint CHECK = 0;
 
 #define REFERENCE(alignment) layout(buffer_reference, std430, buffer_reference_align = alignment)
 REFERENCE(4) readonly buffer Words { uint v[]; };

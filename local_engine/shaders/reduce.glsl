@@ -1,4 +1,4 @@
-// Sums and maxima over a workgroup, for any subgroup size. Call in uniform control flow only.
+// Sums, maxima, minima over a workgroup, for any subgroup size. Call in uniform control flow only.
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 
@@ -32,4 +32,21 @@ float group_max(float v)
     for (uint i = 1; i < gl_NumSubgroups; i++)
         most = max(most, reduce_part[i]);
     return most;
+}
+
+shared uint reduce_index[GROUP];
+
+uint group_min(uint v)
+{
+    v = subgroupMin(v);
+    if (gl_NumSubgroups == 1)
+        return v;
+    barrier();
+    if (subgroupElect())
+        reduce_index[gl_SubgroupID] = v;
+    barrier();
+    uint least = reduce_index[0];
+    for (uint i = 1; i < gl_NumSubgroups; i++)
+        least = min(least, reduce_index[i]);
+    return least;
 }

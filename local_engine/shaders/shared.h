@@ -39,6 +39,12 @@
 /* Elements of a row that one dequantisation step yields; rows are padded to a multiple. */
 #define GPU_CHUNK 32
 
+/* Whose rows the matrix shaders read: the ops' own, or those of each row's experts, of which each
+ * has an input row of its own or all share their row's. */
+#define GPU_EXPERTS_NONE 0
+#define GPU_EXPERTS_SHARE 1
+#define GPU_EXPERTS_OWN 2
+
 /* Variants of map.comp. */
 #define GPU_MAP_SCALE 0
 #define GPU_MAP_SOFTCAP 1
@@ -59,12 +65,34 @@ struct gpu_step {
 struct gpu_push_matmul {
     GPU_ADDR q, s, h, d; /* planes: quants, scales, high bits, block scales */
     GPU_ADDR x, dst, step;
+    GPU_ADDR ids;        /* of experts (matvec), or the groups (matmul) */
     GPU_U32 rows;        /* enum le_rows */
     GPU_U32 width;       /* in */
     GPU_U32 out_rows;    /* of this part */
-    GPU_U32 dst_stride, dst_offset;
+    GPU_U32 dst_stride, dst_offset; /* offset with experts: the part's first row of all of them */
     GPU_U32 chunks;      /* a row */
     GPU_U32 s_stride, d_stride;
+    GPU_U32 used, experts; /* a row; in the weight */
+};
+
+/* The groups: the pairs of a row and one of its experts, expert by expert, cut into tiles.
+ * group.comp writes n_tiles and list_at, 2 words unused, 4 words a tile (expert, first in the list,
+ * how many, unused), and from word list_at the list of pairs (row * used + j). */
+#define GPU_GROUPS_TILE 32
+#define GPU_EXPERTS_MAX 1024
+struct gpu_push_group {
+    GPU_ADDR groups, ids, step;
+    GPU_U32 rows, used, experts, list_at;
+};
+
+struct gpu_push_route {
+    GPU_ADDR ids, weights, logits, scale, step;
+    GPU_U32 experts, used;
+};
+
+struct gpu_push_expert_sum {
+    GPU_ADDR dst, src, weights, step;
+    GPU_U32 width, used;
 };
 
 struct gpu_push_embed {

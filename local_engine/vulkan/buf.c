@@ -106,3 +106,23 @@ const struct le_buf *gpu_buf_turns(struct le_backend *be, struct le_buf *theta, 
         gpu_fail(be, err.code, "%s", err.text);
     return theta->turns;
 }
+
+uint64_t gpu_groups_list_at(uint64_t pairs, uint32_t experts)
+{
+    return 4 + 4 * (pairs / GPU_GROUPS_TILE + (pairs < experts ? pairs : experts));
+}
+
+const struct le_buf *gpu_buf_groups(struct le_backend *be, struct le_buf *ids, uint32_t experts)
+{
+    if (be->failed.code || (ids->groups && ids->groups_experts >= experts))
+        return ids->groups;
+    uint64_t pairs = ids->bytes / sizeof(float);
+    struct tg_error err = { .code = TG_OK };
+    /* A smaller one from before is in use by recorded passes: it stays until close. */
+    ids->groups = gpu_buf_new(be, (size_t)gpu_groups_list_at(pairs, experts) + pairs,
+                              LE_BUF_DEVICE, &err);
+    ids->groups_experts = experts;
+    if (!ids->groups)
+        gpu_fail(be, err.code, "%s", err.text);
+    return ids->groups;
+}

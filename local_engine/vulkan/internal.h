@@ -13,7 +13,7 @@ enum {
     GPU_PARTS_MAX = 256,        /* command buffers of a class */
     GPU_DISPATCHES_MAX = 1 << 14, /* of a class */
     GPU_PIPELINES_MAX = 256,
-    GPU_SPECS_MAX = 6,         /* the last is CHECK of access.glsl */
+    GPU_SPECS_MAX = 8,         /* the last is CHECK of access.glsl */
     GPU_GRID_MAX = 32768,       /* workgroups in x; longer grids fold into z */
     GPU_THETA_MAX = 1024,       /* longest constant that can be a theta table */
     GPU_GROUP = 64,             /* threads of the workgroups that are no matvec */
@@ -42,18 +42,20 @@ struct le_buf {
     float *theta;        /* host copy of a short constant, or NULL */
     size_t n_theta;
     struct le_buf *turns; /* rope.comp's table made from theta, or NULL */
+    struct le_buf *groups; /* group.comp's table of these expert ids, or NULL */
+    uint32_t groups_experts; /* that the table has room for */
     struct le_buf *next;
 };
 
 struct gpu_part {
     struct gpu_mem mem;
-    uint32_t row0, rows;
+    uint32_t row0, rows; /* of the rows of all experts, one expert after the other */
     uint64_t q, s, h, d; /* addresses of the planes */
 };
 
 struct le_weight {
     uint32_t type; /* GPU_W_..., enum le_type */
-    uint32_t in, out, chunks;
+    uint32_t in, out, experts, chunks;
     uint32_t s_stride, d_stride; /* words a row */
     uint32_t n_parts;
     struct gpu_part *parts;
@@ -63,13 +65,16 @@ struct le_weight {
 enum gpu_shader {
     GPU_ATTENTION,
     GPU_EMBED,
+    GPU_EXPERT_SUM,
     GPU_GEGLU,
+    GPU_GROUP_EXPERTS,
     GPU_KV_STORE,
     GPU_MAP,
     GPU_MATMUL,
     GPU_MATVEC,
     GPU_RMS,
     GPU_ROPE,
+    GPU_ROUTE,
     GPU_SHADERS
 };
 
@@ -79,11 +84,13 @@ struct gpu_pipeline {
     VkPipeline handle;
 };
 
-/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by ceil(n /
- * per_group), or none when n is outside [least, most]. */
+/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by y, or none when n
+ * is outside [least, most]. y = ceil(n * times / per_group) + min(n * times, extra). */
 struct gpu_grid {
     uint32_t x, per_group, least, most;
     enum le_rows rows;
+    uint32_t times; /* 0: as 1 */
+    uint32_t extra;
 };
 
 /* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS]
@@ -97,6 +104,8 @@ struct gpu_class {
     uint32_t n_grids;
     struct gpu_mem args; /* VkDispatchIndirectCommand for each grid */
     double cost;         /* multiply-adds since the current command buffer began */
+    const struct le_buf *grouped; /* ids whose groups are up to date, or NULL */
+    uint32_t grouped_experts, grouped_used;
 };
 
 struct le_backend {
@@ -174,6 +183,10 @@ float *gpu_buf_host(struct le_buf *buf);
 /* rope.comp's table for a constant theta of n values: per pair theta / 2 pi as a binary fraction
  * of 64 bits. NULL after a failure, which sticks. */
 const struct le_buf *gpu_buf_turns(struct le_backend *be, struct le_buf *theta, size_t n);
+/* Word of the groups at which the list of pairs begins: behind the most tiles there can be. */
+uint64_t gpu_groups_list_at(uint64_t pairs, uint32_t experts);
+/* Room for the groups of the experts in ids. NULL after a failure, which sticks. */
+const struct le_buf *gpu_buf_groups(struct le_backend *be, struct le_buf *ids, uint32_t experts);
 /* weight.c */
 struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *t,
                                  struct tg_error *err);

@@ -184,6 +184,57 @@ static void op_softcap(struct le_backend *be, struct le_buf *x, uint32_t width, 
     map(be, GPU_MAP_SOFTCAP, x, x, width, cap, rows);
 }
 
+static void op_route(struct le_backend *be, const struct le_route *a)
+{
+    if (a->n_experts > GPU_EXPERTS_MAX || a->used == 0 || a->used > a->n_experts) {
+        gpu_fail(be, TG_UNSUPPORTED, "route: %u of %u experts; at most %d", a->used, a->n_experts,
+                 GPU_EXPERTS_MAX);
+        return;
+    }
+    const struct gpu_push_route push = {
+        .ids = a->ids->mem.addr, .weights = a->weights->mem.addr, .logits = a->logits->mem.addr,
+        .scale = a->scale ? a->scale->mem.addr : 0, .step = be->step.addr,
+        .experts = a->n_experts, .used = a->used,
+    };
+    uint32_t group = be->subgroup < GPU_GROUP ? be->subgroup : GPU_GROUP; /* no shared memory */
+    struct gpu_dispatch d = {
+        .name = "route",
+        .shader = GPU_ROUTE,
+        .spec = { group, (a->n_experts + group - 1) / group, a->scale != NULL },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, 1, a->rows),
+    };
+    uint64_t rows = gpu_rows_max(be, a->rows);
+    gpu_uses(be, &d, a->logits, rows * a->n_experts, false);
+    if (a->scale)
+        gpu_uses(be, &d, a->scale, a->n_experts, false);
+    gpu_uses(be, &d, a->ids, rows * a->used, true);
+    gpu_uses(be, &d, a->weights, rows * a->used, true);
+    gpu_dispatch(be, &d);
+}
+
+static void op_expert_sum(struct le_backend *be, const struct le_expert_sum *a)
+{
+    const struct gpu_push_expert_sum push = {
+        .dst = a->dst->mem.addr, .src = a->src->mem.addr, .weights = a->weights->mem.addr,
+        .step = be->step.addr, .width = a->width, .used = a->used,
+    };
+    struct gpu_dispatch d = {
+        .name = "expert_sum",
+        .shader = GPU_EXPERT_SUM,
+        .spec = { GPU_GROUP },
+        .push = &push,
+        .push_size = sizeof(push),
+        .grid = per_row(be, groups(a->width), a->rows),
+    };
+    uint64_t rows = gpu_rows_max(be, a->rows);
+    gpu_uses(be, &d, a->src, rows * a->used * a->width, false);
+    gpu_uses(be, &d, a->weights, rows * a->used, false);
+    gpu_uses(be, &d, a->dst, rows * a->width, true);
+    gpu_dispatch(be, &d);
+}
+
 static const char *describe(const struct le_backend *be)
 {
     return be->description;
@@ -209,5 +260,8 @@ const struct le_ops gpu_ops = {
     .gather = op_gather,
     .scale = op_scale,
     .softcap = op_softcap,
+    .route = op_route,
+    .expert_matmul = gpu_op_expert_matmul,
+    .expert_sum = op_expert_sum,
     .run = gpu_run,
 };

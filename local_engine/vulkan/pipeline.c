@@ -4,17 +4,23 @@
 
 #include "shaders/attention.h"
 #include "shaders/embed.h"
+#include "shaders/expert_sum.h"
 #include "shaders/geglu.h"
+#include "shaders/group.h"
 #include "shaders/kv_store.h"
 #include "shaders/map.h"
 #include "shaders/matmul.h"
 #include "shaders/matvec.h"
 #include "shaders/rms.h"
 #include "shaders/rope.h"
+#include "shaders/route.h"
 
 #define PUSH_FITS(type) _Static_assert(sizeof(struct type) <= GPU_PUSH_MAX, #type)
 PUSH_FITS(gpu_push_matmul);
 PUSH_FITS(gpu_push_embed);
+PUSH_FITS(gpu_push_group);
+PUSH_FITS(gpu_push_route);
+PUSH_FITS(gpu_push_expert_sum);
 PUSH_FITS(gpu_push_rms);
 PUSH_FITS(gpu_push_rope);
 PUSH_FITS(gpu_push_kv_store);
@@ -22,7 +28,10 @@ PUSH_FITS(gpu_push_attention);
 PUSH_FITS(gpu_push_geglu);
 PUSH_FITS(gpu_push_map);
 /* std430 and C agree because nothing needs padding. */
-_Static_assert(sizeof(struct gpu_push_matmul) == 7 * 8 + 8 * 4, "matmul");
+_Static_assert(sizeof(struct gpu_push_matmul) == 8 * 8 + 10 * 4, "matmul");
+_Static_assert(sizeof(struct gpu_push_group) == 3 * 8 + 4 * 4, "group");
+_Static_assert(sizeof(struct gpu_push_route) == 5 * 8 + 2 * 4, "route");
+_Static_assert(sizeof(struct gpu_push_expert_sum) == 4 * 8 + 2 * 4, "expert_sum");
 _Static_assert(sizeof(struct gpu_push_embed) == 6 * 8 + 8 * 4, "embed");
 _Static_assert(sizeof(struct gpu_push_rms) == 5 * 8 + 6 * 4, "rms");
 _Static_assert(sizeof(struct gpu_push_rope) == 3 * 8 + 4 * 4, "rope");
@@ -44,16 +53,19 @@ static struct code code_of(enum gpu_shader shader)
     switch (shader) {
     case GPU_ATTENTION: return CODE(attention);
     case GPU_EMBED: return CODE(embed);
+    case GPU_EXPERT_SUM: return CODE(expert_sum);
     case GPU_GEGLU: return CODE(geglu);
+    case GPU_GROUP_EXPERTS: return CODE(group);
     case GPU_KV_STORE: return CODE(kv_store);
     case GPU_MAP: return CODE(map);
     case GPU_MATMUL: return CODE(matmul);
     case GPU_MATVEC: return CODE(matvec);
     case GPU_RMS: return CODE(rms);
-    case GPU_ROPE:
+    case GPU_ROPE: return CODE(rope);
+    case GPU_ROUTE:
     case GPU_SHADERS: break;
     }
-    return CODE(rope);
+    return CODE(route);
 #undef CODE
 }
 

@@ -127,6 +127,8 @@ void gpu_uses(struct le_backend *be, struct gpu_dispatch *d, const struct le_buf
     d->access[d->n_access++] = (struct gpu_access){
         .begin = buf->mem.addr, .end = buf->mem.addr + n * sizeof(float), .write = write,
     };
+    if (write && be->current && be->current->grouped == buf)
+        be->current->grouped = NULL;
 }
 
 void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d)

@@ -55,6 +55,7 @@ void gpu_close(struct le_backend *be);
 void gpu_op_embed(struct le_backend *be, struct le_buf *dst, struct le_weight *table, float scale);
 void gpu_op_matmul(struct le_backend *be, struct le_buf *dst, struct le_weight *w,
                    struct le_buf *src, enum le_rows rows);
+void gpu_op_expert_matmul(struct le_backend *be, const struct le_expert_matmul *a);
 extern const struct le_ops gpu_ops;
 
 #endif

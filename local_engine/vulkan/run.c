@@ -52,9 +52,11 @@ static void fill_args(const struct gpu_class *c, const struct le_step *step)
         uint32_t rows = n[g->rows];
         bool wanted = rows >= g->least && rows <= g->most;
         uint32_t x = g->x < GPU_GRID_MAX ? g->x : GPU_GRID_MAX;
+        uint32_t times = rows * (g->times ? g->times : 1);
         args[i] = (VkDispatchIndirectCommand){
             .x = x,
-            .y = wanted ? (rows + g->per_group - 1) / g->per_group : 0,
+            .y = wanted ? (times + g->per_group - 1) / g->per_group +
+                              (times < g->extra ? times : g->extra) : 0,
             .z = (g->x + x - 1) / x,
         };
     }

@@ -42,18 +42,40 @@ static enum tg_status upload_init(struct upload *u, uint64_t rows)
     return TG_OK;
 }
 
+static uint64_t file_row_bytes(const struct le_tensor *t)
+{
+    uint32_t block, bytes;
+    le_type_block(t->type, &block, &bytes);
+    return t->ne[0] / block * bytes;
+}
+
+/* Row r of the rows of all matrices. */
+static const uint8_t *file_row(const struct le_tensor *t, uint64_t r)
+{
+    return t->data + r / t->ne[1] * t->plane_bytes + r % t->ne[1] * file_row_bytes(t);
+}
+
+/* The file's pages of n rows: the device has them now. */
+static void drop_rows(const struct le_tensor *t, uint64_t r, uint64_t n)
+{
+    while (n > 0) {
+        uint64_t left = t->ne[1] - r % t->ne[1], some = n < left ? n : left;
+        le_tensor_drop(t, file_row(t, r), some * file_row_bytes(t));
+        r += some;
+        n -= some;
+    }
+}
+
 static enum tg_status upload_rows(struct le_backend *be, struct upload *u, struct gpu_part *part,
                                   const struct le_tensor *t, struct tg_error *err)
 {
-    uint64_t file_row = t->nbytes / t->ne[1];
     for (uint64_t done = 0; done < part->rows; done += u->rows_at_once) {
         uint64_t n = part->rows - done < u->rows_at_once ? part->rows - done : u->rows_at_once;
         for (uint64_t r = 0; r < n; r++) {
             uint8_t *out[GPU_PLANES];
             for (int i = 0; i < GPU_PLANES; i++)
                 out[i] = u->scratch[i] ? u->scratch[i] + r * u->planes.stride[i] : NULL;
-            gpu_repack_row(&u->planes, t->data + (part->row0 + done + r) * file_row, t->ne[0],
-                           out);
+            gpu_repack_row(&u->planes, file_row(t, part->row0 + done + r), t->ne[0], out);
         }
         for (int i = 0; i < GPU_PLANES; i++) {
             uint64_t stride = u->planes.stride[i];
@@ -64,6 +86,7 @@ static enum tg_status upload_rows(struct le_backend *be, struct upload *u, struc
             if (status)
                 return status;
         }
+        drop_rows(t, part->row0 + done, n);
     }
     return TG_OK;
 }
@@ -92,7 +115,7 @@ static enum tg_status part_new(struct le_backend *be, struct upload *u, const st
 static enum tg_status upload_all(struct le_backend *be, struct le_weight *w, struct upload *u,
                                  const struct le_tensor *t, struct tg_error *err)
 {
-    uint64_t rows = t->ne[1], per_row = row_bytes(&u->planes);
+    uint64_t rows = t->ne[1] * t->ne[2], per_row = row_bytes(&u->planes);
     uint64_t limit = be->part_max > 64 ? be->part_max - 64 : be->part_max; /* planes' alignment */
     uint64_t per_part = limit / per_row ? limit / per_row : 1;
     uint64_t n_parts = (rows + per_part - 1) / per_part;
@@ -114,8 +137,9 @@ struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *
                                  struct tg_error *err)
 {
     struct upload u = { .rows_at_once = 0 };
-    if (t->ne[0] > UINT32_MAX || t->ne[1] == 0 || t->ne[1] > UINT32_MAX || t->ne[2] > 1 ||
-        t->ne[3] > 1 || !gpu_planes_of(t->type, t->ne[0], &u.planes)) {
+    if (t->ne[0] > UINT32_MAX || t->ne[1] == 0 || t->ne[1] > INT32_MAX || t->ne[2] == 0 ||
+        t->ne[2] > GPU_EXPERTS_MAX || t->ne[1] * t->ne[2] > INT32_MAX || t->ne[3] > 1 ||
+        !gpu_planes_of(t->type, t->ne[0], &u.planes)) {
         tg_fail(err, TG_UNSUPPORTED, "tensor %.*s: no Vulkan layout for type %s and its shape",
                 TG_FMT(t->name), le_type_name(t->type));
         return NULL;
@@ -128,6 +152,7 @@ struct le_weight *gpu_weight_new(struct le_backend *be, const struct le_tensor *
     w->type = u.planes.type;
     w->in = (uint32_t)t->ne[0];
     w->out = (uint32_t)t->ne[1];
+    w->experts = (uint32_t)t->ne[2];
     w->chunks = u.planes.chunks;
     w->s_stride = (uint32_t)(u.planes.stride[GPU_PLANE_S] / 4);
     w->d_stride = (uint32_t)(u.planes.stride[GPU_PLANE_D] / 4);

@@ -142,12 +142,18 @@ static void put_block(struct pair *p, uint32_t type, uint8_t *out, uint32_t byte
 
 struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint32_t out)
 {
-    struct pair_weight w = { .t = { .name = TG_STR("test.weight"), .type = type, .n_dims = 2,
-                                    .ne = { in, out, 1, 1 } } };
+    return pair_experts(p, type, in, out, 1);
+}
+
+struct pair_weight pair_experts(struct pair *p, uint32_t type, uint32_t in, uint32_t out,
+                                uint32_t experts)
+{
+    struct pair_weight w = { .t = { .name = TG_STR("test.weight"), .type = type, .n_dims = 3,
+                                    .ne = { in, out, experts, 1 } } };
     uint32_t block = 1, bytes = 0;
     if (!le_type_block(type, &block, &bytes) || in % block || p->n_memory == PAIR_MEMORY_MAX)
         return w;
-    uint64_t blocks = (uint64_t)in / block * out;
+    uint64_t blocks = (uint64_t)in / block * out * experts;
     uint8_t *data = tg_alloc(blocks * bytes);
     if (!data)
         return w;
@@ -156,6 +162,7 @@ struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint3
         put_block(p, type, data + i * bytes, bytes);
     w.t.data = data;
     w.t.nbytes = blocks * bytes;
+    w.t.plane_bytes = w.t.nbytes / experts;
     for (int side = 0; side < 2; side++)
         w.w[side] = p->ops[side]->weight_new(p->be[side], &w.t, NULL);
     if (!w.w[1])

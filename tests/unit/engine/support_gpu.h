@@ -46,6 +46,9 @@ struct pair_buf pair_device(struct pair *p, size_t n);
 struct pair_buf pair_const(struct pair *p, const float *values, size_t n);
 /* A random matrix [out, in] of a file type; values of about 1 / sqrt(in). w[0] NULL: failure. */
 struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint32_t out);
+/* As many such matrices as there are experts, in one weight. */
+struct pair_weight pair_experts(struct pair *p, uint32_t type, uint32_t in, uint32_t out,
+                                uint32_t experts);
 
 /* Begins a class of n_tokens (at least the step's) and outputs on both sides, emits the ops with
  * emit(side), runs. The recordings of Vulkan are forgotten first unless keep. */

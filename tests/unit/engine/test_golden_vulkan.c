@@ -35,6 +35,12 @@ static void bundled_e_q4_0(void)
                                       "hfdeq/Q4_0", GOLDEN_F32 });
 }
 
+static void bundled_moe_q4_0(void)
+{
+    check_case(&(struct golden_case){ GOLDEN, "tiny-moe.json", "tiny-moe-Q4_0.gguf", "hfdeq_Q4_0",
+                                      "hfdeq/Q4_0", GOLDEN_F32 });
+}
+
 enum { LONG = 1200, TAIL = 4, VOCAB = 4096 };
 
 /* The logits of the last positions of a sequence longer than any ring of a sliding layer. */
@@ -77,7 +83,8 @@ static void long_sequence_like_cpu(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(long_sequence_like_cpu),
+        CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(bundled_moe_q4_0),
+        CASE(long_sequence_like_cpu),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -11,7 +11,7 @@ struct bed {
     struct pair pair;
     struct le_buf *b[BUFFERS];
     struct le_buf *theta;
-    struct pair_weight w;
+    struct pair_weight w, experts;
 };
 
 static struct bed bed;
@@ -38,6 +38,12 @@ static void emit_op(int op)
     const struct le_geglu geglu = {
         .dst = b[DST], .gate = b[A], .up = b[B], .width = HEAD, .up_stride = HEAD
     };
+    const struct le_route route = { .ids = b[DST], .weights = b[A], .logits = b[B],
+                                    .scale = b[C], .n_experts = HEAD, .used = 2 };
+    const struct le_expert_matmul experts = { .dst = b[DST], .src = b[A], .ids = b[B],
+                                              .w = bed.experts.w[1], .used = 2 };
+    const struct le_expert_sum sum = { .dst = b[DST], .src = b[A], .weights = b[B], .width = HEAD,
+                                       .used = 2 };
     switch (op) {
     case 0:
         ops->embed(be, b[DST], bed.w.w[1], 1.0f);
@@ -66,8 +72,17 @@ static void emit_op(int op)
     case 8:
         ops->scale(be, b[DST], b[A], HEAD, 2.0f, LE_ROWS_TOKENS);
         break;
-    default:
+    case 9:
         ops->softcap(be, b[DST], HEAD, 30.0f, LE_ROWS_TOKENS);
+        break;
+    case 10:
+        ops->route(be, &route);
+        break;
+    case 11:
+        ops->expert_matmul(be, &experts);
+        break;
+    default:
+        ops->expert_sum(be, &sum);
         break;
     }
 }
@@ -86,6 +101,9 @@ static const struct {
     { "gather", 1u << A, 1u << DST },
     { "scale", 1u << A, 1u << DST },
     { "softcap", 1u << DST, 1u << DST },
+    { "route", 1u << B | 1u << C, 1u << DST | 1u << A },
+    { "expert_matmul", 1u << A | 1u << B, 1u << DST },
+    { "expert_sum", 1u << A | 1u << B, 1u << DST },
 };
 
 /* Barriers between a copy src -> dst and the op behind it (or before it, when op_first). */
@@ -144,7 +162,8 @@ static bool make_bed(void)
     }
     bed.theta = bed.pair.ops[1]->buf_const(bed.pair.be[1], theta, HEAD / 2, NULL);
     bed.w = pair_weight(&bed.pair, LE_TYPE_Q8_0, HEAD, HEAD);
-    return made && bed.theta && bed.w.w[0];
+    bed.experts = pair_experts(&bed.pair, LE_TYPE_Q8_0, HEAD, HEAD, 4);
+    return made && bed.theta && bed.w.w[0] && bed.experts.w[0];
 }
 
 static void every_op_declares_what_it_touches(void)
