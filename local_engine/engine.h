@@ -134,5 +134,7 @@ bool le_engine_next(struct le_engine *e, struct le_event *event);
 int le_cmd_chat(int argc, char **argv);
 int le_cmd_bench(int argc, char **argv);
 int le_cmd_logits(int argc, char **argv);
+int le_cmd_tokenize(int argc, char **argv);
+int le_cmd_detokenize(int argc, char **argv);
 
 #endif

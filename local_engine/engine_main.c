@@ -11,6 +11,8 @@ static const struct {
     { "chat", "talk to a model in the terminal", le_cmd_chat },
     { "bench", "prompt and generation tokens/s", le_cmd_bench },
     { "logits", "logits of token ids, as JSON", le_cmd_logits },
+    { "tokenize", "token ids of a text", le_cmd_tokenize },
+    { "detokenize", "text of token ids", le_cmd_detokenize },
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
@@ -20,7 +22,7 @@ static void print_usage(FILE *to)
     fprintf(to, "tollgate-engine " TG_VERSION "\nusage: tollgate-engine COMMAND [options]; "
                 "COMMAND --help tells more\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].what);
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
 }
 
 int main(int argc, char **argv)
