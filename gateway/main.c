@@ -5,41 +5,46 @@
 #include "gateway/cmd.h"
 #include "local_engine/engine.h"
 
-static const char usage[] =
-    "usage: tollgate COMMAND [OPTION...]\n"
-    "\n"
-    "  serve    run the gateway\n"
-    "  chat     talk to the engine in the terminal\n"
-    "  bench    prompt and generation tokens/s of a model\n"
-    "  logits   what the model says of a list of token ids, for comparison\n"
-    "  pull     fetch a model, resumable and checked\n"
-    "  report   requests, share answered locally, cost and savings of a period\n"
-    "\n"
-    "tollgate COMMAND --help tells a command's options; tollgate --version the version.\n";
-
-struct command {
-    const char *name;
+static const struct {
+    const char *name, *what;
     int (*run)(int argc, char **argv);
+} commands[] = {
+    { "serve", "run the gateway", gw_cmd_serve },
+    { "chat", "talk to the engine in the terminal", le_cmd_chat },
+    { "bench", "prompt and generation tokens/s of a model", le_cmd_bench },
+    { "pull", "fetch a model, resumable and checked", gw_cmd_pull },
+    { "report", "requests, share answered locally, cost and savings of a period", gw_cmd_report },
+    { "tokenize", "token ids of a text", le_cmd_tokenize },
+    { "detokenize", "text of token ids", le_cmd_detokenize },
+    { "render", "the prompt that a conversation becomes", gw_cmd_render },
+    { "parse", "the message that a raw answer means", gw_cmd_parse },
+    { "logits", "what the model says of a list of token ids, for comparison", le_cmd_logits },
 };
 
-static const struct command commands[] = {
-    { "serve", gw_cmd_serve },   { "chat", le_cmd_chat },     { "bench", le_cmd_bench },
-    { "logits", le_cmd_logits }, { "report", gw_cmd_report }, { "pull", gw_cmd_pull },
-};
+enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
+
+static int print_usage(FILE *to)
+{
+    fputs("usage: tollgate COMMAND [OPTION...]\n\n", to);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(to, "  %-12s%s\n", commands[i].name, commands[i].what);
+    return fputs("\ntollgate COMMAND --help tells a command's options; tollgate --version the "
+                 "version.\n", to);
+}
 
 static int run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+    for (size_t i = 0; i < N_COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         return printf("tollgate %s\n", TG_VERSION) < 0;
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return fputs(usage, stdout) < 0;
+        return print_usage(stdout) < 0;
     if (*name)
         fprintf(stderr, "tollgate: there is no command \"%s\"\n", name);
-    fputs(usage, stderr);
+    print_usage(stderr);
     return 2;
 }
 

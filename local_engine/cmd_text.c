@@ -4,7 +4,6 @@
 
 #include "local_engine/cmd_common.h"
 #include "local_engine/cmd_text.h"
-#include "local_engine/tokenizer_internal.h"
 
 enum { FLUSH_BYTES = 1 << 16 };
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "local_engine/gguf.h"
-#include "local_engine/tokenizer_internal.h"
 
 enum tg_status le_text_open(const char *command, const char *path, struct le_text_model *out)
 {

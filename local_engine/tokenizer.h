@@ -27,6 +27,8 @@ struct le_ids {
     size_t n, cap;
 };
 void le_ids_free(struct le_ids *ids);
+/* TG_NOMEM. */
+enum tg_status le_ids_add(struct le_ids *ids, int32_t id);
 
 /* Copies what it needs: g may be closed afterwards. TG_INVALID names the key, TG_UNSUPPORTED: not a
  * "gemma4" tokenizer; TG_NOMEM. *out is owned by the caller. */

@@ -63,7 +63,6 @@ uint64_t le_tok_hash(uint64_t prefix, struct tg_str rest);
 #define LE_TOK_HASH_EMPTY UINT64_C(0xcbf29ce484222325)
 /* The merge of two ids, or NULL. */
 const struct le_merge *le_merge_find(const struct le_tokenizer *t, int32_t left, int32_t right);
-enum tg_status le_ids_add(struct le_ids *ids, int32_t id);
 /* le_tokenizer_encode, which also counts the steps of its loops: the measure of its work. */
 enum tg_status le_tok_encode(const struct le_tokenizer *t, struct tg_str text, bool special,
                              struct le_ids *out, uint64_t *steps);
