@@ -69,8 +69,12 @@ static enum tg_status read_part(struct oai_decode *d, const struct tg_json *v,
         const char *name;
         enum le_part_kind kind;
     } types[] = {
-        { "text", LE_PART_TEXT },   { "image", LE_PART_IMAGE },       { "image_url", LE_PART_IMAGE },
-        { "audio", LE_PART_AUDIO }, { "input_audio", LE_PART_AUDIO }, { "video", LE_PART_VIDEO },
+        { "text", LE_PART_TEXT },
+        { "image", LE_PART_IMAGE },
+        { "image_url", LE_PART_IMAGE },
+        { "audio", LE_PART_AUDIO },
+        { "input_audio", LE_PART_AUDIO },
+        { "video", LE_PART_VIDEO },
         { "video_url", LE_PART_VIDEO },
     };
     struct tg_str type;

@@ -9,22 +9,23 @@ enum { FLUSH_BYTES = 1 << 16 };
 
 static const char tokenize_usage[] =
     "usage: tokenize --model FILE [--no-bos] [--special]  < TEXT\n"
-    "Prints the token ids of standard input as a JSON array. The text is taken as it is, the newline\n"
-    "at its end too; bytes that are no UTF-8 become byte tokens. At most 16 MiB.\n"
+    "Prints the token ids of standard input as a JSON array. The text is taken as it is, the\n"
+    "newline at its end too; bytes that are no UTF-8 become byte tokens. At most 16 MiB.\n"
     "  -m, --model FILE  GGUF file of a Gemma 4 model; one without weights will do\n"
     "      --no-bos      without the token <bos> in front\n"
-    "      --special     special tokens written in the text, such as <|turn>, become those tokens;\n"
-    "                    else they are ordinary text, as in what users write\n"
+    "      --special     special tokens written in the text, such as <|turn>, become those\n"
+    "                    tokens; else they are ordinary text, as in what users write\n"
     "  -h, --help        this text\n"
     "Exit status: 0; 1 when the file or the text cannot be used; 2 for wrong options.\n"
     "Example: printf 'Hello, world' | tollgate tokenize --model gemma-4-E2B-it-Q4_0.gguf\n";
 
 static const char detokenize_usage[] =
     "usage: detokenize --model FILE [--raw]  < IDS\n"
-    "Prints the text of token ids. Standard input is a JSON array of whole numbers, or numbers with\n"
-    "spaces, commas or lines between them; at most 256 MiB. Special tokens are printed as text.\n"
+    "Prints the text of token ids. Standard input is a JSON array of whole numbers, or numbers\n"
+    "with spaces, commas or lines between them; at most 256 MiB. Special tokens are printed as\n"
+    "text. A U+2581 that was tokenised comes back as a space.\n"
     "  -m, --model FILE  GGUF file of a Gemma 4 model; one without weights will do\n"
-    "      --raw         bytes as the tokens have them; without it what is no UTF-8 becomes U+FFFD\n"
+    "      --raw         bytes as the tokens have them; else what is no UTF-8 becomes U+FFFD\n"
     "  -h, --help        this text\n"
     "Exit status: 0; 1 when the file or the ids cannot be used; 2 for wrong options.\n"
     "Example: echo '[2, 9259, 236764, 1902]' | tollgate detokenize --model model.gguf\n";
