@@ -19,10 +19,11 @@ static struct le_buf *buf_of(struct le_backend *be, size_t n, enum gpu_mem_kind 
     }
     b->be = be;
     b->bytes = (uint64_t)n * sizeof(float);
-    if (gpu_mem_new(be, kind, b->bytes, &b->mem, err)) {
+    if (gpu_mem_shared(be, kind, b->bytes, &b->mem, err)) {
         tg_free(b);
         return NULL;
     }
+    be->used += b->mem.size;
     b->next = be->bufs;
     be->bufs = b;
     return b;
@@ -33,6 +34,7 @@ static void drop_newest(struct le_backend *be)
 {
     struct le_buf *b = be->bufs;
     be->bufs = b->next;
+    be->used -= b->mem.size;
     gpu_mem_free(be, &b->mem);
     tg_free(b->theta);
     tg_free(b);

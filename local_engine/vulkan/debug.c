@@ -98,6 +98,11 @@ void gpu_set_part_max(struct le_backend *be, uint64_t bytes)
     be->part_max = bytes < be->alloc_max ? bytes : be->alloc_max;
 }
 
+uint64_t gpu_staging_bytes(const struct le_backend *be)
+{
+    return be->staging_bytes;
+}
+
 uint32_t gpu_weight_parts(const struct le_weight *w)
 {
     return w->n_parts;

@@ -132,6 +132,8 @@ static void note_limits(struct le_backend *be, const struct candidate *c)
     if (c->props13.maxBufferSize && c->props13.maxBufferSize < most)
         most = c->props13.maxBufferSize;
     /* Shaders index with 32 bits: at most 2^31 bytes a part leaves no index in doubt. */
+    if (be->alloc_wanted && be->alloc_wanted < most)
+        most = be->alloc_wanted;
     be->alloc_max = most;
     be->part_max = most < (uint64_t)1 << 31 ? most : (uint64_t)1 << 31;
     VkPhysicalDeviceType type = be->props.deviceType;

@@ -12,6 +12,8 @@ uint64_t gpu_vkcmd_count(const struct le_backend *be);
 /* Largest allocation of a weight from now on, at least one row; bigger tensors are split by rows.
  * The device's own limits stay in force. For tests. */
 void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
+/* Host memory that uploads have taken: all of it is kept for the next. */
+uint64_t gpu_staging_bytes(const struct le_backend *be);
 /* Parts a weight was split into. */
 uint32_t gpu_weight_parts(const struct le_weight *w);
 /* The checked variant of all shaders, several times slower: each address is compared with the

@@ -19,21 +19,42 @@ enum {
     GPU_GROUP = 64,             /* threads of the workgroups that are no matvec */
 };
 
-/* A buffer with memory of its own. */
-struct gpu_mem {
-    VkBuffer buffer;
-    VkDeviceMemory memory;
-    uint64_t addr, size;
-    uint64_t taken; /* bytes of the heap, 0: no memory */
-    uint32_t heap;
-    void *map; /* host address or NULL */
-};
-
 enum gpu_mem_kind {
     GPU_MEM_DEVICE,   /* device local; mapped too where the device shares the host's memory */
     GPU_MEM_UPLOAD,   /* host writes, device reads */
     GPU_MEM_READBACK, /* device writes, host reads */
 };
+
+/* One allocation with one buffer over it. */
+struct gpu_block {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    enum gpu_mem_kind kind;
+    uint32_t heap, n_live;     /* pieces of it in use */
+    uint64_t addr, size, end;  /* end: where the next piece begins */
+    uint64_t taken;            /* bytes of the heap */
+    void *map;                 /* host address or NULL */
+    struct gpu_block *next;    /* of those that take more pieces */
+};
+
+/* A piece of a block, or all of it. block NULL: none. */
+struct gpu_mem {
+    struct gpu_block *block;
+    uint64_t offset, addr, size;
+    void *map; /* host address or NULL */
+};
+
+/* Host memory on its way to the device. */
+struct gpu_slot {
+    struct gpu_mem mem;
+    VkCommandBuffer cmd; /* of the copy under way, or none */
+    VkFence fence;
+};
+struct gpu_staged {
+    uint8_t *p;
+    uint64_t offset, size; /* offset: of p in the buffer that a copy reads */
+};
+enum { GPU_SLOTS = 2 };
 
 struct le_buf {
     struct le_backend *be;
@@ -130,9 +151,11 @@ struct le_backend {
     uint8_t cache_uuid[VK_UUID_SIZE];
     bool unified;         /* device memory is the host's */
     uint32_t subgroup;
-    uint64_t alloc_max;   /* bytes of one allocation */
+    uint64_t alloc_wanted, alloc_max; /* bytes of one allocation: 0 or the option; in force */
     uint64_t part_max;    /* bytes of one weight part */
     uint32_t n_allocs;
+    struct gpu_block *blocks; /* shared ones */
+    uint64_t used;        /* bytes of buffers and weights */
     uint64_t heap_used[VK_MAX_MEMORY_HEAPS]; /* bytes */
     char *cache_path;     /* NULL: not kept */
     char description[512];
@@ -143,7 +166,9 @@ struct le_backend {
 
     struct le_buf *bufs;
     struct le_weight *weights;
-    struct gpu_mem staging;
+    struct gpu_slot slots[GPU_SLOTS]; /* stage.c */
+    uint32_t next_slot;
+    uint64_t staging_bytes; /* host memory of the slots; never less than in use before */
     struct gpu_mem step; /* struct gpu_step */
     struct gpu_mem ranges; /* check.c */
     struct gpu_class *classes[GPU_CLASSES_MAX];
@@ -168,13 +193,24 @@ void gpu_fail(struct le_backend *be, enum tg_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* memory.c */
+/* In a block of its own; _shared: a small one in a block with others, which should be freed at the
+ * end or newest first. */
 enum tg_status gpu_mem_new(struct le_backend *be, enum gpu_mem_kind kind, uint64_t size,
                            struct gpu_mem *out, struct tg_error *err);
+enum tg_status gpu_mem_shared(struct le_backend *be, enum gpu_mem_kind kind, uint64_t size,
+                              struct gpu_mem *out, struct tg_error *err);
 void gpu_mem_free(struct le_backend *be, struct gpu_mem *m);
 /* Copies size bytes to m at offset: by the map, or through staging. Waits. */
 enum tg_status gpu_mem_write(struct le_backend *be, struct gpu_mem *m, uint64_t offset,
                              const void *p, uint64_t size, struct tg_error *err);
 enum tg_status gpu_mem_zero(struct le_backend *be, struct gpu_mem *m, struct tg_error *err);
+/* stage.c. Room for out->size bytes at out->p, which _copy sends on its way to m; _end waits for
+ * all. After a failure the device may still read a slot: _free after DeviceWaitIdle. */
+enum tg_status gpu_stage_begin(struct le_backend *be, struct gpu_staged *out, struct tg_error *err);
+enum tg_status gpu_stage_copy(struct le_backend *be, const struct gpu_mem *m,
+                              const VkBufferCopy *regions, uint32_t n, struct tg_error *err);
+enum tg_status gpu_stage_end(struct le_backend *be, struct tg_error *err);
+void gpu_stage_free(struct le_backend *be);
 struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,
                            struct tg_error *err);
 struct le_buf *gpu_buf_const(struct le_backend *be, const float *values, size_t n,

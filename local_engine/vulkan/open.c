@@ -18,7 +18,7 @@ static void free_device(struct le_backend *be)
         tg_free(be->bufs);
         be->bufs = next;
     }
-    gpu_mem_free(be, &be->staging);
+    gpu_stage_free(be);
     gpu_mem_free(be, &be->step);
     gpu_mem_free(be, &be->ranges);
     gpu_pipelines_close(be);
@@ -73,6 +73,7 @@ enum tg_status gpu_open(const struct gpu_options *options, const struct le_ops *
     struct le_backend *be = tg_calloc(1, sizeof(*be));
     if (!be)
         return tg_fail(err, TG_NOMEM, "out of memory");
+    be->alloc_wanted = options->alloc_max;
     enum tg_status status = open_all(be, options, err);
     if (status) {
         gpu_close(be);

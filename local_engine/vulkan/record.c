@@ -65,7 +65,8 @@ enum tg_status gpu_once_begin(struct le_backend *be, VkCommandBuffer *cmd, struc
     return new_cmd(be, VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT, cmd, err);
 }
 
-enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err)
+enum tg_status gpu_once_submit(struct le_backend *be, VkCommandBuffer cmd, VkFence fence,
+                               struct tg_error *err)
 {
     const VkCommandBufferSubmitInfo buffer = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO,
@@ -79,10 +80,16 @@ enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct t
     enum tg_status status =
         gpu_check(be, be->vk.EndCommandBuffer(cmd), "vkEndCommandBuffer", err);
     if (!status)
-        status = gpu_check(be, be->vk.QueueSubmit2(be->queue, 1, &submit, be->fence),
+        status = gpu_check(be, be->vk.QueueSubmit2(be->queue, 1, &submit, fence),
                            "vkQueueSubmit2", err);
+    return status;
+}
+
+enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err)
+{
+    enum tg_status status = gpu_once_submit(be, cmd, be->fence, err);
     if (!status)
-        status = gpu_wait(be, err);
+        status = gpu_wait(be, be->fence, err);
     if (!be->lost)
         be->vk.FreeCommandBuffers(be->device, be->pool, 1, &cmd);
     return status;
@@ -154,8 +161,9 @@ void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d)
     be->vk.CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     be->vk.CmdPushConstants(cmd, be->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, d->push_size,
                             d->push);
-    be->vk.CmdDispatchIndirect(cmd, c->args.buffer,
-                               (uint64_t)c->n_grids * sizeof(VkDispatchIndirectCommand));
+    be->vk.CmdDispatchIndirect(cmd, c->args.block->buffer,
+                               c->args.offset + (uint64_t)c->n_grids *
+                               sizeof(VkDispatchIndirectCommand));
     be->n_cmd_calls += 3;
     c->grids[c->n_grids++] = d->grid;
     c->cost += d->cost;

@@ -39,6 +39,9 @@ void gpu_class_free(struct le_backend *be, struct gpu_class *c);
 /* One command buffer for copies and fills, submitted and waited for. */
 enum tg_status gpu_once_begin(struct le_backend *be, VkCommandBuffer *cmd, struct tg_error *err);
 enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err);
+/* Ends and submits it only: the fence is signalled later, the command buffer freed by the caller. */
+enum tg_status gpu_once_submit(struct le_backend *be, VkCommandBuffer cmd, VkFence fence,
+                               struct tg_error *err);
 
 /* check.c: before a step (fills its table), and after (TG_INTERNAL names a bad address). */
 enum tg_status gpu_check_begin(struct le_backend *be, struct gpu_step *step, struct tg_error *err);
@@ -47,7 +50,8 @@ enum tg_status gpu_check_end(struct le_backend *be, const struct gpu_step *step,
 
 /* run.c */
 enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err);
-enum tg_status gpu_wait(struct le_backend *be, struct tg_error *err);
+/* For the fence, which is reset. */
+enum tg_status gpu_wait(struct le_backend *be, VkFence fence, struct tg_error *err);
 
 /* open.c */
 void gpu_close(struct le_backend *be);

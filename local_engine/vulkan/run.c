@@ -6,14 +6,14 @@
 static const uint64_t WAIT_NS = 60ull * 1000 * 1000 * 1000;
 static const uint64_t WAIT_SOFTWARE_NS = 3600ull * 1000 * 1000 * 1000;
 
-enum tg_status gpu_wait(struct le_backend *be, struct tg_error *err)
+enum tg_status gpu_wait(struct le_backend *be, VkFence fence, struct tg_error *err)
 {
     bool software = be->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    VkResult result = be->vk.WaitForFences(be->device, 1, &be->fence, VK_TRUE,
+    VkResult result = be->vk.WaitForFences(be->device, 1, &fence, VK_TRUE,
                                            software ? WAIT_SOFTWARE_NS : WAIT_NS);
     enum tg_status status = gpu_check(be, result, "vkWaitForFences", err);
     if (!status)
-        status = gpu_check(be, be->vk.ResetFences(be->device, 1, &be->fence), "vkResetFences",
+        status = gpu_check(be, be->vk.ResetFences(be->device, 1, &fence), "vkResetFences",
                            err);
     return status;
 }
@@ -90,7 +90,7 @@ static enum tg_status submit(struct le_backend *be, struct tg_error *err)
         if (status)
             return lose(be, err);
     }
-    return gpu_wait(be, err) ? lose(be, err) : TG_OK;
+    return gpu_wait(be, be->fence, err) ? lose(be, err) : TG_OK;
 }
 
 enum tg_status gpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err)

@@ -24,10 +24,10 @@ uint64_t gpu_weight_bytes(const struct gpu_options *options, const struct le_ten
 /* most: of the largest heap on the device, where weights and caches go. */
 void gpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most)
 {
-    *used = *most = 0;
+    *used = be->used;
+    *most = 0;
     for (uint32_t i = 0; i < be->memory.memoryHeapCount; i++) {
         const VkMemoryHeap *heap = &be->memory.memoryHeaps[i];
-        *used += be->heap_used[i];
         if ((heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && heap->size > *most)
             *most = heap->size;
     }

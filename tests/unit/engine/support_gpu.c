@@ -15,12 +15,18 @@ static void on_message(void *arg, const char *text)
 
 enum tg_status pair_open(struct pair *p, struct tg_error *err)
 {
+    return pair_open_limited(p, 0, err);
+}
+
+enum tg_status pair_open_limited(struct pair *p, uint64_t alloc_max, struct tg_error *err)
+{
     memset(p, 0, sizeof(*p));
     p->random = 0x9e3779b97f4a7c15u;
     if (cpu_open(NULL, &p->ops[0], &p->be[0], err))
         return TG_NOMEM;
     const struct gpu_options options = {
         .software = true, .validation = true, .on_message = on_message, .arg = p,
+        .alloc_max = alloc_max,
     };
     enum tg_status status = gpu_open(&options, &p->ops[1], &p->be[1], err);
     if (status)

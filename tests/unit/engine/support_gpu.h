@@ -34,6 +34,8 @@ struct pair_weight {
 
 /* TG_NOTFOUND: no Vulkan here. */
 enum tg_status pair_open(struct pair *p, struct tg_error *err);
+/* With no allocation on Vulkan above alloc_max bytes. */
+enum tg_status pair_open_limited(struct pair *p, uint64_t alloc_max, struct tg_error *err);
 void pair_close(struct pair *p);
 
 /* Uniform in [-1, 1). */
