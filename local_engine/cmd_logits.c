@@ -182,6 +182,7 @@ static enum tg_status open_model(struct session *s)
     const struct le_load_options options = {
         .device = s->o.device,
         .model = { .context = (uint32_t)(s->ids.n + s->o.generate) },
+        .no_selftest = true, /* this is where a wrong device can be looked at */
     };
     enum tg_status st = le_gguf_open(s->o.model, &s->g, s->err);
     if (!st)

@@ -36,6 +36,7 @@ struct le_engine_options {
     uint32_t prefill_chunk; /* prompt tokens a step, at most LE_STEP_TOKENS_MAX. 0: 64 on software
                              * Vulkan drivers, else LE_STEP_TOKENS_MAX */
     const char *cache_dir;  /* pipeline cache, or NULL */
+    bool no_selftest;       /* of the device at load (selftest.h) */
 };
 
 /* Loads the model (may take long) on the engine's thread, which has all signals blocked; returns

@@ -16,6 +16,7 @@ struct sequence {
     struct le_engine_info info;
     struct le_device_options device; /* cache_dir owned */
     uint32_t context, chunk; /* chunk 0: by the device */
+    bool no_selftest;
     struct le_loaded loaded;
 };
 
@@ -31,6 +32,7 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
     const struct le_load_options options = {
         .device = s->device,
         .model = { .context = s->context, .stop = stop },
+        .no_selftest = s->no_selftest,
     };
     enum tg_status status = le_load(s->g, &options, &s->loaded, err);
     if (status)
@@ -141,6 +143,7 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
     read_sampling(s);
     s->device = (struct le_device_options){ .device = o->device, .precision = o->precision,
                                             .threads = o->threads };
+    s->no_selftest = o->no_selftest;
     if (o->cache_dir && !(s->device.cache_dir = tg_strdup(o->cache_dir)))
         return tg_fail(err, TG_NOMEM, "the engine: out of memory");
     le_template_warn(&s->info.template, o->model);

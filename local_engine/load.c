@@ -5,6 +5,7 @@
 #include "config/base/log.h"
 #include "local_engine/memory.h"
 #include "local_engine/plan.h"
+#include "local_engine/selftest.h"
 
 void le_unload(struct le_loaded *l)
 {
@@ -26,12 +27,13 @@ bool le_is_software(const struct le_loaded *l)
 }
 
 /* What the open device can still hold. A software driver's memory is the machine's. */
-static enum tg_status check_memory(const struct le_gguf *g, const struct le_load_options *o,
-                                   const struct le_loaded *l, struct tg_error *err)
+static enum tg_status check_memory(const struct le_gguf *g, const struct le_device_options *d,
+                                   uint32_t context, const struct le_loaded *l,
+                                   struct tg_error *err)
 {
     const struct le_plan_device device = { .gpu = is_gpu(l),
-                                           .precision = le_device_precision(&o->device),
-                                           .kernels = o->device.kernels };
+                                           .precision = le_device_precision(d),
+                                           .kernels = d->kernels };
     struct le_memory memory;
     uint64_t used, available;
     l->ops->memory(l->be, &used, &available);
@@ -40,38 +42,159 @@ static enum tg_status check_memory(const struct le_gguf *g, const struct le_load
     le_memory_read("", &memory);
     if (host && memory.available < available)
         available = memory.available;
-    return le_plan_check(g, &device, o->model.context, available,
+    return le_plan_check(g, &device, context, available,
                          host ? "this machine" : "the GPU", err);
 }
 
-static enum tg_status load(const struct le_gguf *g, const struct le_load_options *o,
-                           struct le_loaded *out, struct tg_error *err)
+/* ---- attempts: what comes after one that failed ---- */
+
+struct loading {
+    const struct le_gguf *g;
+    const struct le_load_options *o;
+    struct le_device_options device; /* of the attempt */
+    struct le_selftest *test;        /* made when it is first needed; NULL: none is possible */
+    bool made;
+    bool gpu, wrong; /* of the last attempt: what it ran on, and whether it failed its test */
+};
+
+static enum tg_status open_device(const struct loading *l, struct le_loaded *out,
+                                  struct tg_error *err)
 {
-    enum tg_status st = le_device_open(&o->device, &out->ops, &out->be, err);
+    return (l->o->open ? l->o->open : le_device_open)(&l->device, &out->ops, &out->be, err);
+}
+
+/* The kernel sets of the cpu, best first; scalar C is what the others are tested against. */
+static const char *const kernel_sets[] = { "avx512", "avx2", "neon", "scalar" };
+
+enum { N_SETS = sizeof(kernel_sets) / sizeof(*kernel_sets) };
+
+static bool runs_here(const char *kernels)
+{
+    const struct cpu_options o = { .precision = LE_EXACT, .threads = 1, .kernels = kernels };
+    const struct le_ops *ops = NULL;
+    struct le_backend *be = NULL;
+    if (cpu_open(&o, &ops, &be, NULL))
+        return false;
+    ops->close(be);
+    return true;
+}
+
+/* The set after the one in use that runs on this processor; NULL behind the last. */
+static const char *next_kernels(const char *now)
+{
+    size_t i = 0;
+    while (i < N_SETS && (now ? strcmp(now, kernel_sets[i]) != 0 : !runs_here(kernel_sets[i])))
+        i++;
+    for (i++; i < N_SETS; i++)
+        if (runs_here(kernel_sets[i]))
+            return kernel_sets[i];
+    return NULL;
+}
+
+/* Prepares the next attempt; false: there is none. */
+static bool next_attempt(struct loading *l, enum tg_status why)
+{
+    struct le_device_options *d = &l->device;
+    bool automatic = l->o->device.device == LE_DEVICE_AUTO;
+    if (!l->wrong) {
+        if (!l->gpu || !automatic || (why != TG_NOMEM && why != TG_DEVICE))
+            return false;
+    } else if (d->precision != LE_PRECISION_EXACT) {
+        d->precision = LE_PRECISION_EXACT;
+        return true;
+    } else if (!l->gpu) {
+        d->kernels = next_kernels(d->kernels);
+        if (!d->kernels)
+            return false;
+        d->precision = strcmp(d->kernels, "scalar") == 0 ? LE_PRECISION_EXACT
+                                                         : l->o->device.precision;
+        return true;
+    } else if (!automatic) {
+        return false;
+    }
+    *d = l->o->device;
+    d->device = LE_DEVICE_CPU;
+    return true;
+}
+
+/* ---- one attempt ---- */
+
+/* Whether the attempt is what tests are made with: nothing to be found there. */
+static bool is_oracle(const struct loading *l)
+{
+    return !l->gpu && l->device.precision == LE_PRECISION_EXACT && l->device.kernels &&
+           strcmp(l->device.kernels, "scalar") == 0;
+}
+
+static enum tg_status make_test(struct loading *l, struct tg_error *err)
+{
+    struct tg_error why = { .text = "" };
+    struct le_params params;
+    if (l->made)
+        return TG_OK;
+    enum tg_status st = le_params_read(l->g, &params, &why);
     if (!st)
-        st = check_memory(g, o, out, err);
+        st = le_selftest_new(l->g, &params, l->o->model.stop, &l->test, &why);
+    if (st && st != TG_UNSUPPORTED)
+        return tg_fail(err, st, "%s", why.text);
+    if (st)
+        tg_log(TG_LOG_INFO, "engine-selftest-skipped", "%s", why.text);
+    l->made = true;
+    return TG_OK;
+}
+
+/* Runs the test on out's backend, which is then used up: it is opened anew. */
+static enum tg_status test_device(struct loading *l, struct le_loaded *out, struct tg_error *err)
+{
+    struct le_selftest_report report;
+    struct tg_error why = { .text = "" };
+    enum tg_status st = make_test(l, err);
+    if (st || !l->test)
+        return st;
+    st = le_selftest_run(l->test, out->ops, out->be, le_device_precision(&l->device), &report,
+                         &why);
+    l->wrong = st == TG_INTERNAL;
+    if (st)
+        return tg_fail(err, st, "%s%s: %s", l->wrong ? "the self-test failed on " : "",
+                       out->ops->describe(out->be), why.text);
+    tg_log(TG_LOG_INFO, "engine-selftest", "passed on %s: off by %.2g of the logits' spread (at "
+           "most %.2g)", out->ops->describe(out->be), report.error, report.limit);
+    le_unload(out);
+    return open_device(l, out, err);
+}
+
+static enum tg_status attempt(struct loading *l, struct le_loaded *out, struct tg_error *err)
+{
+    l->wrong = false;
+    enum tg_status st = open_device(l, out, err);
+    l->gpu = !st && is_gpu(out);
     if (!st)
-        st = le_model_open(g, out->ops, out->be, &o->model, &out->model, err);
+        st = check_memory(l->g, &l->device, l->o->model.context, out, err);
+    if (!st && !l->o->no_selftest && !is_oracle(l))
+        st = test_device(l, out, err);
+    if (!st)
+        st = le_model_open(l->g, out->ops, out->be, &l->o->model, &out->model, err);
+    if (st)
+        le_unload(out);
     return st;
 }
 
 enum tg_status le_load(const struct le_gguf *g, const struct le_load_options *options,
                        struct le_loaded *out, struct tg_error *err)
 {
+    struct loading l = { .g = g, .o = options, .device = options->device };
     struct tg_error why = { .text = "" };
     *out = (struct le_loaded){ .ops = NULL };
-    enum tg_status st = load(g, options, out, &why);
-    bool gpu = out->be && is_gpu(out);
-    if (!st)
-        return TG_OK;
-    le_unload(out);
-    if (options->device.device != LE_DEVICE_AUTO || !gpu || (st != TG_NOMEM && st != TG_DEVICE))
-        return tg_fail(err, st, "%s", why.text);
-    tg_log(TG_LOG_WARN, "engine-gpu-unfit", "running on the CPU: %s", why.text);
-    struct le_load_options cpu = *options;
-    cpu.device.device = LE_DEVICE_CPU;
-    st = load(g, &cpu, out, err);
-    if (st)
-        le_unload(out);
-    return st;
+    enum tg_status st = attempt(&l, out, &why);
+    while (st && next_attempt(&l, st)) {
+        tg_log(TG_LOG_WARN, l.wrong ? "engine-selftest-failed" : "engine-gpu-unfit",
+               "%s; trying %s%s%s in precision %s", why.text,
+               l.gpu && l.device.device != LE_DEVICE_CPU ? "the same device" : "the CPU",
+               l.device.kernels ? " with kernels " : "",
+               l.device.kernels ? l.device.kernels : "",
+               l.device.precision == LE_PRECISION_EXACT ? "exact" : "fast");
+        st = attempt(&l, out, &why);
+    }
+    le_selftest_free(l.test);
+    return st ? tg_fail(err, st, "%s", why.text) : TG_OK;
 }

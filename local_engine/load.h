@@ -8,6 +8,10 @@
 struct le_load_options {
     struct le_device_options device;
     struct le_model_options model;
+    bool no_selftest;
+    /* Tests: instead of le_device_open. */
+    enum tg_status (*open)(const struct le_device_options *options, const struct le_ops **ops,
+                           struct le_backend **be, struct tg_error *err);
 };
 
 struct le_loaded {
@@ -16,10 +20,17 @@ struct le_loaded {
     struct le_model *model;
 };
 
-/* Opens the device, checks that the model fits its memory (le_plan_check) and loads it. With
- * LE_DEVICE_AUTO a GPU that has not the memory, or fails, makes way for the cpu; the reason is
- * logged. g must stay open until le_unload. TG_NOMEM: err is the sentence of le_plan_check, or the
- * device's. Errors of le_device_open and le_model_open; *out is empty then. */
+/* Opens the device, checks that the model fits its memory (le_plan_check), that the device computes
+ * rightly (selftest.h), and loads the model.
+ *
+ * What fails its test is not used: `fast` makes way for `exact`, a GPU (LE_DEVICE_AUTO) for the
+ * cpu, a kernel set of the cpu for the next lower one, down to scalar C in `exact`. With
+ * LE_DEVICE_AUTO a GPU that has not the memory, or is lost, makes way for the cpu too. Each is
+ * named in the log with the reason.
+ *
+ * g must stay open until le_unload. TG_NOMEM: err is the sentence of le_plan_check, or the
+ * device's. TG_INTERNAL: an LE_DEVICE_VULKAN that computes wrongly. Errors of le_device_open and
+ * le_model_open; *out is empty then. */
 enum tg_status le_load(const struct le_gguf *g, const struct le_load_options *options,
                        struct le_loaded *out, struct tg_error *err);
 /* An empty one is allowed. */

@@ -12,10 +12,6 @@ struct check {
     struct tg_error *err;
 };
 
-/* What a tensor's extent is; those of one layer are in a table indexed by these. QKV: the rows of
- * query, keys and values in one; GATE_UP: those of an expert's gate and up. */
-enum dim { ONE, EMBD, HEAD, QUERY, KEYS, QKV, FEED, PLE, EXPERTS, EXPERT_FEED, GATE_UP, N_DIMS };
-
 /* What a layer needs a tensor for. */
 enum part {
     ALWAYS,
@@ -32,38 +28,37 @@ enum part {
 };
 
 static const struct layer_tensor {
-    const char *name;
-    enum dim in, out, planes;
+    struct le_layer_tensor t;
     enum part part;
 } layer_tensors[] = {
-    { "attn_norm.weight", EMBD, ONE, ONE, ALWAYS },
-    { "attn_qkv.weight", EMBD, QKV, ONE, WITH_QKV },
-    { "attn_q.weight", EMBD, QUERY, ONE, WITH_QUERY },
-    { "attn_q_norm.weight", HEAD, ONE, ONE, ALWAYS },
-    { "attn_k.weight", EMBD, KEYS, ONE, WITH_KEYS },
-    { "attn_k_norm.weight", HEAD, ONE, ONE, WITH_KEY_NORM },
-    { "attn_v.weight", EMBD, KEYS, ONE, WITH_VALUES },
-    { "attn_output.weight", QUERY, EMBD, ONE, ALWAYS },
-    { "post_attention_norm.weight", EMBD, ONE, ONE, ALWAYS },
-    { "ffn_norm.weight", EMBD, ONE, ONE, ALWAYS },
-    { "ffn_gate.weight", EMBD, FEED, ONE, ALWAYS },
-    { "ffn_up.weight", EMBD, FEED, ONE, ALWAYS },
-    { "ffn_down.weight", FEED, EMBD, ONE, ALWAYS },
-    { "post_ffw_norm.weight", EMBD, ONE, ONE, ALWAYS },
-    { "layer_output_scale.weight", ONE, ONE, ONE, OPTIONAL },
-    { "inp_gate.weight", EMBD, PLE, ONE, WITH_PLE },
-    { "proj.weight", PLE, EMBD, ONE, WITH_PLE },
-    { "post_norm.weight", EMBD, ONE, ONE, WITH_PLE },
-    { "ffn_gate_inp.weight", EMBD, EXPERTS, ONE, WITH_MOE },
-    { "ffn_gate_inp.scale", EMBD, ONE, ONE, WITH_MOE },
-    { "pre_ffw_norm_2.weight", EMBD, ONE, ONE, WITH_MOE },
-    { "post_ffw_norm_1.weight", EMBD, ONE, ONE, WITH_MOE },
-    { "post_ffw_norm_2.weight", EMBD, ONE, ONE, WITH_MOE },
-    { "ffn_gate_up_exps.weight", EMBD, GATE_UP, EXPERTS, WITH_GATE_UP },
-    { "ffn_gate_exps.weight", EMBD, EXPERT_FEED, EXPERTS, WITH_SPLIT },
-    { "ffn_up_exps.weight", EMBD, EXPERT_FEED, EXPERTS, WITH_SPLIT },
-    { "ffn_down_exps.weight", EXPERT_FEED, EMBD, EXPERTS, WITH_MOE },
-    { "ffn_down_exps.scale", EXPERTS, ONE, ONE, WITH_MOE },
+    { { "attn_norm.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, ALWAYS },
+    { { "attn_qkv.weight", LE_DIM_EMBD, LE_DIM_QKV, LE_DIM_ONE }, WITH_QKV },
+    { { "attn_q.weight", LE_DIM_EMBD, LE_DIM_QUERY, LE_DIM_ONE }, WITH_QUERY },
+    { { "attn_q_norm.weight", LE_DIM_HEAD, LE_DIM_ONE, LE_DIM_ONE }, ALWAYS },
+    { { "attn_k.weight", LE_DIM_EMBD, LE_DIM_KEYS, LE_DIM_ONE }, WITH_KEYS },
+    { { "attn_k_norm.weight", LE_DIM_HEAD, LE_DIM_ONE, LE_DIM_ONE }, WITH_KEY_NORM },
+    { { "attn_v.weight", LE_DIM_EMBD, LE_DIM_KEYS, LE_DIM_ONE }, WITH_VALUES },
+    { { "attn_output.weight", LE_DIM_QUERY, LE_DIM_EMBD, LE_DIM_ONE }, ALWAYS },
+    { { "post_attention_norm.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, ALWAYS },
+    { { "ffn_norm.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, ALWAYS },
+    { { "ffn_gate.weight", LE_DIM_EMBD, LE_DIM_FEED, LE_DIM_ONE }, ALWAYS },
+    { { "ffn_up.weight", LE_DIM_EMBD, LE_DIM_FEED, LE_DIM_ONE }, ALWAYS },
+    { { "ffn_down.weight", LE_DIM_FEED, LE_DIM_EMBD, LE_DIM_ONE }, ALWAYS },
+    { { "post_ffw_norm.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, ALWAYS },
+    { { "layer_output_scale.weight", LE_DIM_ONE, LE_DIM_ONE, LE_DIM_ONE }, OPTIONAL },
+    { { "inp_gate.weight", LE_DIM_EMBD, LE_DIM_PLE, LE_DIM_ONE }, WITH_PLE },
+    { { "proj.weight", LE_DIM_PLE, LE_DIM_EMBD, LE_DIM_ONE }, WITH_PLE },
+    { { "post_norm.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, WITH_PLE },
+    { { "ffn_gate_inp.weight", LE_DIM_EMBD, LE_DIM_EXPERTS, LE_DIM_ONE }, WITH_MOE },
+    { { "ffn_gate_inp.scale", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, WITH_MOE },
+    { { "pre_ffw_norm_2.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, WITH_MOE },
+    { { "post_ffw_norm_1.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, WITH_MOE },
+    { { "post_ffw_norm_2.weight", LE_DIM_EMBD, LE_DIM_ONE, LE_DIM_ONE }, WITH_MOE },
+    { { "ffn_gate_up_exps.weight", LE_DIM_EMBD, LE_DIM_GATE_UP, LE_DIM_EXPERTS }, WITH_GATE_UP },
+    { { "ffn_gate_exps.weight", LE_DIM_EMBD, LE_DIM_EXPERT_FEED, LE_DIM_EXPERTS }, WITH_SPLIT },
+    { { "ffn_up_exps.weight", LE_DIM_EMBD, LE_DIM_EXPERT_FEED, LE_DIM_EXPERTS }, WITH_SPLIT },
+    { { "ffn_down_exps.weight", LE_DIM_EXPERT_FEED, LE_DIM_EMBD, LE_DIM_EXPERTS }, WITH_MOE },
+    { { "ffn_down_exps.scale", LE_DIM_EXPERTS, LE_DIM_ONE, LE_DIM_ONE }, WITH_MOE },
 };
 
 enum { N_LAYER_TENSORS = sizeof(layer_tensors) / sizeof(*layer_tensors) };
@@ -154,29 +149,41 @@ static enum tg_status check_shape(const struct check *c, const char *name, uint6
     return TG_OK;
 }
 
+void le_layer_dims(const struct le_params *p, uint32_t layer, uint64_t size[LE_DIMS])
+{
+    const struct le_layer_params *l = &p->layer[layer];
+    size[LE_DIM_ONE] = 1;
+    size[LE_DIM_EMBD] = p->n_embd;
+    size[LE_DIM_HEAD] = l->head_dim;
+    size[LE_DIM_QUERY] = (uint64_t)p->n_heads * l->head_dim;
+    size[LE_DIM_KEYS] = (uint64_t)l->kv_heads * l->head_dim;
+    size[LE_DIM_QKV] = size[LE_DIM_QUERY] + (l->values ? 2 : 1) * size[LE_DIM_KEYS];
+    size[LE_DIM_FEED] = l->ff;
+    size[LE_DIM_PLE] = p->ple;
+    size[LE_DIM_EXPERTS] = p->n_experts;
+    size[LE_DIM_EXPERT_FEED] = l->expert_ff;
+    size[LE_DIM_GATE_UP] = 2 * (uint64_t)l->expert_ff;
+}
+
+const struct le_layer_tensor *le_layer_tensor(const struct le_params *p, uint32_t layer, size_t k)
+{
+    static const struct le_layer_tensor unused = { NULL, LE_DIM_ONE, LE_DIM_ONE, LE_DIM_ONE };
+    if (k >= N_LAYER_TENSORS)
+        return NULL;
+    enum use use = use_of(p, &p->layer[layer], layer_tensors[k].part);
+    return use == NEEDED || use == ALLOWED ? &layer_tensors[k].t : &unused;
+}
+
 static enum tg_status check_layer(const struct check *c, uint32_t i)
 {
     const struct le_layer_params *l = &c->p->layer[i];
-    uint64_t query = (uint64_t)c->p->n_heads * l->head_dim;
-    uint64_t keys = (uint64_t)l->kv_heads * l->head_dim;
-    const uint64_t size[N_DIMS] = {
-        [ONE] = 1,
-        [EMBD] = c->p->n_embd,
-        [HEAD] = l->head_dim,
-        [QUERY] = query,
-        [KEYS] = keys,
-        [QKV] = query + (l->values ? 2 : 1) * keys,
-        [FEED] = l->ff,
-        [PLE] = c->p->ple,
-        [EXPERTS] = c->p->n_experts,
-        [EXPERT_FEED] = l->expert_ff,
-        [GATE_UP] = 2 * (uint64_t)l->expert_ff,
-    };
+    uint64_t size[LE_DIMS];
+    le_layer_dims(c->p, i, size);
     for (size_t k = 0; k < N_LAYER_TENSORS; k++) {
-        const struct layer_tensor *t = &layer_tensors[k];
+        const struct le_layer_tensor *t = &layer_tensors[k].t;
         char name[NAME_BYTES];
         snprintf(name, sizeof(name), "blk.%u.%s", i, t->name);
-        enum use use = use_of(c->p, l, t->part);
+        enum use use = use_of(c->p, l, layer_tensors[k].part);
         if (use == NEEDED || (use == ALLOWED && le_gguf_tensor(c->g, name))) {
             enum tg_status st = check_shape(c, name, size[t->in], size[t->out], size[t->planes]);
             if (st)
@@ -233,7 +240,7 @@ static const struct layer_tensor *find_layer_tensor(const struct le_params *p, s
         return NULL;
     rest = (struct tg_str){ dot + 1, rest.n - (size_t)(dot + 1 - rest.p) };
     for (size_t k = 0; k < N_LAYER_TENSORS; k++)
-        if (tg_str_eq(rest, tg_str_of(layer_tensors[k].name)))
+        if (tg_str_eq(rest, tg_str_of(layer_tensors[k].t.name)))
             return &layer_tensors[k];
     return NULL;
 }
@@ -293,7 +300,7 @@ bool le_params_is_weight(const struct le_params *p, const struct le_tensor *t)
     for (size_t k = 0; k < sizeof(top) / sizeof(*top); k++)
         if (tg_str_eq(t->name, tg_str_of(top[k])))
             return true;
-    if (!row || (row->out == ONE && row->planes == ONE))
+    if (!row || (row->t.out == LE_DIM_ONE && row->t.planes == LE_DIM_ONE))
         return false;
     enum use use = use_of(p, &p->layer[layer], row->part);
     return use == NEEDED || use == ALLOWED;

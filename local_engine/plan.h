@@ -16,7 +16,7 @@ struct le_plan_device {
 /* Bytes. */
 struct le_plan {
     uint64_t weights; /* matrices, repacked or as they lie in the file */
-    uint64_t mapped;  /* of these: pages of the file, which the system may take back and read again */
+    uint64_t mapped;  /* of these: pages of the file, which the system may drop and read again */
     uint64_t kv;      /* keys and values of the context */
     uint64_t scratch; /* activations, norms */
     uint64_t logits;
