@@ -37,11 +37,11 @@ static const struct choice {
     bool (*runs)(void);
 } choices[] = {
 #if defined(__x86_64__)
-    { "avx512", NULL, has_avx512 },
-    { "avx2", NULL, has_avx2 },
+    { "avx512", &cpu_set_avx512, has_avx512 },
+    { "avx2", &cpu_set_avx2, has_avx2 },
     { "neon", NULL, NULL },
 #elif defined(__aarch64__)
-    { "neon", NULL, always },
+    { "neon", &cpu_set_neon, always },
     { "avx512", NULL, NULL },
     { "avx2", NULL, NULL },
 #else

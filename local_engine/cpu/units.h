@@ -43,4 +43,16 @@ static inline uint32_t cpu_expert_id(const struct le_buf *ids, size_t i)
     return id;
 }
 
+/* Which pairs (row, choice) of a step go to which expert: the shared memory of an expert matmul. */
+struct cpu_choice {
+    uint32_t n;             /* experts that were chosen */
+    const uint32_t *expert; /* [n], ascending */
+    const uint32_t *first;  /* [n + 1] where an expert's pairs begin in pair */
+    const uint32_t *pair;   /* ascending for each expert */
+};
+/* Makes it from the ids of an expert matmul; ids that name no expert are left out. */
+void cpu_choice_make(const struct cpu_work *w);
+size_t cpu_choice_bytes(const struct cpu_work *w);
+uint32_t cpu_choice_rounds(const struct cpu_work *w); /* it, and the products */
+
 #endif
