@@ -16,6 +16,8 @@
 
 enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
 
+static const int64_t LOADING_LINE_NS = (int64_t)10 * 1000 * 1000 * 1000;
+
 static const char usage[] =
     "usage: tollgate serve [--config FILE] [--check]\n"
     "\n"
@@ -153,9 +155,21 @@ static enum le_precision_choice precision_of(const char *name)
     return strcmp(name, "fast") == 0 ? LE_PRECISION_FAST : LE_PRECISION_AUTO;
 }
 
+/* A large file takes a while: a line now and then. */
+static void log_loading(void *arg, uint64_t done, uint64_t total)
+{
+    int64_t *logged = arg, now = tg_mono_ns();
+    if (now - *logged < LOADING_LINE_NS)
+        return;
+    *logged = now;
+    tg_log(TG_LOG_INFO, "engine-loading", "%d %% of %.1f GiB",
+           (int)((double)done * 100 / (double)total), (double)total / (1 << 30));
+}
+
 static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
 {
     const struct cfg_settings *s = app->now->settings;
+    int64_t logged = tg_mono_ns();
     struct le_engine_options options = {
         .model = s->engine.model,
         .device = device_of(s->engine.device),
@@ -164,6 +178,8 @@ static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
         .context = s->engine.context,
         .jobs_max = s->engine.queue,
         .cache_dir = s->data_dir,
+        .progress = log_loading,
+        .progress_arg = &logged,
     };
     tg_log(TG_LOG_INFO, "engine-loading", "%s", s->engine.model);
     enum tg_status status = le_engine_open(&options, &app->engine, err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/base/log.h"
+#include "local_engine/cmd_bar.h"
 #include "local_engine/device.h"
 
 static bool set_number(const struct le_option *o, const char *text)
@@ -148,15 +149,20 @@ struct le_engine *le_cmd_open(const char *command, const struct le_engine_option
         return NULL;
     }
     tg_log_set_level(TG_LOG_WARN); /* people see the device in what the command prints */
-    enum tg_status status = le_engine_open(options, &e, &err);
+    struct le_bar bar = le_bar_new("loading", NULL);
+    struct le_engine_options o = *options;
+    o.progress = le_bar_show;
+    o.progress_arg = &bar;
+    enum tg_status status = le_engine_open(&o, &e, &err);
+    le_bar_clear(&bar);
     if (!status)
         return e;
     fprintf(stderr, "%s: %s\n", command, err.text);
     if (options->device == LE_DEVICE_VULKAN && (status == TG_NOTFOUND || status == TG_DEVICE))
         fprintf(stderr, "%s: --device cpu runs without a GPU.\n", command);
     else if (status == TG_NOMEM)
-        fprintf(stderr, "%s: fewer tokens (chat: --context; bench: --prompt, --generate) or a "
-                "smaller model need less memory.\n", command);
+        fprintf(stderr, "%s: the context is as long as --context says, or --prompt, --generate and "
+                "--depth of bench together.\n", command);
     return NULL;
 }
 

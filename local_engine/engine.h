@@ -37,6 +37,10 @@ struct le_engine_options {
                              * Vulkan drivers, else LE_STEP_TOKENS_MAX */
     const char *cache_dir;  /* pipeline cache, or NULL */
     bool no_selftest;       /* of the device at load (selftest.h) */
+    /* NULL, or told how far loading is while le_engine_open waits: bytes of weights. Called by the
+     * engine's thread. */
+    void (*progress)(void *arg, uint64_t done, uint64_t total);
+    void *progress_arg;
 };
 
 /* Loads the model (may take long) on the engine's thread, which has all signals blocked; returns

@@ -17,6 +17,8 @@ struct sequence {
     struct le_device_options device; /* cache_dir owned */
     uint32_t context, chunk; /* chunk 0: by the device */
     bool no_selftest;
+    le_progress_fn *progress; /* of the first open only */
+    void *progress_arg;
     struct le_loaded loaded;
 };
 
@@ -31,10 +33,12 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
     struct sequence *s = arg;
     const struct le_load_options options = {
         .device = s->device,
-        .model = { .context = s->context, .stop = stop },
+        .model = { .context = s->context, .stop = stop, .progress = s->progress,
+                   .arg = s->progress_arg },
         .no_selftest = s->no_selftest,
     };
     enum tg_status status = le_load(s->g, &options, &s->loaded, err);
+    s->progress = NULL;
     if (status)
         return status;
     const struct le_loaded *l = &s->loaded;
@@ -144,6 +148,8 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
     s->device = (struct le_device_options){ .device = o->device, .precision = o->precision,
                                             .threads = o->threads };
     s->no_selftest = o->no_selftest;
+    s->progress = o->progress;
+    s->progress_arg = o->progress_arg;
     if (o->cache_dir && !(s->device.cache_dir = tg_strdup(o->cache_dir)))
         return tg_fail(err, TG_NOMEM, "the engine: out of memory");
     le_template_warn(&s->info.template, o->model);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "config/base/clock.h"
 #include "config/base/log.h"
 #include "local_engine/memory.h"
 #include "local_engine/plan.h"
@@ -165,6 +166,7 @@ static enum tg_status test_device(struct loading *l, struct le_loaded *out, stru
 
 static enum tg_status attempt(struct loading *l, struct le_loaded *out, struct tg_error *err)
 {
+    char size[LE_SIZE_TEXT];
     l->wrong = false;
     enum tg_status st = open_device(l, out, err);
     l->gpu = !st && is_gpu(out);
@@ -172,10 +174,15 @@ static enum tg_status attempt(struct loading *l, struct le_loaded *out, struct t
         st = check_memory(l->g, &l->device, l->o->model.context, out, err);
     if (!st && !l->o->no_selftest && !is_oracle(l))
         st = test_device(l, out, err);
+    int64_t begin = tg_mono_ns();
     if (!st)
         st = le_model_open(l->g, out->ops, out->be, &l->o->model, &out->model, err);
     if (st)
         le_unload(out);
+    else
+        tg_log(TG_LOG_INFO, "engine-loaded", "%s (%s) in %.1f s", le_gguf_path(l->g),
+               le_size_text(size, le_gguf_file_size(l->g)),
+               (double)(tg_mono_ns() - begin) / 1e9);
     return st;
 }
 
