@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,6 +10,24 @@
 #include "local_engine/cmd_bar.h"
 
 static char seen[4096];
+
+/* Reads until the bar has been taken off its line, or nothing has come for a while: a terminal hands
+ * on what is written in pieces. */
+static void collect(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    size_t n = 0;
+    seen[0] = '\0';
+    while (n < sizeof(seen) - 1 && poll(&p, 1, n ? 5000 : 500) == 1) {
+        ssize_t got = read(fd, seen + n, sizeof(seen) - 1 - n);
+        if (got <= 0)
+            return;
+        n += (size_t)got;
+        seen[n] = '\0';
+        if (n >= 4 && strcmp(seen + n - 4, "\r\033[K") == 0 && strstr(seen, "100%"))
+            return;
+    }
+}
 
 /* What fd shows of a bar that is drawn with standard error on `to`. */
 static void draw(int to, int fd, const char *unit, uint64_t total)
@@ -25,8 +44,7 @@ static void draw(int to, int fd, const char *unit, uint64_t total)
     fflush(stderr);
     dup2(old, STDERR_FILENO);
     close(old);
-    ssize_t n = read(fd, seen, sizeof(seen) - 1);
-    seen[n > 0 ? n : 0] = '\0';
+    collect(fd);
 }
 
 static uint32_t count(const char *what)
