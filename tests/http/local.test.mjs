@@ -1,8 +1,9 @@
 // A request answered by the local engine: whole and streamed, its headers, rows and errors.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { before, test } from 'node:test';
 import { rawSocket, request, slow, startGateway } from './lib.mjs';
-import { chat, localConfig, logRow, post, sse } from './support.mjs';
+import { chat, localConfig, logRow, model, post, sse } from './support.mjs';
 
 let gw;
 before(async () => {
@@ -51,6 +52,28 @@ test('each request leaves its row', async () => {
   assert.equal(row.backend, 'local');
   assert.equal(row.status, 200);
   assert.equal(row.output_tokens, 3);
+});
+
+test('tools, calls and results are part of the local prompt, as render has it', async () => {
+  const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{"x":[1,null]}' } };
+  const parameters = { type: 'object', properties: { x: { type: 'array' } } };
+  const tools = [{ type: 'function', function: { name: 'f', description: 'does', parameters } }];
+  const messages = [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: 'go' },
+    { role: 'assistant', content: null, reasoning_content: 'hm', tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'c1', content: 'done' },
+  ];
+  const { status, headers, json } = await chat(gw, { messages, tools, max_tokens: 4 });
+  assert.equal(status, 200);
+  assert.equal(headers['x-tollgate-route'], 'local');
+  const input = JSON.stringify({ messages, tools });
+  const out = execFileSync(process.env.TOLLGATE_BIN, ['render', '-m', model], { input });
+  assert.equal(json.usage.prompt_tokens, JSON.parse(out).ids.length);
+  const apart = [...messages, { role: 'user', content: 'v' }, messages[3]];
+  const refused = await chat(gw, { messages: apart, tools, max_tokens: 4 });
+  assert.ok(refused.status >= 400 && refused.status < 500);
+  assert.match(refused.json.error.message, /messages\[5\]\.role: .*directly behind/);
 });
 
 test('malformed requests get a 4xx that names the field, and the server goes on', async () => {
