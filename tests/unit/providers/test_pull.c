@@ -225,7 +225,8 @@ static void state_survives_anything(void)
 static void urls(void)
 {
     static const struct { const char *url; bool insecure, fine; } table[] = {
-        { "https://h/x", false, true }, { "http://h/x", false, false }, { "http://h/x", true, true },
+        { "https://h/x", false, true }, { "http://h/x", false, false },
+        { "http://h/x", true, true },
         { "http://127.0.0.1/x", false, true }, { "http://[::1]:8/x", false, true },
         { "http://localhost/x", false, true }, { "http://localhost.evil/x", false, false },
         { "http://127.0.0.1.evil/x", false, false }, { "https://u@h/x", true, false },
