@@ -9,8 +9,9 @@
 #include "local_engine/cpu/int8_types.h"
 
 enum {
-    PANEL_INPUTS = 6,  /* from so many inputs on */
-    PANEL_BLOCKS = 32, /* with its inputs, a panel fits the first cache */
+    PANEL_INPUTS = 12, /* from so many inputs on */
+    PANEL_BLOCKS = 48, /* a panel fits the first cache, or nearly so with its inputs */
+    PANEL_ROWS = 256,  /* so many inputs' part for a panel fits the second cache */
     PREFETCH = 1536,   /* bytes ahead */
 };
 
@@ -22,23 +23,32 @@ struct product {
     uint32_t n_groups, n_out, n;
 };
 
-INLINE vfloats mac(uint32_t type, const struct operands *w, const struct cpu_int8_input *x,
-                   vfloats sum)
+/* Adds a block to an output: a is the dot of the quants, or with halves(type) that of the first 16
+ * columns and b of the last. The one place where an output is rounded. */
+INLINE vfloats add_block(uint32_t type, const struct operands *w, const struct cpu_int8_input *x,
+                         vfloats a, vfloats b, vfloats sum)
 {
-    int bits = bits_of(type);
     if (halves(type)) {
-        vfloats a = v_float(v_dot(bits, 4, w->u, x->q, start_of(type, x, 0)));
-        vfloats b = v_float(v_dot(bits, 4, w->u + 4, x->q + 16, start_of(type, x, 1)));
         sum = v_fma(v_fma(b, w->d[1], v_mul(a, w->d[0])), v_all(x->dx), sum);
         if (minima(type))
             sum = v_fma(w->c[1], v_all(x->sum_b), v_fma(w->c[0], v_all(x->sum_a), sum));
     } else {
-        vfloats a = v_float(v_dot(bits, STEPS, w->u, x->q, start_of(type, x, 0)));
         sum = v_fma(a, v_mul(w->d[0], v_all(x->dx)), sum);
         if (minima(type))
             sum = v_fma(w->c[0], v_all(x->sum), sum);
     }
     return sum;
+}
+
+INLINE vfloats mac(uint32_t type, const struct operands *w, const struct cpu_int8_input *x,
+                   vfloats sum)
+{
+    int steps = halves(type) ? 4 : STEPS;
+    vfloats a = v_float(v_dot(bits_of(type), steps, w->u, x->q, start_of(type, x, 0)));
+    vfloats b = a;
+    if (halves(type))
+        b = v_float(v_dot(bits_of(type), 4, w->u + 4, x->q + 16, start_of(type, x, 1)));
+    return add_block(type, w, x, a, b, sum);
 }
 
 INLINE const struct cpu_int8_input *input_at(const uint8_t *x, size_t x_bytes, int r)
@@ -80,6 +90,8 @@ INLINE void tile(uint32_t type, int n, const struct product *p, const struct ope
     vfloats sum[8];
     EACH (r, n)
         sum[r] = first ? v_all(0) : v_read(dst + (size_t)r * p->dst_stride, lanes);
+    EACH (r, n) /* the next tile's: each a page of its own, so that nothing else fetches them */
+        __builtin_prefetch(dst + (size_t)(n + r) * p->dst_stride, 1);
     for (size_t b = 0; b < blocks; b++) {
         EACH (r, n)
             sum[r] = mac(type, &panel[b], input_at(x, p->x_bytes, r) + b, sum[r]);

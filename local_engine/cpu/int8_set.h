@@ -80,7 +80,7 @@ static void product_direct(const struct type_kernels *k, const struct product *p
 }
 
 /* Panels of PANEL_BLOCKS blocks, outermost, so that the inputs' part for one stays in the second
- * cache while all groups pass; dst holds the sums between two panels. */
+ * cache while all groups pass; dst holds the sums between two panels. At most PANEL_ROWS inputs. */
 static void product_panels(const struct type_kernels *k, const struct product *p,
                            struct cpu_int8_layout at)
 {
@@ -107,7 +107,7 @@ static void product_panels(const struct type_kernels *k, const struct product *p
 static void product(uint32_t type, uint64_t in, const uint8_t *groups, uint32_t n_groups,
                     uint32_t n_out, const uint8_t *x, uint32_t n, float *dst, size_t dst_stride)
 {
-    const struct product p = {
+    struct product p = {
         .in = in,
         .groups = groups,
         .x = x,
@@ -117,12 +117,16 @@ static void product(uint32_t type, uint64_t in, const uint8_t *groups, uint32_t 
         .dst_stride = dst_stride,
         .n_groups = n_groups,
         .n_out = n_out,
-        .n = n,
     };
-    if (n < PANEL_INPUTS)
-        product_direct(&kernels[type], &p);
-    else
-        product_panels(&kernels[type], &p, cpu_int8_layout(type));
+    for (; n > 0; n -= p.n) {
+        p.n = n < PANEL_ROWS ? n : PANEL_ROWS;
+        if (p.n < PANEL_INPUTS)
+            product_direct(&kernels[type], &p);
+        else
+            product_panels(&kernels[type], &p, cpu_int8_layout(type));
+        p.x += p.n * p.x_bytes;
+        p.dst += p.n * dst_stride;
+    }
 }
 
 static size_t group_bytes(uint32_t type, uint64_t in)

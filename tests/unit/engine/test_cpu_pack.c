@@ -199,7 +199,7 @@ static void products_of(const struct cpu_pack_kernels *k, size_t t)
 {
     static const uint64_t narrow_in[] = { 32, 64, 96, 704, 1536, 2112 };
     static const uint64_t wide_in[] = { 256, 512, 1536, 2560 };
-    static const uint32_t ns[] = { 1, 2, 7, 8, 9, N_MAX };
+    static const uint32_t ns[] = { 1, 2, 7, 8, 9, 15, N_MAX };
     for (size_t i = 0; i < (wide(t) ? 4 : 6); i++) {
         uint64_t in = wide(t) ? wide_in[i] : narrow_in[i];
         for (size_t j = 0; j < sizeof(ns) / sizeof(*ns); j++) {
@@ -227,7 +227,7 @@ static void alone_or_together_of(const struct cpu_pack_kernels *k, size_t t)
     round_inputs(&f);
     multiply(&f);
     const size_t stride = f.rows + 3, x_bytes = k->input_bytes(in);
-    static const uint32_t parts[] = { 1, 2, 3, 7, 8, 9, 16, 33 };
+    static const uint32_t parts[] = { 1, 2, 3, 7, 8, 9, 15, 16, 33 };
     float got[33 * ROWS_MAX];
     for (size_t p = 0; p < sizeof(parts) / sizeof(*parts); p++) {
         for (uint32_t r = 0; r + parts[p] <= N_MAX; r += parts[p]) {
