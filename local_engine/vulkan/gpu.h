@@ -5,6 +5,22 @@
 
 #include "local_engine/ops.h"
 
+enum { GPU_HEAPS_MAX = 16, GPU_NAME_MAX = 256 };
+
+struct gpu_info {
+    char name[GPU_NAME_MAX];   /* of the device */
+    char driver[GPU_NAME_MAX]; /* its name, and its version as it tells it */
+    uint32_t api[3];           /* Vulkan version of the driver: 1, 3, 255 */
+    uint32_t subgroup;
+    bool software;             /* it computes on the CPU */
+    uint32_t n_heaps;
+    struct {
+        uint64_t bytes; /* of a software driver: the machine's */
+        bool on_device;
+    } heaps[GPU_HEAPS_MAX];
+};
+void gpu_tell(const struct le_backend *be, struct gpu_info *out);
+
 /* Validation was asked for and the layers are installed. */
 bool gpu_has_validation(const struct le_backend *be);
 /* vkCmd* calls made so far: a replayed step makes none. */
