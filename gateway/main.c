@@ -12,6 +12,7 @@ static const struct {
     { "serve", "run the gateway", gw_cmd_serve },
     { "chat", "talk to the engine in the terminal", le_cmd_chat },
     { "bench", "prompt and generation tokens/s of a model", le_cmd_bench },
+    { "inspect", "what a GGUF file holds and whether it runs here", le_cmd_inspect },
     { "pull", "fetch a model, resumable and checked", gw_cmd_pull },
     { "report", "requests, share answered locally, cost and savings of a period", gw_cmd_report },
     { "tokenize", "token ids of a text", le_cmd_tokenize },

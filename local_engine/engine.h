@@ -23,14 +23,14 @@ enum le_device { LE_DEVICE_AUTO, LE_DEVICE_CPU, LE_DEVICE_VULKAN };
 /* What a backend may do to activations and to keys and values (backend.h): AUTO is FAST. */
 enum le_precision_choice { LE_PRECISION_AUTO, LE_PRECISION_EXACT, LE_PRECISION_FAST };
 
-enum { LE_THREADS_MAX = 512 };
+enum { LE_THREADS_MAX = 512, LE_CONTEXT_DEFAULT = 32768 };
 
 struct le_engine_options {
     const char *model;      /* path of a GGUF file */
     enum le_device device;  /* AUTO: a real GPU, else cpu; never a software Vulkan driver */
     enum le_precision_choice precision;
     uint32_t threads;       /* compute threads of the cpu; 0: one for each core */
-    uint32_t context;       /* positions; 0: the model's own, at most 32768 */
+    uint32_t context;       /* positions; 0: the model's own, at most LE_CONTEXT_DEFAULT */
     uint32_t jobs_max;      /* waiting and running; default 64 */
     uint32_t credit;        /* tokens a job may be ahead of its reader; default 256 */
     uint32_t prefill_chunk; /* prompt tokens a step, at most LE_STEP_TOKENS_MAX. 0: 64 on software
@@ -138,6 +138,7 @@ bool le_engine_next(struct le_engine *e, struct le_event *event);
  * process. They print their own usage. */
 int le_cmd_chat(int argc, char **argv);
 int le_cmd_bench(int argc, char **argv);
+int le_cmd_inspect(int argc, char **argv);
 int le_cmd_logits(int argc, char **argv);
 int le_cmd_tokenize(int argc, char **argv);
 int le_cmd_detokenize(int argc, char **argv);

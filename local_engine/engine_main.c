@@ -10,6 +10,7 @@ static const struct {
 } commands[] = {
     { "chat", "talk to a model in the terminal", le_cmd_chat },
     { "bench", "prompt and generation tokens/s", le_cmd_bench },
+    { "inspect", "what a GGUF file holds and whether it runs here", le_cmd_inspect },
     { "logits", "logits of token ids, as JSON", le_cmd_logits },
     { "tokenize", "token ids of a text", le_cmd_tokenize },
     { "detokenize", "text of token ids", le_cmd_detokenize },

@@ -7,7 +7,7 @@
 #include "local_engine/engine_internal.h"
 #include "local_engine/load.h"
 
-enum { CONTEXT_DEFAULT = 32768, CHUNK_SLOW_DEVICE = 64 };
+enum { CHUNK_SLOW_DEVICE = 64 };
 
 struct sequence {
     struct le_gguf *g;
@@ -109,7 +109,7 @@ static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_op
 {
     uint32_t trained = s->params.context_trained;
     s->context = o->context ? o->context
-                 : trained < CONTEXT_DEFAULT ? trained : CONTEXT_DEFAULT;
+                 : trained < LE_CONTEXT_DEFAULT ? trained : LE_CONTEXT_DEFAULT;
     if (s->context < 2 || s->context > trained)
         return tg_fail(err, TG_INVALID, "%s: a context of %u is not possible; the model allows 2 "
                        "to %u", o->model, s->context, trained);

@@ -100,6 +100,9 @@ static const struct le_tensor *layer_tensor(const struct check *c, uint32_t i, c
 static enum tg_status find_forms(const struct check *c)
 {
     bool any = false;
+    if (le_gguf_n_tensors(c->g) == 0)
+        return tg_fail(c->err, TG_INVALID, "%s: the file has no tensors: a vocabulary without its "
+                       "model", le_gguf_path(c->g));
     for (uint32_t i = 0; i < c->p->n_layers; i++) {
         struct le_layer_params *l = &c->p->layer[i];
         const struct le_tensor *qkv = layer_tensor(c, i, "attn_qkv.weight");

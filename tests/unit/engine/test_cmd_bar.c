@@ -11,8 +11,8 @@
 
 static char seen[4096];
 
-/* Reads until the bar has been taken off its line, or nothing has come for a while: a terminal hands
- * on what is written in pieces. */
+/* Reads until the bar has been taken off its line, or nothing has come for a while: a terminal
+ * hands on what is written in pieces. */
 static void collect(int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN };
