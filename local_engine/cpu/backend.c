@@ -4,6 +4,7 @@
 
 #include "config/base/alloc.h"
 #include "local_engine/cpu/cpu.h"
+#include "local_engine/cpu/packed.h"
 #include "local_engine/device.h"
 
 #if defined(__x86_64__)
@@ -68,6 +69,22 @@ enum tg_status cpu_choose(const char *kernels, const struct cpu_set **out, struc
                    kernels);
 }
 
+/* The int8 path of `fast`. AVX-512 without VNNI takes that of AVX2. */
+static void choose_pack(struct le_backend *be)
+{
+    const struct cpu_pack_kernels *k = NULL;
+    if (be->precision == LE_FAST && be->set != &cpu_set_scalar)
+        k = cpu_pack_kernels(be->set->name);
+    if (be->precision == LE_FAST && !k && strcmp(be->set->name, "avx512") == 0)
+        k = cpu_pack_kernels("avx2");
+    if (!k || k->lanes > CPU_LANES_MAX)
+        return;
+    be->pack = k;
+    be->op[CPU_ROUND_INPUT] = &cpu_op_round_input;
+    be->op[CPU_PACKED_MATMUL] = &cpu_op_packed_matmul;
+    be->op[CPU_PACKED_EXPERTS] = &cpu_op_packed_experts;
+}
+
 static void describe(struct le_backend *be)
 {
     uint32_t threads = cpu_pool_threads(be->pool);
@@ -117,7 +134,7 @@ enum tg_status cpu_open(const struct cpu_options *options, const struct le_ops *
     for (int i = 0; i < CPU_KINDS; i++)
         be->op[i] = set->op[i].compute ? &set->op[i] : &cpu_set_scalar.op[i];
     be->precision = o->precision;
-    be->pack = NULL;
+    choose_pack(be);
     be->bytes_max = le_machine_memory();
     uint32_t threads = o->threads ? o->threads : cpu_cores();
     threads = threads < CPU_THREADS_MAX ? threads : CPU_THREADS_MAX;

@@ -17,6 +17,7 @@ enum {
     CPU_ROPES_MAX = 4,       /* theta buffers of one pass */
     CPU_KV_WIDTH_MAX = 1 << 14, /* kv_heads * head_dim of a cache in tiles */
     CPU_ALIGN = 64,
+    CPU_LANES_MAX = 16, /* rows of a packed group */
     CPU_USES_MAX = 5,
 };
 

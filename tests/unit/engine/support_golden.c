@@ -12,7 +12,9 @@ enum { CONTEXT = 512, IDS_MAX = 512, PATH_BYTES = 1024, FILE_MAX = 64 << 20, GRE
 
 /* The tolerance table of the fixtures: a model's row for each kind of arithmetic. Top-1 may differ
  * at gaps below top1_gap, and elsewhere as often as top1 leaves; greedy ids at gaps below
- * greedy_gap. 0: no limit of that kind (then the next one holds). */
+ * greedy_gap (int8 blocks move single logits of tiny-e by up to 3 and of tiny-moe by up to 7, in
+ * llama.cpp as here, and one in ten positions with a gap above 0.25 may differ). 0: no limit of
+ * that kind (then the next one holds). */
 struct limits {
     double kl_mean, kl_median, max_abs, top1, top1_gap, greedy_gap;
 };
@@ -25,11 +27,11 @@ static const struct limits limits[GOLDEN_ROWS][3] = {
                      { 1.5e-4, 0, 0.4, 0.98, 0, 0.4 },
                      { 7e-3, 3e-4, 0, 0.95, 0, 0.4 } },
     [GOLDEN_INT8] = { { 1.2e-2, 0, 0, 0.80, 0, 0.3 },
-                      { 8e-2, 0, 0, 0.80, 0, 0.3 },
-                      { 1.2e-1, 6e-2, 0, 0.75, 0, 0.3 } },
+                      { 8e-2, 0, 0, 0.80, 0, 1.0 },
+                      { 1.2e-1, 6e-2, 0, 0.75, 0, 1.0 } },
     [GOLDEN_INT8_K] = { { 2.5e-2, 0, 0, 0.80, 0, 0.3 },
-                        { 1.2e-1, 0, 0, 0.80, 0, 0.3 },
-                        { 1.2e-1, 6e-2, 0, 0.75, 0, 0.3 } },
+                        { 1.2e-1, 0, 0, 0.80, 0, 1.0 },
+                        { 1.2e-1, 6e-2, 0, 0.75, 0, 1.0 } },
 };
 
 enum { ROWS_MAX = 256 };

@@ -104,7 +104,7 @@ static void check_fixtures(enum le_precision precision)
         snprintf(source, sizeof(source), f->floats ? "hf_fp32" : "hfdeq_%s", f->type);
         snprintf(greedy, sizeof(greedy), f->floats ? "hf_fp32" : "hfdeq/%s", f->type);
         if (f->floats && row != GOLDEN_F32)
-            row = GOLDEN_F16; /* nothing is rounded to int8 in these but keys and values are halves */
+            row = GOLDEN_F16; /* only keys and values are rounded, to halves */
         check_case((struct golden_case){ dir, "golden.json", file, source, greedy, row });
     }
 }
