@@ -38,7 +38,13 @@ static enum prov_verdict refuse_access(struct prov_fetch *f, int status)
     if (!f->at_named)
         return prov_because(f, PROV_RETRY, "%.*s refuses (HTTP %d)", TG_FMT(prov_host_of(f->url)),
                             status);
-    if (p->token)
+    if (p->token && status == 401)
+        tg_fail(
+            f->err, TG_UNSUPPORTED,
+            "%.*s does not accept the token in HF_TOKEN (HTTP 401): make a new one, or unset it "
+            "where none is needed",
+            TG_FMT(prov_host_of(p->url)));
+    else if (p->token)
         tg_fail(f->err, TG_UNSUPPORTED,
                 "%.*s refuses the file to the token in HF_TOKEN (HTTP %d): accept the model's "
                 "licence at %.200s with the account that the token is of, and let the token read "

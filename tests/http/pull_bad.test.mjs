@@ -118,6 +118,7 @@ test('what is refused: missing, gated, private', async () => {
   const cases = [
     [404, {}, /m\.gguf: the server has no such file \(HTTP 404\)/],
     [401, {}, /without a token \(HTTP 401\).*Accept the model's licence at .*HF_TOKEN/],
+    [401, { HF_TOKEN: 'hf_0123456789' }, /does not accept the token in HF_TOKEN \(HTTP 401\)/],
     [403, { HF_TOKEN: 'hf_0123456789' }, /to the token in HF_TOKEN \(HTTP 403\): accept the/],
     [400, {}, /answers HTTP 400, which is of no use here/],
     [204, {}, /answers HTTP 204/],
