@@ -8,5 +8,6 @@ int gw_cmd_report(int argc, char **argv);
 int gw_cmd_render(int argc, char **argv);
 int gw_cmd_parse(int argc, char **argv);
 int gw_cmd_pull(int argc, char **argv);
+int gw_cmd_doctor(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@ static const struct {
     { "bench", "prompt and generation tokens/s of a model", le_cmd_bench },
     { "inspect", "what a GGUF file holds and whether it runs here", le_cmd_inspect },
     { "pull", "fetch a model, resumable and checked", gw_cmd_pull },
+    { "doctor", "what is wrong on this machine, and how to mend it", gw_cmd_doctor },
     { "report", "requests, share answered locally, cost and savings of a period", gw_cmd_report },
     { "tokenize", "token ids of a text", le_cmd_tokenize },
     { "detokenize", "text of token ids", le_cmd_detokenize },

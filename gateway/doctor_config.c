@@ -1,0 +1,180 @@
+#include "gateway/doctor.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "gateway/port_holder.h"
+
+#define GIB (INT64_C(1) << 30)
+
+/* --- keys ------------------------------------------------------------------------------------ */
+
+static void check_key(struct gw_doctor *d, const struct cfg_key *key)
+{
+    char remedy[200];
+    switch (key->state) {
+    case CFG_KEY_SET:
+        gw_check_add(d, GW_CHECK_OK, "keys", NULL, "%s: %s %s is set", key->path,
+                     key->is_file ? "the file" : "the environment variable", key->from);
+        return;
+    case CFG_KEY_MISSING:
+        if (key->is_file)
+            snprintf(remedy, sizeof(remedy), "write the key into that file (mode 0600)");
+        else
+            snprintf(remedy, sizeof(remedy), "export %.100s=... where the gateway is started",
+                     key->from);
+        gw_check_add(d, GW_CHECK_FAIL, "keys", remedy, "%s: %s %s %s", key->path,
+                     key->is_file ? "the file" : "the environment variable", key->from,
+                     key->is_file ? "is not there" : "is not set");
+        return;
+    case CFG_KEY_EMPTY:
+        gw_check_add(d, GW_CHECK_FAIL, "keys", "put the key in", "%s: %s %s is empty", key->path,
+                     key->is_file ? "the file" : "the environment variable", key->from);
+        return;
+    case CFG_KEY_UNREADABLE:
+        gw_check_add(d, GW_CHECK_FAIL, "keys", "let the user that runs the gateway read it",
+                     "%s: the file %s cannot be read", key->path, key->from);
+        return;
+    default:
+        gw_check_add(d, GW_CHECK_FAIL, "keys",
+                     "write {\"env\": \"NAME\"} or {\"file\": \"PATH\"}, never the key itself",
+                     "%s: is neither the name of a variable nor of a file", key->path);
+    }
+}
+
+void gw_check_keys(struct gw_doctor *d)
+{
+    const struct cfg_survey *s = d->survey;
+    for (size_t i = 0; i < s->n_keys; i++)
+        check_key(d, &s->keys[i]);
+    if (s->n_keys == 0)
+        gw_check_add(d, GW_CHECK_OK, "keys", NULL, "none is referred to");
+}
+
+/* --- the port -------------------------------------------------------------------------------- */
+
+/* 0, or errno of what a listener would be told. */
+static int try_listen(const char *host, uint16_t port)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    bool is_v6 = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
+    if (!is_v6 && inet_pton(AF_INET, host, &v4.sin_addr) != 1)
+        return EINVAL;
+    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, cause = 0;
+    if (fd < 0)
+        return errno;
+    const struct sockaddr *at = is_v6 ? (const void *)&v6 : (const void *)&v4;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        bind(fd, at, is_v6 ? sizeof(v6) : sizeof(v4)) != 0 || listen(fd, 1) != 0)
+        cause = errno;
+    close(fd);
+    return cause;
+}
+
+void gw_check_port(struct gw_doctor *d)
+{
+    const char *host = d->survey->listen_host;
+    unsigned port = d->survey->listen_port;
+    char holder[128] = "another process";
+    int cause = try_listen(host, (uint16_t)port);
+    if (cause == 0) {
+        gw_check_add(d, GW_CHECK_OK, "port", NULL,
+                     port ? "%s port %u is free" : "%s, any free port", host, port);
+        return;
+    }
+    if (cause != EADDRINUSE) {
+        gw_check_add(d, GW_CHECK_FAIL, "port",
+                     cause == EACCES ? "ports below 1024 are for root: give \"listen\" another"
+                                     : "give \"listen\" an address of this machine",
+                     "%s port %u: %s", host, port, strerror(cause));
+        return;
+    }
+    gw_port_holder((uint16_t)port, holder, sizeof(holder));
+    if (strncmp(holder, "tollgate ", 9) == 0)
+        gw_check_add(d, GW_CHECK_WARN, "port", "nothing to do, unless a second one was meant",
+                     "%s port %u is held by %s: a gateway runs already", host, port, holder);
+    else
+        gw_check_add(d, GW_CHECK_FAIL, "port", "stop it, or give another \"listen\"",
+                     "%s port %u is held by %s", host, port, holder);
+}
+
+/* --- folders --------------------------------------------------------------------------------- */
+
+/* The folder itself, or the nearest one above it that is there. */
+static const char *nearest(const char *dir, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s", dir);
+    struct stat info;
+    while (stat(out, &info) != 0 && errno == ENOENT) {
+        char *slash = strrchr(out, '/');
+        if (!slash || slash == out)
+            return "/";
+        *slash = '\0';
+    }
+    return out;
+}
+
+static void check_folder(struct gw_doctor *d, const char *area, const char *what, const char *dir,
+                         int64_t low)
+{
+    char buffer[PATH_MAX];
+    struct statvfs disk;
+    struct stat info;
+    if (!dir) {
+        gw_check_add(d, GW_CHECK_FAIL, area, "set HOME, or name it in the configuration",
+                     "%s: has no place, since HOME is not set", what);
+        return;
+    }
+    const char *there = nearest(dir, buffer);
+    bool exists = strcmp(there, dir) == 0;
+    if (stat(there, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        gw_check_add(d, GW_CHECK_FAIL, area, "name another one in the configuration",
+                     "%s %s: %s is not a folder", what, dir, there);
+        return;
+    }
+    if (access(there, W_OK | X_OK) != 0) {
+        gw_check_add(d, GW_CHECK_FAIL, area,
+                     "give it to the user that runs the gateway, or name another one",
+                     "%s %s: %s: %s", what, dir, there, strerror(errno));
+        return;
+    }
+    double left = statvfs(there, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : -1;
+    bool tight = left >= 0 && left < (double)low;
+    gw_check_add(d, tight ? GW_CHECK_WARN : GW_CHECK_OK, area, tight ? "make room" : NULL,
+                 "%s %s: %s, %.1f GiB free", what, dir,
+                 exists ? "can be written" : "will be made when it is needed", left / (double)GIB);
+}
+
+void gw_check_folders(struct gw_doctor *d)
+{
+    check_folder(d, "data", "dataDir", d->survey->data_dir, GIB);
+    check_folder(d, "models", "modelDir", d->survey->model_dir, 4 * GIB);
+}
+
+/* --- open files ------------------------------------------------------------------------------ */
+
+void gw_check_descriptors(struct gw_doctor *d)
+{
+    enum { OTHERS = 320 }; /* for providers and databases, as serve has it */
+    struct rlimit limit;
+    unsigned connections = d->settings ? d->settings->limits.connections : 4096;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    bool few = limit.rlim_max < (rlim_t)connections + OTHERS;
+    gw_check_add(d, few ? GW_CHECK_WARN : GW_CHECK_OK, "files",
+                 few ? "raise it (ulimit -Hn, or LimitNOFILE of the service), or lower "
+                       "limits.connections"
+                     : NULL,
+                 "the process may open %llu files; limits.connections is %u",
+                 (unsigned long long)limit.rlim_max, connections);
+}

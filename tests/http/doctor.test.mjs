@@ -1,0 +1,177 @@
+// `tollgate doctor`: what it finds well, what it finds wrong, and that it changes and betrays
+// nothing.
+import assert from 'node:assert/strict';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { test } from 'node:test';
+import { startPull } from './file_host.mjs';
+import { startGateway, tempDir } from './lib.mjs';
+import { model } from './support.mjs';
+
+const quick = ['--no-selftest'];
+
+// Runs doctor on a configuration (an object or text) in a folder of its own.
+async function doctor(config, { args = quick, env = {}, uid, dir } = {}) {
+  const at = dir ?? (await tempDir());
+  const file = path.join(at, 'config.json');
+  writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config));
+  const r = await startPull(['doctor', '--config', file, '--json', ...args], { env, uid }).done;
+  const report = JSON.parse(r.out);
+  const of = (area) => report.checks.filter((c) => c.area === area);
+  const fails = report.checks.filter((c) => c.state === 'fail').map((c) => c.area);
+  assert.equal(r.code, fails.length ? 1 : 0, r.err);
+  assert.equal(report.ok, fails.length === 0);
+  for (const c of report.checks)
+    if (c.state === 'fail' && c.area !== 'model') assert.ok(c.remedy, `${c.text}: no remedy`);
+  return { ...r, at, report, of, fails };
+}
+
+const good = (extra = {}, engine = {}) => ({
+  listen: '127.0.0.1:0',
+  dataDir: 'data',
+  modelDir: 'models',
+  engine: { model, device: 'cpu', ...engine },
+  ...extra,
+});
+
+test('all is well; nothing is made', async () => {
+  const r = await doctor(good(), { args: [] });
+  assert.deepEqual(r.fails, []);
+  assert.match(r.of('config')[0].text, /1 route\(s\), 0 provider\(s\)/);
+  assert.match(r.of('data')[0].text, /will be made when it is needed, [\d.]+ GiB free/);
+  assert.match(r.of('memory')[0].text, /GiB, [\d.]+ [GM]iB of it available/);
+  assert.match(r.of('cpu')[0].text, /\d+ cores; CPU, /);
+  assert.match(r.of('model')[0].text, /Tiny Dense, 2\.7 MiB, 3 layers/);
+  assert.match(r.of('model')[1].text, /needs [\d.]+ MiB at context 4096 on CPU/);
+  assert.match(r.of('self-test')[0].text, /computes rightly/);
+  assert.ok(!existsSync(path.join(r.at, 'data')) && !existsSync(path.join(r.at, 'models')));
+  const text = await startPull(['doctor', '--config', path.join(r.at, 'config.json'), ...quick])
+    .done;
+  assert.equal(text.code, 0);
+  assert.match(text.out, /^ok {4}config {5}.*config\.json: 1 route/m);
+  assert.doesNotMatch(text.out, /self-test|\x1b/);
+  assert.equal(text.err, '');
+});
+
+test('a configuration that is wrong: all else is looked at as far as it goes', async () => {
+  const typo = await doctor({ ...good(), liste: 1 });
+  assert.deepEqual(typo.fails, ['config']);
+  assert.match(typo.of('config')[0].text, /liste: unknown key; did you mean "listen"/);
+  assert.equal(typo.of('model')[0].state, 'ok');
+  const broken = await doctor('{ "listen": ');
+  assert.ok(broken.fails.includes('config') && broken.fails.includes('model'));
+  assert.match(broken.of('model')[0].remedy, /tollgate pull NAME fetches it/);
+  const none = await startPull(['doctor', '--config', '/no/such/file', ...quick]).done;
+  assert.equal(none.code, 1);
+  assert.match(none.out, /fail {2}config {5}\/no\/such\/file: No such file/);
+});
+
+test('keys are told by name, never by value', async () => {
+  const dir = await tempDir();
+  const openai = (apiKey) => ({ kind: 'openai', apiKey });
+  writeFileSync(path.join(dir, 'key'), 'sk-secret-of-the-file\n');
+  const providers = {
+    a: openai({ env: 'DOCTOR_SET' }),
+    b: openai({ env: 'DOCTOR_UNSET' }),
+    c: openai({ file: 'key' }),
+    d: openai({ file: 'none' }),
+    e: openai({ env: 'DOCTOR_EMPTY' }),
+    f: openai('sk-secret-literal-0123'),
+  };
+  const env = { DOCTOR_SET: 'sk-secret-of-the-env', DOCTOR_EMPTY: ' ' };
+  const r = await doctor(good({ providers }), { dir, env });
+  const lines = r.of('keys').map((c) => `${c.state} ${c.text} ${c.remedy}`);
+  assert.match(lines[0], /^ok providers\.a\.apiKey: the environment variable DOCTOR_SET is set/);
+  assert.match(lines[1], /^fail providers\.b.* DOCTOR_UNSET is not set export DOCTOR_UNSET=/);
+  assert.match(lines[2], /^ok providers\.c\.apiKey: the file .*\/key is set/);
+  assert.match(lines[3], /^fail providers\.d\.apiKey: the file .*\/none is not there/);
+  assert.match(lines[4], /^fail providers\.e.* DOCTOR_EMPTY is empty/);
+  assert.match(lines[5], /^fail providers\.f\.apiKey: is neither/);
+  assert.doesNotMatch(r.out + r.err, /sk-secret/);
+});
+
+test('the port: free, held by somebody, held by a gateway', async () => {
+  const other = net.createServer();
+  await new Promise((done) => other.listen(0, '127.0.0.1', done));
+  const taken = await doctor(good({ listen: `127.0.0.1:${other.address().port}` }));
+  assert.deepEqual(taken.fails, ['port']);
+  assert.match(taken.of('port')[0].text, new RegExp(`is held by .* \\(pid ${process.pid}\\)`));
+  assert.match(taken.of('port')[0].remedy, /stop it, or give another "listen"/);
+  other.close();
+  const gw = await startGateway({
+    config: { listen: '127.0.0.1:0', engine: { model, device: 'cpu', context: 256 } },
+  });
+  const runs = await doctor(good({ listen: `127.0.0.1:${gw.port}` }));
+  assert.deepEqual(runs.fails, []);
+  assert.equal(runs.of('port')[0].state, 'warn');
+  assert.match(runs.of('port')[0].text, new RegExp(`by tollgate \\(pid ${gw.child.pid}\\)`));
+  await gw.stop();
+  const v6 = await doctor(good({ listen: '[::1]:0' }));
+  assert.notEqual(v6.of('port').length, 0);
+});
+
+test('the model: missing, no GGUF file, broken off, not to be read', async () => {
+  const missing = await doctor(good({}, { model: 'none.gguf' }));
+  assert.deepEqual(missing.fails, ['config', 'model']);
+  const text = missing.of('model')[0].text;
+  assert.match(text, /\/none\.gguf is not there, nor is .*models\/none\.gguf/);
+  const dir = await tempDir();
+  writeFileSync(path.join(dir, 'm.gguf'), 'not a model');
+  const wrong = await doctor(good({}, { model: 'm.gguf' }), { dir });
+  assert.deepEqual(wrong.fails, ['model']);
+  assert.match(wrong.of('model')[0].text, /m\.gguf: /);
+  assert.match(wrong.of('model')[0].remedy, /fetch it again/);
+  mkdirSync(path.join(dir, 'models'));
+  copyFileSync(model, path.join(dir, 'models/in-model-dir.gguf'));
+  const found = await doctor(good({}, { model: 'in-model-dir.gguf' }), { dir });
+  assert.deepEqual(found.fails, []);
+  if (process.getuid() === 0) {
+    chmodSync(dir, 0o755);
+    chmodSync(path.join(dir, 'm.gguf'), 0o600);
+    const closed = await doctor(good({}, { model: 'm.gguf' }), { dir, uid: 65534 });
+    assert.ok(closed.fails.includes('model'));
+    assert.match(closed.of('model')[0].text, /m\.gguf: Permission denied/);
+    assert.ok(closed.fails.includes('data'), 'dataDir cannot be made by this user');
+    assert.match(closed.of('data')[0].text, /dataDir .*data: .*: Permission denied/);
+  }
+});
+
+test('folders that are files', async () => {
+  const dir = await tempDir();
+  writeFileSync(path.join(dir, 'file'), 'x');
+  const r = await doctor(good({ dataDir: 'file' }), { dir });
+  assert.deepEqual(r.fails, ['data']);
+  assert.match(r.of('data')[0].text, /file is not a folder/);
+  const homeless = await doctor(
+    { listen: '127.0.0.1:0', engine: { model, device: 'cpu' } },
+    { env: { HOME: '', XDG_STATE_HOME: '', XDG_DATA_HOME: '' } },
+  );
+  assert.deepEqual(homeless.fails, ['config', 'data', 'models']);
+});
+
+test('devices: a driver that is not there matters when it is asked for', async () => {
+  const env = { VK_DRIVER_FILES: '/none.json', VK_ICD_FILENAMES: '/none.json' };
+  const cpu = await doctor(good(), { env });
+  assert.deepEqual(cpu.fails, []);
+  assert.equal(cpu.of('vulkan')[0].state, 'warn');
+  const vulkan = await doctor(good({}, { device: 'vulkan' }), { env });
+  assert.deepEqual(vulkan.fails, ['vulkan', 'model']);
+  assert.match(vulkan.of('vulkan')[0].remedy, /set engine\.device to "cpu"/);
+  const here = await doctor(good());
+  const told = here.of('vulkan')[0];
+  if (!/^none: /.test(told.text))
+    assert.match(told.text, /; driver .*; Vulkan \d+\.\d+\.\d+; subgroups of \d+; memory [\d.]+ /);
+});
+
+test('options', async () => {
+  for (const [args, code, says] of [
+    [['--help'], 0, /usage: tollgate doctor/],
+    [['--nonsense'], 2, /usage: tollgate doctor/],
+    [['extra'], 2, /unexpected argument "extra"/],
+  ]) {
+    const r = await startPull(['doctor', ...args]).done;
+    assert.equal(r.code, code);
+    assert.match(r.out + r.err, says);
+  }
+});
