@@ -19,7 +19,8 @@ static int32_t ids[IDS_MAX];
 static void open_model(const char *path, uint32_t context, uint32_t chunk)
 {
     const struct le_engine_options options = {
-        .model = path, .device = LE_DEVICE_CPU, .context = context, .prefill_chunk = chunk
+        .model = path, .device = LE_DEVICE_CPU, .precision = LE_PRECISION_EXACT,
+        .context = context, .prefill_chunk = chunk,
     };
     struct tg_error err = { .text = "" };
     if (le_engine_open(&options, &engine, &err))
