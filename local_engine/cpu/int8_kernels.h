@@ -56,6 +56,20 @@ INLINE const struct cpu_int8_input *input_at(const uint8_t *x, size_t x_bytes, i
     return (const struct cpu_int8_input *)(const void *)(x + (size_t)r * x_bytes);
 }
 
+/* Block j of the chunk at p with n inputs, which are at the chunk's first block. */
+INLINE void direct_block(uint32_t type, int n, const uint8_t *p, int j, const uint8_t *x,
+                         size_t x_bytes, vfloats sum[])
+{
+    struct cpu_int8_layout at = cpu_int8_layout(type);
+    const int bytes = at.size * LANES * CPU_INT8_COLUMNS / at.columns;
+    struct operands w;
+    EACH (k, bytes / 64)
+        __builtin_prefetch(p + PREFETCH + j * bytes + 64 * k);
+    unpack(type, p, j, &w);
+    EACH (r, n)
+        sum[r] = mac(type, &w, input_at(x, x_bytes, r) + j, sum[r]);
+}
+
 /* n inputs from x on with one group, straight from it. */
 INLINE void direct(uint32_t type, int n, const struct product *p, const uint8_t *group,
                    const uint8_t *x, float *dst, uint32_t lanes)
@@ -65,16 +79,14 @@ INLINE void direct(uint32_t type, int n, const struct product *p, const uint8_t 
     EACH (r, n)
         sum[r] = v_all(0);
     const int blocks = at.columns / CPU_INT8_COLUMNS;
-    const int block_bytes = at.size * LANES / blocks;
     size_t chunks = (size_t)((p->in + at.columns - 1) / at.columns);
     for (size_t c = 0; c < chunks; c++) {
-        EACH (j, blocks) {
-            struct operands w;
-            EACH (k, block_bytes / 64)
-                __builtin_prefetch(group + PREFETCH + j * block_bytes + 64 * k);
-            unpack(type, group, j, &w);
-            EACH (r, n)
-                sum[r] = mac(type, &w, input_at(x, p->x_bytes, r) + j, sum[r]);
+        if (n == 1) { /* straight code is worth its size */
+            EACH (j, blocks)
+                direct_block(type, n, group, j, x, p->x_bytes, sum);
+        } else {
+            for (int j = 0; j < blocks; j++)
+                direct_block(type, n, group, j, x, p->x_bytes, sum);
         }
         group += (size_t)at.size * LANES;
         x += (size_t)blocks * sizeof(struct cpu_int8_input);
@@ -105,7 +117,7 @@ INLINE void fill_panel(uint32_t type, const uint8_t *group, size_t blocks, struc
 {
     int per_chunk = cpu_int8_layout(type).columns / CPU_INT8_COLUMNS;
     for (size_t b = 0; b < blocks; b += (size_t)per_chunk) {
-        EACH (j, per_chunk)
+        for (int j = 0; j < per_chunk; j++)
             unpack(type, group, j, &panel[b + (size_t)j]);
         group += (size_t)cpu_int8_layout(type).size * LANES;
     }
