@@ -69,17 +69,23 @@ enum tg_status cpu_choose(const char *kernels, const struct cpu_set **out, struc
                    kernels);
 }
 
-/* The int8 path of `fast`. AVX-512 without VNNI takes that of AVX2. */
-static void choose_pack(struct le_backend *be)
+/* AVX-512 without VNNI takes the kernels of AVX2. */
+const struct cpu_pack_kernels *cpu_choose_pack(const struct cpu_set *set,
+                                               enum le_precision precision)
 {
     const struct cpu_pack_kernels *k = NULL;
-    if (be->precision == LE_FAST && be->set != &cpu_set_scalar)
-        k = cpu_pack_kernels(be->set->name);
-    if (be->precision == LE_FAST && !k && strcmp(be->set->name, "avx512") == 0)
+    if (precision == LE_FAST && set != &cpu_set_scalar)
+        k = cpu_pack_kernels(set->name);
+    if (precision == LE_FAST && !k && strcmp(set->name, "avx512") == 0)
         k = cpu_pack_kernels("avx2");
-    if (!k || k->lanes > CPU_LANES_MAX)
+    return k && k->lanes <= CPU_LANES_MAX ? k : NULL;
+}
+
+static void choose_pack(struct le_backend *be)
+{
+    be->pack = cpu_choose_pack(be->set, be->precision);
+    if (!be->pack)
         return;
-    be->pack = k;
     be->op[CPU_ROUND_INPUT] = &cpu_op_round_input;
     be->op[CPU_PACKED_MATMUL] = &cpu_op_packed_matmul;
     be->op[CPU_PACKED_EXPERTS] = &cpu_op_packed_experts;

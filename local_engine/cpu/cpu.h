@@ -188,5 +188,8 @@ struct le_weight *cpu_weight_new(struct le_backend *be, const struct le_tensor *
 
 /* The kernel set of a name, NULL: the best that runs here. Errors as cpu_open. */
 enum tg_status cpu_choose(const char *kernels, const struct cpu_set **out, struct tg_error *err);
+/* The int8 path of a set in `fast`; NULL: none. */
+const struct cpu_pack_kernels *cpu_choose_pack(const struct cpu_set *set,
+                                               enum le_precision precision);
 
 #endif

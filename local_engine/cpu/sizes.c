@@ -13,9 +13,9 @@ uint64_t cpu_buf_bytes(const struct cpu_options *options, size_t n, enum le_buf_
 uint64_t cpu_weight_bytes(const struct cpu_options *options, const struct le_tensor *t)
 {
     const struct cpu_set *set;
-    if (cpu_choose(options->kernels, &set, NULL) || options->precision != LE_FAST)
+    if (cpu_choose(options->kernels, &set, NULL))
         return 0;
-    const struct cpu_pack_kernels *k = cpu_pack_kernels(set->name);
+    const struct cpu_pack_kernels *k = cpu_choose_pack(set, options->precision);
     uint64_t bytes = k ? k->group_bytes(t->type, t->ne[0]) : 0;
     return bytes ? bytes * ((t->ne[1] + k->lanes - 1) / k->lanes) * t->ne[2] : 0;
 }
