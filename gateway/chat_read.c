@@ -320,8 +320,9 @@ enum tg_status gw_tool_names_read(const struct tg_json *list, struct tg_arena *a
         oai_enter(&d, "tools");
         for (size_t i = 0; v; v = tg_json_next(v), i++) {
             size_t mark = oai_enter_at(&d, i);
-            if (oai_copy(&d, v, 1, SIZE_MAX, &(*names)[i]))
-                return TG_INVALID;
+            enum tg_status status = oai_copy(&d, v, 1, SIZE_MAX, &(*names)[i]);
+            if (status)
+                return status;
             oai_leave(&d, mark);
         }
         return TG_OK;
