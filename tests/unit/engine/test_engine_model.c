@@ -16,10 +16,12 @@ static struct le_engine *engine;
 static struct answer answer;
 static int32_t ids[IDS_MAX];
 
+static enum le_precision_choice precision = LE_PRECISION_EXACT; /* the golden ids' */
+
 static void open_model(const char *path, uint32_t context, uint32_t chunk)
 {
     const struct le_engine_options options = {
-        .model = path, .device = LE_DEVICE_CPU, .precision = LE_PRECISION_EXACT,
+        .model = path, .device = LE_DEVICE_CPU, .precision = precision,
         .context = context, .prefill_chunk = chunk,
     };
     struct tg_error err = { .text = "" };
@@ -196,26 +198,28 @@ static void eight_jobs(void)
     close_model();
 }
 
-/* The same ids however the prompt is cut into steps. */
+/* The same ids however the prompt is cut into steps, in both precisions. */
 static void any_chunk(void)
 {
     static const uint32_t chunk[] = { 1, 7, 64, 512 };
     int32_t first[12];
-    for (uint32_t i = 0; i < 4; i++) {
-        struct le_job job = random_job(150, 5);
-        open_model(MODEL, 256, chunk[i]);
+    for (uint32_t i = 0; i < 8; i++) {
+        struct le_job job = random_job(600, 5);
+        precision = i < 4 ? LE_PRECISION_EXACT : LE_PRECISION_FAST;
+        open_model(MODEL, 700, chunk[i % 4]);
         read_answer(submit(&job));
-        if (i == 0)
+        if (i % 4 == 0)
             memcpy(first, answer.token, sizeof(first));
         CHECK(memcmp(first, answer.token, sizeof(first)) == 0);
         close_model();
     }
+    precision = LE_PRECISION_EXACT;
 }
 
 static void cancel_long_prompt(void)
 {
     struct le_event event;
-    open_model(MODEL, 4096, 16);
+    open_model(MODEL, 4096, 0);
     struct le_job job = random_job(4000, 1);
     uint64_t id = submit(&job);
     CHECK(events_next(engine, &event, 10000));
@@ -230,7 +234,7 @@ static void cancel_long_prompt(void)
     int32_t after[12];
     memcpy(after, answer.token, sizeof(after));
     close_model();
-    open_model(MODEL, 4096, 16);
+    open_model(MODEL, 4096, 0);
     read_answer(submit(&job));
     CHECK(memcmp(after, answer.token, sizeof(after)) == 0);
     close_model();
@@ -289,7 +293,8 @@ static void failing_allocations(void)
 {
     const struct le_engine_options options = { .model = MODEL,
                                                .device = LE_DEVICE_CPU,
-                                               .context = 64 };
+                                               .context = 64,
+                                               .no_selftest = true };
     enum tg_status status = TG_NOMEM;
     uint64_t nth = 1;
     for (; status && nth < 10000000; nth += 1 + nth / 16) {

@@ -91,6 +91,41 @@ static void split_is_bitwise_equal(void)
     tg_free(split);
 }
 
+/* Runs ids in steps of any size; the logits of the last token. */
+static void run_random_split(struct golden_model *m, const int32_t *ids, uint32_t n, uint32_t seed,
+                             float *out)
+{
+    static const uint32_t sizes[] = { 1, 2, 7, 31, 64, 200, LE_STEP_TOKENS_MAX };
+    struct tg_error err = { 0 };
+    for (uint32_t pos = 0; pos < n;) {
+        seed = seed * 1664525u + 1013904223u;
+        uint32_t size = sizes[(seed >> 16) % 7], count = n - pos < size ? n - pos : size;
+        uint32_t last = count - 1;
+        if (le_model_step(m->m, ids + pos, count, pos, &last, pos + count == n, &err))
+            CHECK_FAIL("%s", err.text);
+        pos += count;
+    }
+    memcpy(out, le_model_logits(m->m, 0), 4096 * sizeof(float));
+}
+
+static void any_split_is_bitwise_equal(void)
+{
+    enum { N = 700, VOCAB = 4096 };
+    float whole[VOCAB], split[VOCAB];
+    int32_t ids[N];
+    fill_ids(ids, N);
+    for (size_t k = 0; k < MODELS; k++) {
+        struct golden_model m;
+        open_model(&m, models[k], N);
+        run_logits(&m, ids, N, LE_STEP_TOKENS_MAX, N - 1, whole);
+        for (uint32_t seed = 1; seed < 5; seed++) {
+            run_random_split(&m, ids, N, seed, split);
+            CHECK(memcmp(whole, split, sizeof(whole)) == 0);
+        }
+        golden_model_close(&m);
+    }
+}
+
 /* Beyond window + LE_STEP_TOKENS_MAX the rings of sliding layers wrap: steps of the full width must
  * not overwrite keys that their own first tokens still see. */
 static void ring_wraps(void)
@@ -242,7 +277,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(bundled_moe_q4_0),
-        CASE(split_is_bitwise_equal),
+        CASE(split_is_bitwise_equal), CASE(any_split_is_bitwise_equal),
         CASE(ring_wraps), CASE(rolls_back), CASE(bad_steps_are_refused), CASE(nan_is_reported),
         CASE(constants_must_be_numbers), CASE(survives_failed_allocations),
     };
