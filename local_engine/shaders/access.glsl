@@ -5,7 +5,7 @@ layout(constant_id = 7) const uint CHECK = 0;
 #define REFERENCE(alignment) layout(buffer_reference, std430, buffer_reference_align = alignment)
 REFERENCE(4) readonly buffer Words { uint v[]; };
 REFERENCE(8) readonly buffer Pairs { uint64_t v[]; };
-REFERENCE(16) readonly buffer Quads { u64vec2 v[]; };
+REFERENCE(16) buffer Quads { u64vec2 v[]; };
 REFERENCE(16) buffer Step { gpu_step s; };
 
 uint rows_of(uint rows)
@@ -86,4 +86,11 @@ uvec4 words4(Floats b, uint i)
 vec4 floats4(Floats b, uint i)
 {
     return uintBitsToFloat(words4(b, i));
+}
+
+void put4(Floats b, uint i, vec4 v)
+{
+    uvec4 w = floatBitsToUint(v);
+    if (inside(b, i, 16))
+        Quads(b).v[i] = u64vec2(packUint2x32(w.xy), packUint2x32(w.zw));
 }

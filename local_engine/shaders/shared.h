@@ -122,9 +122,37 @@ struct gpu_push_kv_store {
     GPU_U32 width, ring;
 };
 
+/* A row's keys are cut into splits: each of 64 keys, or of as many times 64 as leave no more than
+ * 32 splits. */
+#define GPU_SPLIT_KEYS 64
+#define GPU_SPLITS_MAX 32
+/* Many rows take their keys in passes, a dispatch each: no dispatch is too long, and a software
+ * driver that ends a shader's loops after 65535 rounds in all is not misled. */
+#define GPU_PASS_KEYS 16384
+#ifdef GPU_GLSL
+#define GPU_INLINE
+#else
+#define GPU_INLINE static inline
+#endif
+
+GPU_INLINE GPU_U32 gpu_split_keys(GPU_U32 keys) /* of a split */
+{
+    const GPU_U32 most = GPU_SPLIT_KEYS * GPU_SPLITS_MAX;
+    return GPU_SPLIT_KEYS * ((keys + most - 1) / most);
+}
+
+GPU_INLINE GPU_U32 gpu_splits(GPU_U32 keys) /* keys > 0 */
+{
+    const GPU_U32 size = gpu_split_keys(keys);
+    return (keys + size - 1) / size;
+}
+
 struct gpu_push_attention {
     GPU_ADDR dst, q, k, v, step;
-    GPU_U32 heads, kv_heads, ring, window, rows, reserved;
+    GPU_ADDR partial; /* of splits: [row, head, split] vectors */
+    GPU_ADDR sums;    /* as many pairs: largest score, sum; of passes: [row, head] */
+    GPU_U32 heads, kv_heads, ring, window, rows;
+    GPU_U32 pass;     /* handles GPU_PASS_KEYS keys, after those of the passes before */
 };
 
 struct gpu_push_geglu {

@@ -4,7 +4,7 @@
 #include "config/base/alloc.h"
 #include "local_engine/vulkan/internal.h"
 
-static struct le_buf *buf_of(struct le_backend *be, size_t n, enum gpu_mem_kind kind,
+static struct le_buf *buf_of(struct le_backend *be, size_t n, enum gpu_mem_kind kind, bool half,
                              struct tg_error *err)
 {
     if (n == 0 || n > INT32_MAX) { /* shaders index with 32 bits, which SPIR-V takes as signed */
@@ -18,7 +18,8 @@ static struct le_buf *buf_of(struct le_backend *be, size_t n, enum gpu_mem_kind 
         return NULL;
     }
     b->be = be;
-    b->bytes = (uint64_t)n * sizeof(float);
+    b->half = half;
+    b->bytes = (uint64_t)n * (half ? 2 : sizeof(float));
     if (gpu_mem_shared(be, kind, b->bytes, &b->mem, err)) {
         tg_free(b);
         return NULL;
@@ -45,7 +46,7 @@ struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kin
 {
     enum gpu_mem_kind mem = kind == LE_BUF_DEVICE || kind == LE_BUF_KV ? GPU_MEM_DEVICE
                             : kind == LE_BUF_INPUT ? GPU_MEM_UPLOAD : GPU_MEM_READBACK;
-    struct le_buf *b = buf_of(be, n, mem, err);
+    struct le_buf *b = buf_of(be, n, mem, kind == LE_BUF_KV && be->fast, err);
     if (b && gpu_mem_zero(be, &b->mem, err)) {
         drop_newest(be);
         return NULL;
@@ -56,7 +57,7 @@ struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kin
 struct le_buf *gpu_buf_const(struct le_backend *be, const float *values, size_t n,
                              struct tg_error *err)
 {
-    struct le_buf *b = buf_of(be, n, GPU_MEM_DEVICE, err);
+    struct le_buf *b = buf_of(be, n, GPU_MEM_DEVICE, false, err);
     if (!b)
         return NULL;
     if (n <= GPU_THETA_MAX) {

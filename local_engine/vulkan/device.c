@@ -144,8 +144,9 @@ static void note_limits(struct le_backend *be, const struct candidate *c)
         be->memory.memoryHeaps[i].size = le_machine_memory();
     memcpy(be->cache_uuid, be->props.pipelineCacheUUID, VK_UUID_SIZE);
     snprintf(be->description, sizeof(be->description),
-             "Vulkan, %s, driver 0x%x, subgroup %u, exact (F32)%s", be->props.deviceName,
+             "Vulkan, %s, driver 0x%x, subgroup %u, %s%s", be->props.deviceName,
              be->props.driverVersion, be->subgroup,
+             be->fast ? "fast (F32, F16 KV)" : "exact (F32)",
              be->validation ? ", validation layers"
              : be->validation_wanted ? ", no validation layers" : "");
 }

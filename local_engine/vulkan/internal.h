@@ -6,6 +6,7 @@
 #include "local_engine/shaders/shared.h"
 #include "local_engine/vulkan/gpu.h"
 #include "local_engine/vulkan/loader.h"
+#include "local_engine/vulkan/mem.h"
 #include "local_engine/vulkan/recorder.h"
 
 enum {
@@ -19,47 +20,11 @@ enum {
     GPU_GROUP = 64,             /* threads of the workgroups that are no matvec */
 };
 
-enum gpu_mem_kind {
-    GPU_MEM_DEVICE,   /* device local; mapped too where the device shares the host's memory */
-    GPU_MEM_UPLOAD,   /* host writes, device reads */
-    GPU_MEM_READBACK, /* device writes, host reads */
-};
-
-/* One allocation with one buffer over it. */
-struct gpu_block {
-    VkBuffer buffer;
-    VkDeviceMemory memory;
-    enum gpu_mem_kind kind;
-    uint32_t heap, n_live;     /* pieces of it in use */
-    uint64_t addr, size, end;  /* end: where the next piece begins */
-    uint64_t taken;            /* bytes of the heap */
-    void *map;                 /* host address or NULL */
-    struct gpu_block *next;    /* of those that take more pieces */
-};
-
-/* A piece of a block, or all of it. block NULL: none. */
-struct gpu_mem {
-    struct gpu_block *block;
-    uint64_t offset, addr, size;
-    void *map; /* host address or NULL */
-};
-
-/* Host memory on its way to the device. */
-struct gpu_slot {
-    struct gpu_mem mem;
-    VkCommandBuffer cmd; /* of the copy under way, or none */
-    VkFence fence;
-};
-struct gpu_staged {
-    uint8_t *p;
-    uint64_t offset, size; /* offset: of p in the buffer that a copy reads */
-};
-enum { GPU_SLOTS = 2 };
-
 struct le_buf {
     struct le_backend *be;
     struct gpu_mem mem;
     uint64_t bytes;      /* as asked for; mem.size may be more */
+    bool half;           /* keys or values as halves */
     float *theta;        /* host copy of a short constant, or NULL */
     size_t n_theta;
     struct le_buf *turns; /* rope.comp's table made from theta, or NULL */
@@ -85,6 +50,7 @@ struct le_weight {
 
 enum gpu_shader {
     GPU_ATTENTION,
+    GPU_ATTENTION_JOIN,
     GPU_EMBED,
     GPU_EXPERT_SUM,
     GPU_GEGLU,
@@ -105,6 +71,10 @@ struct gpu_pipeline {
     VkPipeline handle;
 };
 
+/* Attention: a workgroup for each split of the keys; for each row, if there is more than one split;
+ * or if there are keys for the pass. */
+enum gpu_split { GPU_SPLIT_NONE, GPU_SPLIT_EACH, GPU_SPLIT_JOIN, GPU_SPLIT_PASS };
+
 /* How many workgroups a dispatch has in a step with n rows: x (folded into z) by y, or none when n
  * is outside [least, most]. y = ceil(n * times / per_group) + min(n * times, extra). */
 struct gpu_grid {
@@ -112,6 +82,8 @@ struct gpu_grid {
     enum le_rows rows;
     uint32_t times; /* 0: as 1 */
     uint32_t extra;
+    enum gpu_split split;
+    uint32_t window, pass; /* of an attention */
 };
 
 /* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS]
@@ -145,6 +117,7 @@ struct le_backend {
     bool validation_wanted, validation; /* asked for; on */
     bool lost;
     bool check; /* shaders check every address */
+    bool fast;  /* keys and values as halves */
     uint32_t family;
     VkPhysicalDeviceProperties props;
     VkPhysicalDeviceMemoryProperties memory;
@@ -171,6 +144,7 @@ struct le_backend {
     uint64_t staging_bytes; /* host memory of the slots; never less than in use before */
     struct gpu_mem step; /* struct gpu_step */
     struct gpu_mem ranges; /* check.c */
+    struct le_buf *partial, *sums; /* of attention's splits */
     struct gpu_class *classes[GPU_CLASSES_MAX];
     uint32_t n_classes;
     struct gpu_class *current;
@@ -192,25 +166,7 @@ enum tg_status gpu_check(struct le_backend *be, VkResult result, const char *wha
 void gpu_fail(struct le_backend *be, enum tg_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* memory.c */
-/* In a block of its own; _shared: a small one in a block with others, which should be freed at the
- * end or newest first. */
-enum tg_status gpu_mem_new(struct le_backend *be, enum gpu_mem_kind kind, uint64_t size,
-                           struct gpu_mem *out, struct tg_error *err);
-enum tg_status gpu_mem_shared(struct le_backend *be, enum gpu_mem_kind kind, uint64_t size,
-                              struct gpu_mem *out, struct tg_error *err);
-void gpu_mem_free(struct le_backend *be, struct gpu_mem *m);
-/* Copies size bytes to m at offset: by the map, or through staging. Waits. */
-enum tg_status gpu_mem_write(struct le_backend *be, struct gpu_mem *m, uint64_t offset,
-                             const void *p, uint64_t size, struct tg_error *err);
-enum tg_status gpu_mem_zero(struct le_backend *be, struct gpu_mem *m, struct tg_error *err);
-/* stage.c. Room for out->size bytes at out->p, which _copy sends on its way to m; _end waits for
- * all. After a failure the device may still read a slot: _free after DeviceWaitIdle. */
-enum tg_status gpu_stage_begin(struct le_backend *be, struct gpu_staged *out, struct tg_error *err);
-enum tg_status gpu_stage_copy(struct le_backend *be, const struct gpu_mem *m,
-                              const VkBufferCopy *regions, uint32_t n, struct tg_error *err);
-enum tg_status gpu_stage_end(struct le_backend *be, struct tg_error *err);
-void gpu_stage_free(struct le_backend *be);
+/* buf.c */
 struct le_buf *gpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,
                            struct tg_error *err);
 struct le_buf *gpu_buf_const(struct le_backend *be, const float *values, size_t n,

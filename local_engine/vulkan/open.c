@@ -74,6 +74,7 @@ enum tg_status gpu_open(const struct gpu_options *options, const struct le_ops *
     if (!be)
         return tg_fail(err, TG_NOMEM, "out of memory");
     be->alloc_wanted = options->alloc_max;
+    be->fast = options->precision == LE_FAST;
     enum tg_status status = open_all(be, options, err);
     if (status) {
         gpu_close(be);

@@ -1,19 +1,5 @@
 #include "local_engine/vulkan/record.h"
 
-enum { HEAD_DIM_MAX = 1024 };
-
-/* x workgroups for each row. */
-static struct gpu_grid per_row(const struct le_backend *be, uint32_t x, enum le_rows rows)
-{
-    return (struct gpu_grid){ .x = x, .per_group = 1, .least = 1, .most = gpu_rows_max(be, rows),
-                              .rows = rows };
-}
-
-static uint32_t groups(uint32_t threads)
-{
-    return (threads + GPU_GROUP - 1) / GPU_GROUP;
-}
-
 static void op_rms(struct le_backend *be, const struct le_rms *a)
 {
     const struct gpu_push_rms push = {
@@ -29,7 +15,7 @@ static void op_rms(struct le_backend *be, const struct le_rms *a)
         .spec = { GPU_GROUP, a->w != NULL, a->resid != NULL },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, a->per_row, a->rows),
+        .grid = gpu_per_row(be, a->per_row, a->rows),
     };
     uint64_t n = (uint64_t)gpu_rows_max(be, a->rows) * a->per_row * a->width;
     gpu_uses(be, &d, a->src, n, false);
@@ -58,68 +44,10 @@ static void op_rope(struct le_backend *be, const struct le_rope *a)
         .spec = { GPU_GROUP },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, groups(a->heads * (a->head_dim / 2)), a->rows),
+        .grid = gpu_per_row(be, gpu_groups(a->heads * (a->head_dim / 2)), a->rows),
     };
     gpu_uses(be, &d, turns, a->head_dim, false);
     gpu_uses(be, &d, a->x, (uint64_t)gpu_rows_max(be, a->rows) * a->heads * a->head_dim, true);
-    gpu_dispatch(be, &d);
-}
-
-static void op_kv_store(struct le_backend *be, const struct le_kv *kv, struct le_buf *k,
-                        struct le_buf *v)
-{
-    uint32_t width = kv->kv_heads * kv->head_dim;
-    const struct gpu_push_kv_store push = {
-        .k_cache = kv->k->mem.addr, .v_cache = kv->v->mem.addr,
-        .k = k->mem.addr, .v = v->mem.addr, .step = be->step.addr,
-        .width = width, .ring = kv->ring,
-    };
-    struct gpu_dispatch d = {
-        .name = "kv_store",
-        .shader = GPU_KV_STORE,
-        .spec = { GPU_GROUP },
-        .push = &push,
-        .push_size = sizeof(push),
-        .grid = per_row(be, groups(width), LE_ROWS_TOKENS),
-    };
-    uint64_t rows = gpu_rows_max(be, LE_ROWS_TOKENS);
-    gpu_uses(be, &d, k, rows * width, false);
-    gpu_uses(be, &d, v, rows * width, false);
-    gpu_uses(be, &d, kv->k, (uint64_t)kv->ring * width, true);
-    gpu_uses(be, &d, kv->v, (uint64_t)kv->ring * width, true);
-    gpu_dispatch(be, &d);
-}
-
-static void op_attention(struct le_backend *be, const struct le_attention *a)
-{
-    const struct le_kv *kv = &a->kv;
-    if (kv->head_dim % 4 || kv->head_dim > HEAD_DIM_MAX || kv->kv_heads == 0 ||
-        a->heads % kv->kv_heads) {
-        gpu_fail(be, TG_UNSUPPORTED, "attention: head dimension %u, %u heads, %u kv heads",
-                 kv->head_dim, a->heads, kv->kv_heads);
-        return;
-    }
-    const struct gpu_push_attention push = {
-        .dst = a->dst->mem.addr, .q = a->q->mem.addr,
-        .k = kv->k->mem.addr, .v = kv->v->mem.addr, .step = be->step.addr,
-        .heads = a->heads, .kv_heads = kv->kv_heads, .ring = kv->ring,
-        .window = a->window, .rows = a->rows,
-    };
-    struct gpu_dispatch d = {
-        .name = "attention",
-        .shader = GPU_ATTENTION,
-        .spec = { be->subgroup < GPU_GROUP / 2 ? GPU_GROUP / 2 : GPU_GROUP, kv->head_dim },
-        .push = &push,
-        .push_size = sizeof(push),
-        .grid = per_row(be, a->heads, a->rows),
-    };
-    uint64_t n = (uint64_t)gpu_rows_max(be, a->rows) * a->heads * kv->head_dim;
-    uint64_t cache = (uint64_t)kv->ring * kv->kv_heads * kv->head_dim;
-    d.cost = (double)n * (a->window ? a->window : kv->ring) * 2;
-    gpu_uses(be, &d, a->q, n, false);
-    gpu_uses(be, &d, kv->k, cache, false);
-    gpu_uses(be, &d, kv->v, cache, false);
-    gpu_uses(be, &d, a->dst, n, true);
     gpu_dispatch(be, &d);
 }
 
@@ -136,7 +64,7 @@ static void op_geglu(struct le_backend *be, const struct le_geglu *a)
         .spec = { GPU_GROUP },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, groups(a->width), a->rows),
+        .grid = gpu_per_row(be, gpu_groups(a->width), a->rows),
     };
     uint64_t rows = gpu_rows_max(be, a->rows);
     uint64_t up = rows ? (rows - 1) * a->up_stride + a->up_offset + a->width : 0;
@@ -159,7 +87,7 @@ static void map(struct le_backend *be, uint32_t mode, struct le_buf *dst, struct
         .spec = { GPU_GROUP, mode },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, groups(width), rows),
+        .grid = gpu_per_row(be, gpu_groups(width), rows),
     };
     enum le_rows from = mode == GPU_MAP_GATHER ? LE_ROWS_TOKENS : rows;
     gpu_uses(be, &d, src, (uint64_t)gpu_rows_max(be, from) * width, false);
@@ -203,7 +131,7 @@ static void op_route(struct le_backend *be, const struct le_route *a)
         .spec = { group, (a->n_experts + group - 1) / group, a->scale != NULL },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, 1, a->rows),
+        .grid = gpu_per_row(be, 1, a->rows),
     };
     uint64_t rows = gpu_rows_max(be, a->rows);
     gpu_uses(be, &d, a->logits, rows * a->n_experts, false);
@@ -226,7 +154,7 @@ static void op_expert_sum(struct le_backend *be, const struct le_expert_sum *a)
         .spec = { GPU_GROUP },
         .push = &push,
         .push_size = sizeof(push),
-        .grid = per_row(be, groups(a->width), a->rows),
+        .grid = gpu_per_row(be, gpu_groups(a->width), a->rows),
     };
     uint64_t rows = gpu_rows_max(be, a->rows);
     gpu_uses(be, &d, a->src, rows * a->used * a->width, false);
@@ -254,8 +182,8 @@ const struct le_ops gpu_ops = {
     .matmul = gpu_op_matmul,
     .rms = op_rms,
     .rope = op_rope,
-    .kv_store = op_kv_store,
-    .attention = op_attention,
+    .kv_store = gpu_op_kv_store,
+    .attention = gpu_op_attention,
     .geglu = op_geglu,
     .gather = op_gather,
     .scale = op_scale,

@@ -3,6 +3,7 @@
 #include "local_engine/vulkan/record.h"
 
 #include "shaders/attention.h"
+#include "shaders/attention_join.h"
 #include "shaders/embed.h"
 #include "shaders/expert_sum.h"
 #include "shaders/geglu.h"
@@ -36,7 +37,7 @@ _Static_assert(sizeof(struct gpu_push_embed) == 6 * 8 + 8 * 4, "embed");
 _Static_assert(sizeof(struct gpu_push_rms) == 5 * 8 + 6 * 4, "rms");
 _Static_assert(sizeof(struct gpu_push_rope) == 3 * 8 + 4 * 4, "rope");
 _Static_assert(sizeof(struct gpu_push_kv_store) == 5 * 8 + 2 * 4, "kv_store");
-_Static_assert(sizeof(struct gpu_push_attention) == 5 * 8 + 6 * 4, "attention");
+_Static_assert(sizeof(struct gpu_push_attention) == 7 * 8 + 6 * 4, "attention");
 _Static_assert(sizeof(struct gpu_push_geglu) == 4 * 8 + 4 * 4, "geglu");
 _Static_assert(sizeof(struct gpu_push_map) == 3 * 8 + 2 * 4, "map");
 _Static_assert(sizeof(struct gpu_step) == 32 + 3 * 4 * GPU_STEP_TOKENS, "step");
@@ -52,6 +53,7 @@ static struct code code_of(enum gpu_shader shader)
 #define CODE(name) (struct code){ gpu_spirv_##name, sizeof(gpu_spirv_##name) }
     switch (shader) {
     case GPU_ATTENTION: return CODE(attention);
+    case GPU_ATTENTION_JOIN: return CODE(attention_join);
     case GPU_EMBED: return CODE(embed);
     case GPU_EXPERT_SUM: return CODE(expert_sum);
     case GPU_GEGLU: return CODE(geglu);

@@ -13,6 +13,17 @@ uint32_t gpu_rows_max(const struct le_backend *be, enum le_rows rows)
     return be->current ? be->current->max[rows] : 0;
 }
 
+struct gpu_grid gpu_per_row(const struct le_backend *be, uint32_t x, enum le_rows rows)
+{
+    return (struct gpu_grid){ .x = x, .per_group = 1, .least = 1, .most = gpu_rows_max(be, rows),
+                              .rows = rows };
+}
+
+uint32_t gpu_groups(uint32_t threads)
+{
+    return (threads + GPU_GROUP - 1) / GPU_GROUP;
+}
+
 static void memory_barrier(struct le_backend *be, VkCommandBuffer cmd,
                            VkPipelineStageFlags2 from, VkPipelineStageFlags2 to,
                            VkAccessFlags2 reads)
@@ -125,14 +136,14 @@ void gpu_uses(struct le_backend *be, struct gpu_dispatch *d, const struct le_buf
 {
     if (be->failed.code)
         return;
-    if (!buf || n * sizeof(float) > buf->bytes) {
+    uint64_t bytes = n * (buf && buf->half ? 2 : sizeof(float));
+    if (!buf || bytes > buf->bytes) {
         gpu_fail(be, TG_INTERNAL, "%s: a buffer of %llu bytes is used as one of %llu", d->name,
-                 (unsigned long long)(buf ? buf->bytes : 0),
-                 (unsigned long long)(n * sizeof(float)));
+                 (unsigned long long)(buf ? buf->bytes : 0), (unsigned long long)bytes);
         return;
     }
     d->access[d->n_access++] = (struct gpu_access){
-        .begin = buf->mem.addr, .end = buf->mem.addr + n * sizeof(float), .write = write,
+        .begin = buf->mem.addr, .end = buf->mem.addr + bytes, .write = write,
     };
     if (write && be->current && be->current->grouped == buf)
         be->current->grouped = NULL;

@@ -28,6 +28,10 @@ void gpu_cache_save(struct le_backend *be);
 
 /* record.c */
 uint32_t gpu_rows_max(const struct le_backend *be, enum le_rows rows);
+/* x workgroups for each row. */
+struct gpu_grid gpu_per_row(const struct le_backend *be, uint32_t x, enum le_rows rows);
+/* Workgroups of GPU_GROUP for so many threads. */
+uint32_t gpu_groups(uint32_t threads);
 /* Declares that d reads or writes the first n floats of buf; a range beyond it fails the
  * backend. */
 void gpu_uses(struct le_backend *be, struct gpu_dispatch *d, const struct le_buf *buf, uint64_t n,
@@ -39,7 +43,7 @@ void gpu_class_free(struct le_backend *be, struct gpu_class *c);
 /* One command buffer for copies and fills, submitted and waited for. */
 enum tg_status gpu_once_begin(struct le_backend *be, VkCommandBuffer *cmd, struct tg_error *err);
 enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err);
-/* Ends and submits it only: the fence is signalled later, the command buffer freed by the caller. */
+/* Ends and submits it only: the fence is signalled later, the caller frees the command buffer. */
 enum tg_status gpu_once_submit(struct le_backend *be, VkCommandBuffer cmd, VkFence fence,
                                struct tg_error *err);
 
@@ -55,10 +59,13 @@ enum tg_status gpu_wait(struct le_backend *be, VkFence fence, struct tg_error *e
 
 /* open.c */
 void gpu_close(struct le_backend *be);
-/* ops_matmul.c, ops.c */
+/* ops_matmul.c, ops_attention.c, ops.c */
 void gpu_op_embed(struct le_backend *be, struct le_buf *dst, struct le_weight *table, float scale);
 void gpu_op_matmul(struct le_backend *be, struct le_buf *dst, struct le_weight *w,
                    struct le_buf *src, enum le_rows rows);
+void gpu_op_kv_store(struct le_backend *be, const struct le_kv *kv, struct le_buf *k,
+                     struct le_buf *v);
+void gpu_op_attention(struct le_backend *be, const struct le_attention *a);
 void gpu_op_expert_matmul(struct le_backend *be, const struct le_expert_matmul *a);
 extern const struct le_ops gpu_ops;
 

@@ -42,6 +42,29 @@ static void fill_step(struct gpu_step *s, const struct le_step *step)
         memcpy(s->row, step->out, step->n_outputs * sizeof(*s->row));
 }
 
+/* Of the last row, which has the most. */
+static uint32_t keys_of(const struct gpu_grid *g, const struct le_step *step)
+{
+    uint32_t last = g->rows == LE_ROWS_TOKENS ? step->n_tokens - 1
+                                              : step->out[step->n_outputs - 1];
+    uint32_t keys = (uint32_t)step->pos[last] + 1;
+    return g->window && keys > g->window ? g->window : keys;
+}
+
+/* Rows times what each of them has, or 0: how many a dispatch of attention is for. */
+static uint32_t split_rows(const struct gpu_grid *g, const struct le_step *step, uint32_t rows)
+{
+    uint32_t keys = keys_of(g, step);
+    switch (g->split) {
+    case GPU_SPLIT_EACH: return rows * gpu_splits(keys);
+    case GPU_SPLIT_JOIN: return gpu_splits(keys) > 1 ? rows : 0;
+    case GPU_SPLIT_PASS: /* a workgroup's last row may see keys that its first does not */
+        return keys + g->per_group > g->pass * GPU_PASS_KEYS ? rows : 0;
+    case GPU_SPLIT_NONE: break;
+    }
+    return rows;
+}
+
 static void fill_args(const struct gpu_class *c, const struct le_step *step)
 {
     VkDispatchIndirectCommand *args = c->args.map;
@@ -53,6 +76,8 @@ static void fill_args(const struct gpu_class *c, const struct le_step *step)
         bool wanted = rows >= g->least && rows <= g->most;
         uint32_t x = g->x < GPU_GRID_MAX ? g->x : GPU_GRID_MAX;
         uint32_t times = rows * (g->times ? g->times : 1);
+        if (wanted && g->split)
+            times = split_rows(g, step, rows);
         args[i] = (VkDispatchIndirectCommand){
             .x = x,
             .y = wanted ? (times + g->per_group - 1) / g->per_group +

@@ -4,9 +4,8 @@
 
 uint64_t gpu_buf_bytes(const struct gpu_options *options, size_t n, enum le_buf_kind kind)
 {
-    (void)options;
-    (void)kind;
-    return (uint64_t)n * sizeof(float);
+    bool half = kind == LE_BUF_KV && options && options->precision == LE_FAST;
+    return (uint64_t)n * (half ? 2 : sizeof(float));
 }
 
 uint64_t gpu_weight_bytes(const struct gpu_options *options, const struct le_tensor *t)

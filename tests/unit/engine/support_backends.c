@@ -18,13 +18,25 @@ static void on_message(void *arg, const char *text)
     fprintf(stderr, "validation: %s\n", text);
 }
 
-enum tg_status open_vulkan(const struct le_ops **ops, struct le_backend **be, struct tg_error *err)
+static enum tg_status open_gpu(enum le_precision precision, const struct le_ops **ops,
+                               struct le_backend **be, struct tg_error *err)
 {
-    struct gpu_options options = { .software = true, .validation = true,
+    struct gpu_options options = { .precision = precision, .software = true, .validation = true,
                                    .on_message = on_message };
     enum tg_status st = gpu_open(&options, ops, be, err);
     atomic_store(&no_device, st == TG_NOTFOUND);
     return st;
+}
+
+enum tg_status open_vulkan(const struct le_ops **ops, struct le_backend **be, struct tg_error *err)
+{
+    return open_gpu(LE_EXACT, ops, be, err);
+}
+
+enum tg_status open_vulkan_fast(const struct le_ops **ops, struct le_backend **be,
+                                struct tg_error *err)
+{
+    return open_gpu(LE_FAST, ops, be, err);
 }
 
 bool no_vulkan(void)

@@ -15,10 +15,11 @@ static void on_message(void *arg, const char *text)
 
 enum tg_status pair_open(struct pair *p, struct tg_error *err)
 {
-    return pair_open_limited(p, 0, err);
+    return pair_open_as(p, LE_EXACT, 0, err);
 }
 
-enum tg_status pair_open_limited(struct pair *p, uint64_t alloc_max, struct tg_error *err)
+enum tg_status pair_open_as(struct pair *p, enum le_precision precision, uint64_t alloc_max,
+                            struct tg_error *err)
 {
     memset(p, 0, sizeof(*p));
     p->random = 0x9e3779b97f4a7c15u;
@@ -26,7 +27,7 @@ enum tg_status pair_open_limited(struct pair *p, uint64_t alloc_max, struct tg_e
         return TG_NOMEM;
     const struct gpu_options options = {
         .software = true, .validation = true, .on_message = on_message, .arg = p,
-        .alloc_max = alloc_max,
+        .precision = precision, .alloc_max = alloc_max,
     };
     enum tg_status status = gpu_open(&options, &p->ops[1], &p->be[1], err);
     if (status)
@@ -88,6 +89,11 @@ struct pair_buf pair_output(struct pair *p, size_t n)
 struct pair_buf pair_device(struct pair *p, size_t n)
 {
     return buf_of(p, n, LE_BUF_DEVICE);
+}
+
+struct pair_buf pair_kv(struct pair *p, size_t n)
+{
+    return buf_of(p, n, LE_BUF_KV);
 }
 
 struct pair_buf pair_const(struct pair *p, const float *values, size_t n)

@@ -34,17 +34,19 @@ struct pair_weight {
 
 /* TG_NOTFOUND: no Vulkan here. */
 enum tg_status pair_open(struct pair *p, struct tg_error *err);
-/* With no allocation on Vulkan above alloc_max bytes. */
-enum tg_status pair_open_limited(struct pair *p, uint64_t alloc_max, struct tg_error *err);
+/* Vulkan in this precision, with no allocation above alloc_max bytes (0: as the driver allows). */
+enum tg_status pair_open_as(struct pair *p, enum le_precision precision, uint64_t alloc_max,
+                            struct tg_error *err);
 void pair_close(struct pair *p);
 
 /* Uniform in [-1, 1). */
 float pair_random(struct pair *p);
-/* INPUT with random values times amplitude, OUTPUT and DEVICE with zeros. b[0] NULL: out of
+/* INPUT with random values times amplitude, OUTPUT, DEVICE and KV with zeros. b[0] NULL: out of
  * memory. */
 struct pair_buf pair_input(struct pair *p, size_t n, float amplitude);
 struct pair_buf pair_output(struct pair *p, size_t n);
 struct pair_buf pair_device(struct pair *p, size_t n);
+struct pair_buf pair_kv(struct pair *p, size_t n);
 struct pair_buf pair_const(struct pair *p, const float *values, size_t n);
 /* A random matrix [out, in] of a file type; values of about 1 / sqrt(in). w[0] NULL: failure. */
 struct pair_weight pair_weight(struct pair *p, uint32_t type, uint32_t in, uint32_t out);

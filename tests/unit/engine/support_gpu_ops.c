@@ -8,13 +8,13 @@ struct pair pair;
 
 void open_pair(void)
 {
-    open_pair_limited(0);
+    open_pair_as(LE_EXACT, 0);
 }
 
-void open_pair_limited(uint64_t alloc_max)
+void open_pair_as(enum le_precision precision, uint64_t alloc_max)
 {
     struct tg_error err;
-    enum tg_status status = pair_open_limited(&pair, alloc_max, &err);
+    enum tg_status status = pair_open_as(&pair, precision, alloc_max, &err);
     if (status == TG_NOTFOUND)
         CHECK_SKIP(err.text);
     if (status)

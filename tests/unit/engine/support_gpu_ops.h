@@ -9,8 +9,8 @@ extern struct pair pair;
 
 /* Opens the pair, or skips the case where there is no Vulkan. */
 void open_pair(void);
-/* With no allocation above alloc_max bytes. */
-void open_pair_limited(uint64_t alloc_max);
+/* Vulkan in this precision, with no allocation above alloc_max bytes (0: as the driver allows). */
+void open_pair_as(enum le_precision precision, uint64_t alloc_max);
 /* Closes it; validation messages fail the case. */
 void close_pair(void);
 void fail_closed(const char *name, const char *cause);

@@ -103,7 +103,7 @@ static void uploads_go_through_bounded_host_memory(void)
 static void no_allocation_above_the_limit(void)
 {
     enum { LIMIT = 256 << 10 };
-    open_pair_limited(LIMIT);
+    open_pair_as(LE_EXACT, LIMIT);
     pair.be[1]->unified = false; /* the slots of host memory are small then, too */
     check_uploaded(LE_TYPE_Q4_0, 256, 9000);
     struct pair_weight w = pair_weight(&pair, LE_TYPE_Q4_0, 256, 9000);
