@@ -1,4 +1,4 @@
-/* tollgate-engine logits: logits of given token ids as JSON, for comparison with other engines. */
+/* logits: logits of given token ids as JSON, for comparison with other implementations. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -6,31 +6,36 @@
 
 #include "config/base/alloc.h"
 #include "config/base/buf.h"
+#include "config/base/log.h"
+#include "local_engine/cmd_common.h"
+#include "local_engine/cmd_text.h"
 #include "local_engine/load.h"
 
-enum { IDS_BYTES_MAX = 8 << 20, CONTEXT_MAX = 32768, TOP_MAX = 1000, NEVER_MAX = 64 };
+enum { IDS_BYTES_MAX = 64 << 20, TOP_MAX = 1000, GENERATE_MAX = 1 << 20, NEVER_MAX = 64 };
 
 static const char usage[] =
     "usage: logits --model FILE --ids FILE|- [options]\n"
-    "  --ids FILE        token ids, decimal, separated by spaces, commas or lines; - is stdin\n"
-    "  --positions LIST  last (default), all, or indices such as 3,7,12, ascending\n"
-    "  --top N           best N tokens of each position (default 10, at most 1000)\n"
-    "  --generate N      then N greedy tokens\n"
-    "  --never IDS       ids that --generate does not choose\n"
-    "  --device NAME     auto, cpu (default) or vulkan\n"
-    "  --precision NAME  exact (default), fast or auto\n"
-    "  --threads N       compute threads of the cpu (default: one for each core)\n"
-    "  --raw FILE        the rows of the positions as little-endian F32\n";
-
-struct list {
-    uint32_t *v;
-    size_t n, cap;
-};
+    "Logits of given token ids as JSON: for each position the likeliest tokens with logit and\n"
+    "natural log of the probability, and the log of the sum of all exponentials.\n"
+    "  -m, --model FILE      GGUF file of a Gemma 4 model\n"
+    "      --ids FILE        a JSON array of token ids, BOS included, or numbers with spaces,\n"
+    "                        commas or lines between them; - is standard input\n"
+    "      --positions LIST  last (default), all, or indices such as 3,7,12, ascending\n"
+    "      --top N           likeliest tokens of each position (default 10, at most 1000)\n"
+    "      --raw FILE        all logits too: little-endian F32, [positions, vocabulary]\n"
+    "      --generate N      then the ids of N greedy tokens; an end does not stop it\n"
+    "      --never IDS       ids that --generate does not choose\n"
+    "      --device NAME     cpu (default), vulkan or auto\n"
+    "      --precision NAME  exact (default), fast or auto\n"
+    "  -t, --threads N       compute threads of the cpu (default: one for each core)\n"
+    "  -h, --help            this text\n"
+    "The device is not tested before it is used, as it is for serving: what it computes is shown.\n"
+    "Exit status: 0; 1 when the model or the ids cannot be used; 2 for wrong options.\n"
+    "Example: echo '[2, 9259, 1902]' | tollgate logits --model model.gguf --ids - --top 3\n";
 
 struct options {
-    const char *model, *ids, *positions, *raw;
-    uint64_t top, generate, threads;
-    struct list never;
+    const char *model, *ids, *positions, *raw, *never;
+    uint32_t top, generate;
     struct le_device_options device;
 };
 
@@ -39,96 +44,20 @@ struct session {
     struct le_gguf *g;
     struct le_loaded loaded;
     struct le_model *m; /* loaded.model */
-    struct list ids, positions;
+    struct le_ids ids, positions, never;
     size_t next; /* index into positions of the next row to print */
     FILE *raw;
     uint32_t *best; /* scratch for the best of a row */
     struct tg_error *err;
 };
 
-static bool list_add(struct list *l, uint32_t v)
+/* A list of whole numbers from what; names it in an error. */
+static enum tg_status parse_list(struct session *s, struct tg_str text, const char *what,
+                                 struct le_ids *out)
 {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        uint32_t *p = tg_realloc_array(l->v, cap, sizeof(*p));
-        if (!p)
-            return false;
-        l->v = p;
-        l->cap = cap;
-    }
-    l->v[l->n++] = v;
-    return true;
-}
-
-/* Decimal numbers between spaces, commas, line ends and brackets. */
-static enum tg_status parse_list(struct tg_str text, const char *what, struct list *out,
-                                 struct tg_error *err)
-{
-    static const char between[] = " \t\r\n,[]";
-    for (size_t i = 0; i < text.n;) {
-        size_t start = i;
-        while (i < text.n && !memchr(between, text.p[i], sizeof(between) - 1))
-            i++;
-        uint64_t v;
-        if (i == start) {
-            i++;
-            continue;
-        }
-        if (!tg_parse_u64((struct tg_str){ text.p + start, i - start }, &v) || v > INT32_MAX)
-            return tg_fail(err, TG_INVALID, "%s: \"%.*s\" is no number", what,
-                           TG_FMT(((struct tg_str){ text.p + start, i - start })));
-        if (!list_add(out, (uint32_t)v))
-            return tg_fail(err, TG_NOMEM, "out of memory");
-    }
-    return TG_OK;
-}
-
-static enum tg_status option(struct session *s, const char *name, const char *value)
-{
-    struct tg_str v = tg_str_of(value);
-    struct options *o = &s->o;
-    bool good = true;
-    if (strcmp(name, "--model") == 0)
-        o->model = value;
-    else if (strcmp(name, "--ids") == 0)
-        o->ids = value;
-    else if (strcmp(name, "--positions") == 0)
-        o->positions = value;
-    else if (strcmp(name, "--raw") == 0)
-        o->raw = value;
-    else if (strcmp(name, "--top") == 0)
-        good = tg_parse_u64(v, &o->top) && o->top <= TOP_MAX;
-    else if (strcmp(name, "--generate") == 0)
-        good = tg_parse_u64(v, &o->generate) && o->generate <= CONTEXT_MAX;
-    else if (strcmp(name, "--device") == 0)
-        good = le_device_parse(v, &o->device.device);
-    else if (strcmp(name, "--precision") == 0)
-        good = le_precision_parse(v, &o->device.precision);
-    else if (strcmp(name, "--threads") == 0)
-        good = tg_parse_u64(v, &o->threads) && o->threads >= 1 && o->threads <= LE_THREADS_MAX;
-    else if (strcmp(name, "--never") == 0)
-        good = parse_list(v, name, &o->never, NULL) == TG_OK && o->never.n <= NEVER_MAX;
-    else
-        return tg_fail(s->err, TG_INVALID, "unknown option %s", name);
-    return good ? TG_OK : tg_fail(s->err, TG_INVALID, "%s: \"%s\" is not valid", name, value);
-}
-
-static enum tg_status parse_options(struct session *s, int argc, char **argv)
-{
-    s->o = (struct options){ .positions = "last", .top = 10,
-                             .device = { .device = LE_DEVICE_CPU,
-                                         .precision = LE_PRECISION_EXACT } };
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc)
-            return tg_fail(s->err, TG_INVALID, "%s needs a value", argv[i]);
-        enum tg_status st = option(s, argv[i], argv[i + 1]);
-        if (st)
-            return st;
-    }
-    s->o.device.threads = (uint32_t)s->o.threads;
-    if (!s->o.model || !s->o.ids)
-        return tg_fail(s->err, TG_INVALID, "--model and --ids are needed");
-    return TG_OK;
+    struct tg_error why = { .text = "" };
+    enum tg_status st = le_ids_parse(text, out, &why);
+    return st ? tg_fail(s->err, st, "%s: %s", what, why.text) : TG_OK;
 }
 
 static enum tg_status read_ids(struct session *s)
@@ -151,11 +80,10 @@ static enum tg_status read_ids(struct session *s)
     if (!standard)
         fclose(f);
     if (!st)
-        st = parse_list(tg_buf_str(&text), s->o.ids, &s->ids, s->err);
+        st = parse_list(s, tg_buf_str(&text), s->o.ids, &s->ids);
     tg_buf_free(&text);
-    if (!st && (s->ids.n == 0 || s->ids.n + s->o.generate > CONTEXT_MAX))
-        st = tg_fail(s->err, TG_LIMIT, "%s: %zu ids; 1 to %d, those of --generate included",
-                     s->o.ids, s->ids.n, CONTEXT_MAX);
+    if (!st && s->ids.n == 0)
+        st = tg_fail(s->err, TG_INVALID, "%s: there are no ids", s->o.ids);
     return st;
 }
 
@@ -165,33 +93,48 @@ static enum tg_status choose_positions(struct session *s)
     bool all = strcmp(s->o.positions, "all") == 0;
     if (all || strcmp(s->o.positions, "last") == 0) {
         for (size_t i = all ? 0 : n - 1; i < n; i++)
-            if (!list_add(&s->positions, (uint32_t)i))
+            if (le_ids_add(&s->positions, (int32_t)i))
                 return tg_fail(s->err, TG_NOMEM, "out of memory");
         return TG_OK;
     }
-    enum tg_status st = parse_list(tg_str_of(s->o.positions), "--positions", &s->positions, s->err);
+    enum tg_status st = parse_list(s, tg_str_of(s->o.positions), "--positions", &s->positions);
     for (size_t i = 0; !st && i < s->positions.n; i++)
-        if (s->positions.v[i] >= n || (i > 0 && s->positions.v[i] <= s->positions.v[i - 1]))
-            st = tg_fail(s->err, TG_INVALID, "--positions: %u is not ascending or beyond %zu ids",
-                         s->positions.v[i], n);
+        if ((size_t)s->positions.id[i] >= n ||
+            (i > 0 && s->positions.id[i] <= s->positions.id[i - 1]))
+            st = tg_fail(s->err, TG_INVALID, "--positions: %d is not ascending or beyond %zu ids",
+                         s->positions.id[i], n);
     return st;
+}
+
+/* Before anything is loaded. */
+static enum tg_status check_ids(struct session *s, const struct le_params *p)
+{
+    for (size_t i = 0; i < s->ids.n; i++)
+        if ((uint32_t)s->ids.id[i] >= p->n_vocab)
+            return tg_fail(s->err, TG_INVALID, "%s: token id %d is not in the vocabulary of %u",
+                           s->o.ids, s->ids.id[i], p->n_vocab);
+    if (s->ids.n + s->o.generate > p->context_trained)
+        return tg_fail(s->err, TG_LIMIT, "%s: %zu ids and %u of --generate; the model was trained "
+                       "for %u", s->o.ids, s->ids.n, s->o.generate, p->context_trained);
+    return TG_OK;
 }
 
 static enum tg_status open_model(struct session *s)
 {
     const struct le_load_options options = {
         .device = s->o.device,
-        .model = { .context = (uint32_t)(s->ids.n + s->o.generate) },
+        .model = { .context = (uint32_t)s->ids.n + s->o.generate },
         .no_selftest = true, /* this is where a wrong device can be looked at */
     };
+    struct le_params params;
     enum tg_status st = le_gguf_open(s->o.model, &s->g, s->err);
+    if (!st)
+        st = le_params_read(s->g, &params, s->err);
+    if (!st)
+        st = check_ids(s, &params);
     if (!st)
         st = le_load(s->g, &options, &s->loaded, s->err);
     s->m = s->loaded.model;
-    for (size_t i = 0; !st && i < s->ids.n; i++) /* before anything is printed */
-        if (s->ids.v[i] >= le_model_params(s->m)->n_vocab)
-            st = tg_fail(s->err, TG_INVALID, "%s: token id %u is not in the vocabulary of %u",
-                         s->o.ids, s->ids.v[i], le_model_params(s->m)->n_vocab);
     if (st)
         return st;
     s->best = tg_calloc(TOP_MAX, sizeof(*s->best));
@@ -233,8 +176,8 @@ static enum tg_status print_row(struct session *s, const float *logits)
     double z = log_sum_exp(logits, n_vocab);
     if (n > 0)
         find_best(logits, n_vocab, s->best, n);
-    printf("%s\n    {\"position\": %u, \"top\": [", s->next > 0 ? "," : "",
-           s->positions.v[s->next]);
+    printf("%s\n    {\"position\": %d, \"logsumexp\": %.9g, \"top\": [", s->next > 0 ? "," : "",
+           s->positions.id[s->next], z);
     for (uint32_t i = 0; i < n; i++) {
         double logit = (double)logits[s->best[i]];
         printf("%s{\"id\": %u, \"logit\": %.9g, \"logprob\": %.9g}", i > 0 ? ", " : "",
@@ -254,7 +197,7 @@ static enum tg_status run_ids(struct session *s)
         uint32_t out[LE_STEP_TOKENS_MAX], n_out = 0, count = 0;
         size_t want = s->next;
         for (; pos + count < n && count < LE_STEP_TOKENS_MAX; count++) {
-            bool wanted = want < s->positions.n && s->positions.v[want] == pos + count;
+            bool wanted = want < s->positions.n && (uint32_t)s->positions.id[want] == pos + count;
             if (!wanted)
                 continue;
             if (n_out == outputs_max)
@@ -262,13 +205,9 @@ static enum tg_status run_ids(struct session *s)
             out[n_out++] = count;
             want++;
         }
-        enum tg_status st = le_model_step(s->m, (const int32_t *)s->ids.v + pos, count, pos, out,
-                                          n_out, s->err);
-        for (uint32_t r = 0; !st && r < n_out; r++)
-            if (s->next < s->positions.n && s->positions.v[s->next] == pos + out[r]) {
-                st = print_row(s, le_model_logits(s->m, r));
-                s->next++;
-            }
+        enum tg_status st = le_model_step(s->m, s->ids.id + pos, count, pos, out, n_out, s->err);
+        for (uint32_t r = 0; !st && r < n_out; r++, s->next++)
+            st = print_row(s, le_model_logits(s->m, r));
         if (st)
             return st;
         pos += count;
@@ -280,13 +219,12 @@ static enum tg_status generate(struct session *s)
 {
     uint32_t n_vocab = le_model_params(s->m)->n_vocab, n = (uint32_t)s->ids.n, zero = 0, best = 0;
     /* Back by one token, so that its logits are in row 0 whatever the last step's outputs were. */
-    enum tg_status st = le_model_step(s->m, (const int32_t *)s->ids.v + n - 1, 1, n - 1, &zero, 1,
-                                      s->err);
+    enum tg_status st = le_model_step(s->m, s->ids.id + n - 1, 1, n - 1, &zero, 1, s->err);
     for (uint32_t i = 0; !st && i < s->o.generate; i++) {
         float *logits = le_model_logits(s->m, 0);
-        for (size_t k = 0; k < s->o.never.n; k++)
-            if (s->o.never.v[k] < n_vocab)
-                logits[s->o.never.v[k]] = -INFINITY;
+        for (size_t k = 0; k < s->never.n; k++)
+            if ((uint32_t)s->never.id[k] < n_vocab)
+                logits[s->never.id[k]] = -INFINITY;
         find_best(logits, n_vocab, &best, 1);
         printf("%s%u", i > 0 ? ", " : "", best);
         int32_t id = (int32_t)best;
@@ -324,33 +262,69 @@ static enum tg_status run(struct session *s)
     return st;
 }
 
+/* Everything that can be wrong before the model is needed. */
+static enum tg_status prepare(struct session *s)
+{
+    enum tg_status st = read_ids(s);
+    if (!st)
+        st = choose_positions(s);
+    if (!st && s->o.never)
+        st = parse_list(s, tg_str_of(s->o.never), "--never", &s->never);
+    if (!st && s->never.n > NEVER_MAX)
+        st = tg_fail(s->err, TG_LIMIT, "--never: at most %d ids", NEVER_MAX);
+    return st;
+}
+
+static enum tg_status logits(struct session *s)
+{
+    enum tg_status st = prepare(s);
+    if (!st)
+        st = open_model(s);
+    if (!st)
+        st = run(s);
+    if (s->raw && fclose(s->raw) != 0 && !st)
+        st = tg_fail(s->err, TG_IO, "%s: %s", s->o.raw, strerror(errno));
+    le_unload(&s->loaded);
+    le_gguf_close(s->g);
+    tg_free(s->best);
+    le_ids_free(&s->ids);
+    le_ids_free(&s->positions);
+    le_ids_free(&s->never);
+    return st;
+}
+
 int le_cmd_logits(int argc, char **argv)
 {
-    struct tg_error err = { 0 };
+    struct tg_error err = { .text = "" };
     struct session s = { .err = &err };
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage, stdout);
-        return 0;
+    struct options *o = &s.o;
+    *o = (struct options){ .positions = "last", .top = 10,
+                           .device = { .device = LE_DEVICE_CPU,
+                                       .precision = LE_PRECISION_EXACT } };
+    const struct le_option options[] = {
+        { "--model", "-m", LE_OPTION_TEXT, &o->model, NULL, 0, 0 },
+        { "--ids", NULL, LE_OPTION_TEXT, &o->ids, NULL, 0, 0 },
+        { "--positions", NULL, LE_OPTION_TEXT, &o->positions, NULL, 0, 0 },
+        { "--top", NULL, LE_OPTION_U32, &o->top, NULL, 0, TOP_MAX },
+        { "--raw", NULL, LE_OPTION_TEXT, &o->raw, NULL, 0, 0 },
+        { "--generate", NULL, LE_OPTION_U32, &o->generate, NULL, 0, GENERATE_MAX },
+        { "--never", NULL, LE_OPTION_TEXT, &o->never, NULL, 0, 0 },
+        { "--device", NULL, LE_OPTION_DEVICE, &o->device.device, NULL, 0, 0 },
+        { "--precision", NULL, LE_OPTION_PRECISION, &o->device.precision, NULL, 0, 0 },
+        { "--threads", "-t", LE_OPTION_U32, &o->device.threads, NULL, 1, LE_THREADS_MAX },
+    };
+    const struct le_command command = { "logits", usage, options,
+                                        sizeof(options) / sizeof(*options), NULL };
+    enum le_args args = le_args_parse(&command, argc, argv);
+    if (args != LE_ARGS_RUN)
+        return args == LE_ARGS_HELP ? 0 : 2;
+    if (!o->model || !o->ids) {
+        fprintf(stderr, "logits: --model and --ids are needed; logits --help tells more\n");
+        return 2;
     }
-    enum tg_status st = parse_options(&s, argc, argv);
-    int bad_usage = st != TG_OK;
-    if (!st)
-        st = read_ids(&s);
-    if (!st)
-        st = choose_positions(&s);
-    if (!st)
-        st = open_model(&s);
-    if (!st)
-        st = run(&s);
-    if (s.raw && fclose(s.raw) != 0 && !st)
-        st = tg_fail(&err, TG_IO, "%s: %s", s.o.raw, strerror(errno));
-    if (st)
-        fprintf(stderr, "logits: %s\n%s", err.text, bad_usage ? usage : "");
-    le_unload(&s.loaded);
-    le_gguf_close(s.g);
-    tg_free(s.best);
-    tg_free(s.ids.v);
-    tg_free(s.positions.v);
-    tg_free(s.o.never.v);
-    return bad_usage ? 2 : st ? 1 : 0;
+    tg_log_set_level(TG_LOG_WARN);
+    if (logits(&s) == TG_OK)
+        return 0;
+    fprintf(stderr, "logits: %s\n", err.text);
+    return 1;
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #define GOLDEN TG_SOURCE_DIR "/tests/golden/"
 #define MODEL GOLDEN "tiny-e-Q4_0.gguf"
 
-enum { ARGS_MAX = 20, FILE_MAX = 1 << 20, ROW_BYTES = 4096 * 4 };
+enum { ARGS_MAX = 20, FILE_MAX = 1 << 22, ROW_BYTES = 4096 * 4 };
 
 static char folder[64];
 
@@ -97,7 +98,7 @@ static void golden_run(void)
 {
     struct tg_buf raw, bin;
     struct tg_json *want = parse(GOLDEN "tiny-e.json");
-    write_ids("[2, 3100,713\n 3034]\n");
+    write_ids("[2, 3100,713\n, 3034]\n");
     const char *ids = in_folder("ids"), *rows = in_folder("rows");
     CHECK_INT(command((const char *const[]){ "--model", MODEL, "--ids", ids, "--positions", "1,3",
                                              "--top", "2", "--generate", "64", "--never",
@@ -117,7 +118,9 @@ static void golden_run(void)
     CHECK(tg_json_int(tg_json_get(best, "id"), &id) &&
           tg_json_number(tg_json_get(best, "logit"), &logit) &&
           tg_json_number(tg_json_get(best, "logprob"), &logprob));
-    CHECK(logprob < 0);
+    double z = 0;
+    CHECK(tg_json_number(tg_json_get(second, "logsumexp"), &z));
+    CHECK_NEAR(logit - z, logprob, 1e-6);
     read_file(in_folder("rows"), &raw);
     read_file(GOLDEN "tiny-e-hfdeq_Q4_0.bin", &bin); /* its first row is that of position 3 */
     CHECK_INT(raw.n, 2 * ROW_BYTES);
@@ -126,10 +129,46 @@ static void golden_run(void)
     for (int i = 0; i < 4096; i++)
         CHECK_NEAR(a[i], b[i], 0.01);
     CHECK_NEAR(a[id], logit, 1e-6);
+    double sum = 0;
+    for (int i = 0; i < 4096; i++)
+        sum += exp((double)a[i]);
+    CHECK_NEAR(log(sum), z, 1e-5);
     tg_buf_free(&raw);
     tg_buf_free(&bin);
     tg_json_free(got);
     tg_json_free(want);
+}
+
+/* Every position, more than one step of outputs; fast is not exact, and both are near. */
+static void all_positions(void)
+{
+    enum { N = 100 };
+    struct tg_buf text, exact, fast;
+    char ids[128], rows[128];
+    snprintf(ids, sizeof(ids), "%s", in_folder("ids"));
+    snprintf(rows, sizeof(rows), "%s", in_folder("rows"));
+    tg_buf_init(&text, 4096);
+    for (int i = 0; i < N; i++)
+        tg_buf_addf(&text, "%d\n", i ? 300 + i * 31 % 3000 : 2);
+    write_ids(text.p);
+    CHECK_INT(command((const char *const[]){ "-m", MODEL, "--ids", ids, "--positions=all", "--top",
+                                             "0", "--raw", rows, "-t", "2", NULL }), 0);
+    read_file(rows, &exact);
+    CHECK_INT(command((const char *const[]){ "-m", MODEL, "--ids", ids, "--positions=all", "--top",
+                                             "0", "--raw", rows, "--precision", "fast", NULL }), 0);
+    read_file(rows, &fast);
+    struct tg_json *got = parse(in_folder("out"));
+    CHECK_INT(tg_json_count(tg_json_get(got, "positions")), N);
+    CHECK(exact.n == (size_t)N * ROW_BYTES && fast.n == exact.n);
+    const float *a = (const float *)(const void *)exact.p, *b = (const float *)(const void *)fast.p;
+    double most = 0;
+    for (int i = 0; i < N * 4096; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    CHECK(most < 8);
+    tg_json_free(got);
+    tg_buf_free(&text);
+    tg_buf_free(&exact);
+    tg_buf_free(&fast);
 }
 
 static void refused(const char *const *options, int rc, const char *text)
@@ -150,17 +189,17 @@ static void refusals(void)
     snprintf(ids, sizeof(ids), "%s", in_folder("ids"));
     write_ids("2 3100");
     refused(OPTIONS("--model", MODEL), 2, "--model and --ids");
-    refused(OPTIONS("--model"), 2, "--model needs a value");
+    refused(OPTIONS("--model"), 2, "a value is missing after --model");
     refused(OPTIONS("--modle", MODEL), 2, "unknown option --modle");
-    refused(OPTIONS("--device", "gpu"), 2, "--device: \"gpu\"");
-    refused(OPTIONS("--top", "1001"), 2, "--top");
+    refused(OPTIONS("--device", "gpu"), 2, "--device is \"gpu\"");
+    refused(OPTIONS("--top", "1001"), 2, "--top is \"1001\"");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--positions", "2"), 1, "beyond 2 ids");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--positions", "1,0"), 1, "not ascending");
     refused(OPTIONS("--model", GOLDEN "absent.gguf", "--ids", ids), 1, "absent.gguf");
     refused(OPTIONS("--model", MODEL, "--ids", GOLDEN "absent"), 1, "absent");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--raw", GOLDEN "no/such"), 1, "no/such");
     write_ids("2 -1");
-    refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "\"-1\" is no number");
+    refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "\"-1\", which is no token id");
     write_ids("2 4096");
     refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "4096");
     struct tg_buf out;
@@ -168,12 +207,17 @@ static void refusals(void)
     CHECK_INT(out.n, 0); /* no half of a JSON text */
     tg_buf_free(&out);
     write_ids(" \n");
-    refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "0 ids");
+    refused(OPTIONS("--model", MODEL, "--ids", ids), 1, "there are no ids");
+    write_ids("2 3");
+    refused(OPTIONS("--model", MODEL, "--ids", ids, "--generate", "4095"), 1, "trained for 4096");
+    refused(OPTIONS("--model", MODEL, "--ids", ids, "--never", "x"), 1, "--never: item 1");
 }
 
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = { CASE(golden_run), CASE(refusals) };
+    static const struct check_case cases[] = {
+        CASE(golden_run), CASE(all_positions), CASE(refusals),
+    };
     snprintf(folder, sizeof(folder), "%s/tollgate-XXXXXX", P_tmpdir);
     if (!mkdtemp(folder))
         return 1;
