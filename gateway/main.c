@@ -21,6 +21,7 @@ static const struct {
     { "render", "the prompt that a conversation becomes", gw_cmd_render },
     { "parse", "the message that a raw answer means", gw_cmd_parse },
     { "logits", "what the model says of a list of token ids, for comparison", le_cmd_logits },
+    { "perplexity", "how well a model predicts a text", le_cmd_perplexity },
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };

@@ -140,6 +140,7 @@ int le_cmd_chat(int argc, char **argv);
 int le_cmd_bench(int argc, char **argv);
 int le_cmd_inspect(int argc, char **argv);
 int le_cmd_logits(int argc, char **argv);
+int le_cmd_perplexity(int argc, char **argv);
 int le_cmd_tokenize(int argc, char **argv);
 int le_cmd_detokenize(int argc, char **argv);
 

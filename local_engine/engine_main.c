@@ -12,6 +12,7 @@ static const struct {
     { "bench", "prompt and generation tokens/s", le_cmd_bench },
     { "inspect", "what a GGUF file holds and whether it runs here", le_cmd_inspect },
     { "logits", "logits of token ids, as JSON", le_cmd_logits },
+    { "perplexity", "how well a model predicts a text", le_cmd_perplexity },
     { "tokenize", "token ids of a text", le_cmd_tokenize },
     { "detokenize", "text of token ids", le_cmd_detokenize },
 };
