@@ -10,7 +10,8 @@
 struct le_selftest; /* the small model and what it should answer; immutable */
 
 /* Makes the model and its right answers. TG_UNSUPPORTED: this model cannot be cut down (then there
- * is no test). Otherwise as le_model_open. *out is owned by the caller. */
+ * is no test). TG_INTERNAL: its answers are no numbers, so it shows nothing. Otherwise as
+ * le_model_open. *out is owned by the caller. */
 enum tg_status le_selftest_new(const struct le_gguf *g, const struct le_params *p,
                                const atomic_bool *stop, struct le_selftest **out,
                                struct tg_error *err);

@@ -135,6 +135,8 @@ static void wrong_options(void)
         { { "chat", "-m", MODEL, "--temperature", "nan", "x" }, 2, "from 0 to 2" },
         { { "chat", "-m", MODEL, "--seed=-1", "x" }, 2, "whole number" },
         { { "chat", "-m", MODEL, "--device", "tpu", "x" }, 2, "cpu, vulkan or auto" },
+        { { "chat", "-m", MODEL, "--precision", "low", "x" }, 2, "exact, fast or auto" },
+        { { "chat", "-m", MODEL, "--threads", "0", "x" }, 2, "from 1 to 512" },
         { { "chat", "-m", MODEL, "--think=1", "x" }, 2, "no value" },
         { { "chat", "-m", MODEL, "--seed" }, 2, "missing after --seed" },
         { { "chat", "-m", MODEL, "a", "b" }, 2, "only one text" },

@@ -5,6 +5,7 @@
 #include "config/base/alloc.h"
 #include "config/base/log.h"
 #include "local_engine/load.h"
+#include "tests/unit/engine/support_rebuild.h"
 
 #define MODEL TG_SOURCE_DIR "/tests/golden/tiny-dense-Q8_0.gguf"
 
@@ -185,6 +186,27 @@ static void kernels_that_compute_wrongly(void)
     finish();
 }
 
+/* A weight that is no number: nothing can be tested with it, and the first step says so. */
+static void odd_weights_are_loaded(void)
+{
+    struct rebuild r;
+    struct tg_buf file;
+    int32_t id = 2;
+    uint32_t out = 0;
+    const struct le_load_options o = { .device = { .device = LE_DEVICE_CPU },
+                                       .model = { .context = 64 } };
+    CHECK(rebuild_start(&r, MODEL));
+    memset((void *)(uintptr_t)rebuild_find(&r, "blk.0.ffn_down.weight")->data, 0x7e, 2);
+    rebuild_write(&r, &file);
+    CHECK_INT(le_gguf_open_memory("memory", file.p, file.n, &g, &err), TG_OK);
+    if (le_load(g, &o, &loaded, &err))
+        CHECK_FAIL("%s", err.text);
+    CHECK_INT(le_model_step(loaded.model, &id, 1, 0, &out, 1, &err), TG_INTERNAL);
+    finish();
+    tg_buf_free(&file);
+    rebuild_free(&r);
+}
+
 static void a_stop_ends_it(void)
 {
     atomic_bool stop = true;
@@ -218,7 +240,8 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(all_is_well), CASE(a_gpu_without_the_memory), CASE(fast_makes_way_for_exact),
         CASE(a_gpu_that_computes_wrongly), CASE(a_gpu_that_is_lost),
-        CASE(kernels_that_compute_wrongly), CASE(a_stop_ends_it), CASE(every_allocation_may_fail),
+        CASE(kernels_that_compute_wrongly), CASE(odd_weights_are_loaded),
+        CASE(a_stop_ends_it), CASE(every_allocation_may_fail),
     };
     tg_log_set_level(TG_LOG_ERROR);
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
