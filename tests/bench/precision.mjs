@@ -19,6 +19,8 @@ const usage = `usage: precision.mjs [options]
   --device NAME    cpu (default) or vulkan
   --models LIST    default tiny-dense,tiny-e,tiny-moe
   --types LIST     default all that are there
+  --also LIST      further files of the first model's vocabulary, without a stored truth: fast
+                   against exact
   --json           everything, as JSON
 `;
 
@@ -37,6 +39,7 @@ function readOptions() {
         device: { type: 'string', default: 'cpu' },
         models: { type: 'string', default: 'tiny-dense,tiny-e,tiny-moe' },
         types: { type: 'string', default: '' },
+        also: { type: 'string', default: '' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -117,6 +120,19 @@ function summarise(pairs) {
   };
 }
 
+// Logits of every position of every prompt, in both precisions; at: each prompt's first row.
+function runPrompts(o, file, prompts, dir) {
+  const rows = { exact: [], fast: [], at: [] };
+  for (const { ids } of prompts) {
+    rows.at.push(rows.exact.length);
+    for (const precision of ['exact', 'fast'])
+      rows[precision].push(...runEngine(o, file, ids, precision, dir));
+  }
+  return rows;
+}
+
+const fastAgainstExact = (rows) => rows.exact.map((want, i) => compareRows(want, rows.fast[i]));
+
 // The share of positions whose top-1 is the truth's: of all, and where its lead is above 0.25.
 function topShare(rows, truth, exact) {
   const same = rows.map((row, i) => best(row).at === truth[i]);
@@ -132,26 +148,19 @@ function measure(o, name, type, dir) {
   const source = `hfdeq_${type}` in golden.logit_sources ? `hfdeq_${type}` : 'hf_fp32';
   const { layout, file: bin } = golden.logit_sources[source];
   const stored = readFileSync(path.join(folder, bin));
-  const rows = { exact: [], fast: [] };
-  const at = []; // the first row of each prompt
-  for (const prompt of golden.prompts) {
-    at.push(rows.exact.length);
-    for (const precision of ['exact', 'fast'])
-      rows[precision].push(...runEngine(o, file, prompt.ids, precision, dir));
-  }
+  const rows = runPrompts(o, file, golden.prompts, dir);
   const truth = golden.argmax_every_position[source].flat();
   const n = rows.exact[0].length;
   const exactPairs = layout.map((e) =>
-    compareRows(floats(stored, e.offset, n), rows.exact[at[e.prompt] + e.position]),
+    compareRows(floats(stored, e.offset, n), rows.exact[rows.at[e.prompt] + e.position]),
   );
-  const fastPairs = rows.exact.map((want, i) => compareRows(want, rows.fast[i]));
   const reference = source === 'hf_fp32' ? 'hf_fp32' : `hfdeq/${type}`;
   const theirs = readJson(folder, 'agreement.json')[`llamacpp/${type} vs ${reference}`];
   return {
     model: name,
     type,
     exact: { ...summarise(exactPairs), ...topShare(rows.exact, truth, rows.exact) },
-    fast: { ...summarise(fastPairs), ...topShare(rows.fast, truth, rows.exact) },
+    fast: { ...summarise(fastAgainstExact(rows)), ...topShare(rows.fast, truth, rows.exact) },
     llamacpp: theirs && {
       klMean: theirs.kl_mean,
       klMedian: theirs.kl_median,
@@ -159,6 +168,17 @@ function measure(o, name, type, dir) {
       top1: theirs.top1,
       top1Clear: theirs.top1_where_gap_gt_0p25,
     },
+  };
+}
+
+function measureAlso(o, file, dir) {
+  const { prompts } = readJson(o.fixtures, o.models.split(',')[0], 'golden.json');
+  const rows = runPrompts(o, file, prompts, dir);
+  const truth = rows.exact.map((row) => best(row).at);
+  return {
+    model: path.basename(file, '.gguf'),
+    type: '',
+    fast: { ...summarise(fastAgainstExact(rows)), ...topShare(rows.fast, truth, rows.exact) },
   };
 }
 
@@ -184,7 +204,7 @@ const figures = (r) =>
   r
     ? `${number(r.klMean)} | ${number(r.klMedian)} | ${number(r.maxAbs)} | ` +
       `${percent(r.top1)} / ${percent(r.top1Clear)}`
-    : '| | |';
+    : ' | | | ';
 
 function print(results) {
   console.log(
@@ -193,11 +213,11 @@ function print(results) {
   );
   console.log(`|---|${'---|'.repeat(11)}`);
   for (const r of results) {
-    const exact = `${number(r.exact.klMean)} | ${number(r.exact.maxAbs)}`;
-    console.log(
-      `| ${r.model} ${r.type} | ${exact} | ${percent(r.exact.top1)} | ${figures(r.fast)} | ` +
-        `${figures(r.llamacpp)} |`,
-    );
+    const exact = r.exact
+      ? `${number(r.exact.klMean)} | ${number(r.exact.maxAbs)} | ${percent(r.exact.top1)}`
+      : ' | | ';
+    const name = `${r.model} ${r.type}`.trim();
+    console.log(`| ${name} | ${exact} | ${figures(r.fast)} | ${figures(r.llamacpp)} |`);
   }
 }
 
@@ -208,6 +228,7 @@ try {
     process.stdout.write(usage);
   } else {
     const results = list(o).map(([model, type]) => measure(o, model, type, dir));
+    for (const file of o.also.split(',').filter(Boolean)) results.push(measureAlso(o, file, dir));
     if (o.json) console.log(JSON.stringify(results, null, 2));
     else print(results);
   }
