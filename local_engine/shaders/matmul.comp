@@ -133,7 +133,7 @@ void tile(uint m0, uint n, uint row0, uint at)
 
 void main()
 {
-    uint row0 = group_x() * TILE_W;
+    uint row0 = (p.first + group_x()) * TILE_W;
     if (EXPERTS == GPU_EXPERTS_NONE) {
         if (row0 >= p.out_rows)
             return;

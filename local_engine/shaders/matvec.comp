@@ -74,7 +74,7 @@ void multiply(uint row0, uint rows, uint n, uint at)
 
 void main()
 {
-    uint row0 = group_x() * ROWS;
+    uint row0 = (p.first + group_x()) * ROWS;
     if (EXPERTS == GPU_EXPERTS_NONE) {
         if (row0 < p.out_rows)
             multiply(row0, p.out_rows, rows_of(p.rows), p.dst_offset + row0);

@@ -73,6 +73,8 @@ struct gpu_push_matmul {
     GPU_U32 chunks;      /* a row */
     GPU_U32 s_stride, d_stride;
     GPU_U32 used, experts; /* a row; in the weight */
+    GPU_U32 first;         /* workgroup in x: of a matmul in several dispatches */
+    GPU_U32 reserved;
 };
 
 /* The groups: the pairs of a row and one of its experts, expert by expert, cut into tiles.

@@ -98,6 +98,13 @@ void gpu_set_part_max(struct le_backend *be, uint64_t bytes)
     be->part_max = bytes < be->alloc_max ? bytes : be->alloc_max;
 }
 
+void gpu_set_cut(struct le_backend *be, double cost)
+{
+    gpu_forget(be);
+    be->cut_cost = cost;
+    be->rate = cost;
+}
+
 uint64_t gpu_staging_bytes(const struct le_backend *be)
 {
     return be->staging_bytes;

@@ -6,6 +6,10 @@
 
 enum { DEVICES_MAX = 32, FAMILIES_MAX = 32 };
 
+/* Multiply-adds a second to begin with: a weak GPU, two cores of a processor. A step is recorded in
+ * segments of so many seconds at that rate, which are what a submit is made of. */
+static const double GPU_RATE = 1e12, SOFTWARE_RATE = 5e9, CUT_SECONDS = 0.05;
+
 /* What is known of one physical device while choosing. */
 struct candidate {
     VkPhysicalDevice handle;
@@ -194,11 +198,14 @@ static enum tg_status create_pool(struct le_backend *be, struct tg_error *err)
         .queueFamilyIndex = be->family,
     };
     const VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    bool software = be->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    be->rate = software ? SOFTWARE_RATE : GPU_RATE;
+    be->cut_cost = be->rate * CUT_SECONDS;
     enum tg_status status = gpu_check(
         be, be->vk.CreateCommandPool(be->device, &pool, NULL, &be->pool), "vkCreateCommandPool",
         err);
-    if (!status)
-        status = gpu_check(be, be->vk.CreateFence(be->device, &fence, NULL, &be->fence),
+    for (int i = 0; !status && i < GPU_IN_FLIGHT; i++)
+        status = gpu_check(be, be->vk.CreateFence(be->device, &fence, NULL, &be->fences[i]),
                            "vkCreateFence", err);
     return status;
 }

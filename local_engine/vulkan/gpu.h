@@ -32,6 +32,10 @@ void gpu_set_part_max(struct le_backend *be, uint64_t bytes);
 uint64_t gpu_staging_bytes(const struct le_backend *be);
 /* Parts a weight was split into. */
 uint32_t gpu_weight_parts(const struct le_weight *w);
+/* Passes recorded from now on are cut into segments of so many multiply-adds, and matmuls into
+ * dispatches of no more; each step is submitted segment by segment until it is known how fast the
+ * device is. For tests. */
+void gpu_set_cut(struct le_backend *be, double cost);
 /* The checked variant of all shaders, several times slower: each address is compared with the
  * backend's buffers, and run() answers TG_INTERNAL when one is outside. Forgets every recorded
  * pass. */

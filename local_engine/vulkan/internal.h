@@ -11,7 +11,9 @@
 
 enum {
     GPU_CLASSES_MAX = 16,
-    GPU_PARTS_MAX = 256,        /* command buffers of a class */
+    GPU_PARTS_MAX = 4096,       /* command buffers of a class */
+    GPU_PIECES_MAX = 32,        /* dispatches that a matmul is cut into */
+    GPU_IN_FLIGHT = 2,          /* submits at a time */
     GPU_DISPATCHES_MAX = 1 << 14, /* of a class */
     GPU_PIPELINES_MAX = 256,
     GPU_SPECS_MAX = 8,         /* the last is CHECK of access.glsl */
@@ -84,6 +86,14 @@ struct gpu_grid {
     uint32_t extra;
     enum gpu_split split;
     uint32_t window, pass; /* of an attention */
+    double cost;           /* multiply-adds a row; of an attention, a row and key */
+};
+
+/* Recorded dispatches that are submitted together, at least. */
+struct gpu_segment {
+    VkCommandBuffer cmd;
+    uint32_t grids_end; /* behind its last grid */
+    double cost;        /* multiply-adds of the step under way */
 };
 
 /* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS]
@@ -91,12 +101,12 @@ struct gpu_grid {
 struct gpu_class {
     uint32_t max[2];
     bool recorded;
-    VkCommandBuffer cmd[GPU_PARTS_MAX];
-    uint32_t n_cmd;
+    struct gpu_segment *segments; /* [n_segments], of GPU_PARTS_MAX */
+    uint32_t n_segments;
     struct gpu_grid *grids; /* [n_grids], of GPU_DISPATCHES_MAX */
     uint32_t n_grids;
     struct gpu_mem args; /* VkDispatchIndirectCommand for each grid */
-    double cost;         /* multiply-adds since the current command buffer began */
+    double cost;         /* multiply-adds in a full step since the current segment began */
     const struct le_buf *grouped; /* ids whose groups are up to date, or NULL */
     uint32_t grouped_experts, grouped_used;
 };
@@ -108,7 +118,9 @@ struct le_backend {
     VkDevice device;
     VkQueue queue;
     VkCommandPool pool;
-    VkFence fence;
+    VkFence fences[GPU_IN_FLIGHT];
+    double cut_cost; /* multiply-adds of a segment, in a full step */
+    double rate;     /* multiply-adds a second: measured while running */
     VkPipelineLayout layout;
     VkPipelineCache cache;
     VkDebugUtilsMessengerEXT messenger;

@@ -22,8 +22,9 @@ static void free_device(struct le_backend *be)
     gpu_mem_free(be, &be->step);
     gpu_mem_free(be, &be->ranges);
     gpu_pipelines_close(be);
-    if (be->fence)
-        be->vk.DestroyFence(be->device, be->fence, NULL);
+    for (int i = 0; i < GPU_IN_FLIGHT; i++)
+        if (be->fences[i])
+            be->vk.DestroyFence(be->device, be->fences[i], NULL);
     if (be->pool)
         be->vk.DestroyCommandPool(be->device, be->pool, NULL);
 }

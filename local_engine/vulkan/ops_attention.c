@@ -102,6 +102,7 @@ static void many(struct le_backend *be, const struct le_attention *a, struct gpu
     d.spec[3] = queries / d.spec[2];
     d.spec[4] = keys;
     d.grid.x = a->heads / d.spec[2];
+    d.grid.cost = 2.0 * a->heads * a->kv.head_dim;
     d.grid.per_group = d.spec[3];
     d.grid.least = FEW + 1;
     d.grid.split = GPU_SPLIT_PASS;
@@ -111,7 +112,7 @@ static void many(struct le_backend *be, const struct le_attention *a, struct gpu
     uses_all(be, &d, a);
     if (passes > 1)
         gpu_uses(be, &d, be->sums, sums, true);
-    d.cost /= passes;
+    d.cost /= keys_max(a) < GPU_PASS_KEYS ? 1 : (double)keys_max(a) / GPU_PASS_KEYS;
     for (uint32_t i = 0; i < passes; i++) {
         push->pass = d.grid.pass = i;
         gpu_dispatch(be, &d);
@@ -130,6 +131,7 @@ static void few(struct le_backend *be, const struct le_attention *a, struct gpu_
     d.spec[2] = divisor(a->heads / a->kv.kv_heads, queries);
     d.spec[3] = d.spec[4] = d.spec[6] = 1;
     d.grid.x = a->heads / d.spec[2];
+    d.grid.cost = 2.0 * a->heads * a->kv.head_dim;
     d.grid.most = rows;
     d.grid.split = GPU_SPLIT_EACH;
     d.grid.window = a->window;
@@ -177,8 +179,7 @@ void gpu_op_attention(struct le_backend *be, const struct le_attention *a)
     const struct gpu_dispatch d = {
         .name = "attention",
         .shader = GPU_ATTENTION,
-        .spec = { GPU_GROUP, kv->head_dim,
-                  [5] = kv->k->half },
+        .spec = { GPU_GROUP, kv->head_dim, [5] = kv->k->half },
         .push = &push,
         .push_size = sizeof(push),
         .grid = gpu_per_row(be, a->heads, a->rows),

@@ -21,9 +21,25 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* In as many dispatches as it takes to keep each within a segment, up to GPU_PIECES_MAX. */
+static void in_pieces(struct le_backend *be, struct gpu_dispatch d, struct gpu_push_matmul *push)
+{
+    double wanted = d.cost / be->cut_cost;
+    uint32_t pieces = wanted < GPU_PIECES_MAX ? (uint32_t)wanted + 1 : GPU_PIECES_MAX;
+    uint32_t all = d.grid.x, each = (all + pieces - 1) / pieces;
+    double cost = d.cost / all;
+    for (push->first = 0; push->first < all; push->first += each) {
+        d.grid.x = all - push->first < each ? all - push->first : each;
+        d.cost = cost * d.grid.x;
+        gpu_dispatch(be, &d);
+        d.n_access = 0; /* the pieces write different rows */
+    }
+    push->first = 0;
+}
+
 /* out_rows for 1 to cols rows of x. */
 static void matvec(struct le_backend *be, const struct le_weight *w, struct gpu_dispatch d,
-                   uint32_t out_rows, uint32_t cols)
+                   struct gpu_push_matmul *push, uint32_t out_rows, uint32_t cols)
 {
     uint32_t group = be->subgroup < 8 ? 8 : smaller(be->subgroup, 64);
     /* A GPU hides loads behind threads; a processor wants each load of x used by many rows. */
@@ -40,14 +56,13 @@ static void matvec(struct le_backend *be, const struct le_weight *w, struct gpu_
     d.grid.least = 1;
     d.grid.most = d.grid.times ? EXPERT_ROWS : cols;
     d.cost = (double)w->in * out_rows * d.grid.most * (d.grid.times ? d.grid.times : 1);
-    gpu_dispatch(be, &d);
+    in_pieces(be, d, push);
 }
 
 /* For least to most rows. */
 static void tiled(struct le_backend *be, const struct le_weight *w, struct gpu_dispatch d,
-                  uint32_t tile, uint32_t least, uint32_t most)
+                  struct gpu_push_matmul *push, uint32_t tile, uint32_t least, uint32_t most)
 {
-    const struct gpu_push_matmul *push = d.push;
     d.shader = GPU_MATMUL;
     d.spec[0] = GPU_GROUP;
     d.spec[2] = tile;
@@ -56,7 +71,7 @@ static void tiled(struct le_backend *be, const struct le_weight *w, struct gpu_d
     d.grid.least = least;
     d.grid.most = most;
     d.cost = (double)w->in * push->out_rows * most;
-    gpu_dispatch(be, &d);
+    in_pieces(be, d, push);
 }
 
 static struct gpu_push_matmul push_of(const struct le_backend *be, const struct le_buf *dst,
@@ -87,12 +102,12 @@ static void matmul_part(struct le_backend *be, struct le_buf *dst, const struct 
     read_part(&d, part);
     gpu_uses(be, &d, src, (uint64_t)most * w->in, false);
     gpu_uses(be, &d, dst, (uint64_t)most * w->out, true);
-    matvec(be, w, d, part->rows, most == 1 ? 1 : COLS);
+    matvec(be, w, d, &push, part->rows, most == 1 ? 1 : COLS);
     d.n_access = 0; /* the variants exclude each other: no barrier between them */
     if (most > COLS)
-        tiled(be, w, d, SMALL_TILE, COLS + 1, smaller(most, SMALL_MOST));
+        tiled(be, w, d, &push, SMALL_TILE, COLS + 1, smaller(most, SMALL_MOST));
     if (most > SMALL_MOST)
-        tiled(be, w, d, BIG_TILE, SMALL_MOST + 1, most);
+        tiled(be, w, d, &push, BIG_TILE, SMALL_MOST + 1, most);
 }
 
 void gpu_op_matmul(struct le_backend *be, struct le_buf *dst, struct le_weight *w,
@@ -140,7 +155,26 @@ static const struct le_buf *group(struct le_backend *be, const struct le_expert_
     return groups;
 }
 
-/* A matvec for each of few pairs; for many, tiles of the pairs that chose the same expert. */
+/* Tiles of the pairs that chose the same expert. */
+static void expert_tiles(struct le_backend *be, const struct le_expert_matmul *a,
+                         struct gpu_dispatch d, struct gpu_push_matmul *push,
+                         const struct le_buf *groups)
+{
+    uint64_t ids = push->ids;
+    push->ids = groups->mem.addr;
+    d.shader = GPU_MATMUL;
+    d.spec[0] = GPU_GROUP;
+    d.spec[2] = d.grid.per_group = GPU_GROUPS_TILE;
+    d.grid.x = (a->w->out + TILE_W - 1) / TILE_W;
+    d.grid.least = EXPERT_ROWS + 1;
+    d.grid.most = gpu_rows_max(be, a->rows);
+    d.grid.extra = a->w->experts;
+    d.cost = (double)a->w->in * a->w->out * (double)d.grid.most * a->used;
+    in_pieces(be, d, push);
+    push->ids = ids;
+}
+
+/* For many rows tiles; for few a matvec for each pair. */
 static void expert_part(struct le_backend *be, const struct le_expert_matmul *a,
                         const struct gpu_part *part, const struct le_buf *groups)
 {
@@ -162,22 +196,12 @@ static void expert_part(struct le_backend *be, const struct le_expert_matmul *a,
     gpu_uses(be, &d, a->src, (a->per_expert ? pairs : most) * a->w->in, false);
     gpu_uses(be, &d, a->ids, pairs, false);
     gpu_uses(be, &d, a->dst, pairs * a->w->out, true);
-    matvec(be, a->w, d, a->w->out, 1);
-    if (!groups)
-        return;
-    d.n_access = 0; /* the variants exclude each other: what they share needs no barrier */
-    gpu_uses(be, &d, groups, groups->bytes / sizeof(float), false);
-    push.ids = groups->mem.addr;
-    d.shader = GPU_MATMUL;
-    d.spec[0] = GPU_GROUP;
-    d.spec[2] = d.grid.per_group = GPU_GROUPS_TILE;
-    d.spec[3] = 0;
-    d.grid.x = (a->w->out + TILE_W - 1) / TILE_W;
-    d.grid.least = EXPERT_ROWS + 1;
-    d.grid.most = most;
-    d.grid.extra = a->w->experts;
-    d.cost = (double)a->w->in * a->w->out * (double)pairs;
-    gpu_dispatch(be, &d);
+    if (groups) {
+        gpu_uses(be, &d, groups, groups->bytes / sizeof(float), false);
+        expert_tiles(be, a, d, &push, groups);
+        d.n_access = 0; /* the variants exclude each other: what they share needs no barrier */
+    }
+    matvec(be, a->w, d, &push, a->w->out, 1);
 }
 
 void gpu_op_expert_matmul(struct le_backend *be, const struct le_expert_matmul *a)

@@ -29,7 +29,7 @@ PUSH_FITS(gpu_push_attention);
 PUSH_FITS(gpu_push_geglu);
 PUSH_FITS(gpu_push_map);
 /* std430 and C agree because nothing needs padding. */
-_Static_assert(sizeof(struct gpu_push_matmul) == 8 * 8 + 10 * 4, "matmul");
+_Static_assert(sizeof(struct gpu_push_matmul) == 8 * 8 + 12 * 4, "matmul");
 _Static_assert(sizeof(struct gpu_push_group) == 3 * 8 + 4 * 4, "group");
 _Static_assert(sizeof(struct gpu_push_route) == 5 * 8 + 2 * 4, "route");
 _Static_assert(sizeof(struct gpu_push_expert_sum) == 4 * 8 + 2 * 4, "expert_sum");

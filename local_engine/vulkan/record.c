@@ -4,10 +4,6 @@
 
 #include "config/base/alloc.h"
 
-/* A command buffer is cut after so many multiply-adds, so that one submit stays within about 100 ms
- * on a device of 1 TFLOP/s and a desktop on the same GPU stays usable. */
-static const double CUT_COST = 5e10;
-
 uint32_t gpu_rows_max(const struct le_backend *be, enum le_rows rows)
 {
     return be->current ? be->current->max[rows] : 0;
@@ -98,35 +94,36 @@ enum tg_status gpu_once_submit(struct le_backend *be, VkCommandBuffer cmd, VkFen
 
 enum tg_status gpu_once_end(struct le_backend *be, VkCommandBuffer cmd, struct tg_error *err)
 {
-    enum tg_status status = gpu_once_submit(be, cmd, be->fence, err);
+    enum tg_status status = gpu_once_submit(be, cmd, be->fences[0], err);
     if (!status)
-        status = gpu_wait(be, be->fence, err);
+        status = gpu_wait(be, be->fences[0], err);
     if (!be->lost)
         be->vk.FreeCommandBuffers(be->device, be->pool, 1, &cmd);
     return status;
 }
 
-/* Ends the current command buffer of the class, if any. */
-static enum tg_status end_cmd(struct le_backend *be, struct tg_error *err)
+/* Ends the current segment of the class, if any. */
+static enum tg_status end_segment(struct le_backend *be, struct tg_error *err)
 {
     struct gpu_class *c = be->current;
-    if (c->n_cmd == 0)
+    if (c->n_segments == 0)
         return TG_OK;
-    VkCommandBuffer cmd = c->cmd[c->n_cmd - 1];
-    return gpu_check(be, be->vk.EndCommandBuffer(cmd), "vkEndCommandBuffer", err);
+    struct gpu_segment *s = &c->segments[c->n_segments - 1];
+    s->grids_end = c->n_grids;
+    return gpu_check(be, be->vk.EndCommandBuffer(s->cmd), "vkEndCommandBuffer", err);
 }
 
-static enum tg_status next_cmd(struct le_backend *be, struct tg_error *err)
+static enum tg_status next_segment(struct le_backend *be, struct tg_error *err)
 {
     struct gpu_class *c = be->current;
-    enum tg_status status = end_cmd(be, err);
-    if (!status && c->n_cmd == GPU_PARTS_MAX)
+    enum tg_status status = end_segment(be, err);
+    if (!status && c->n_segments == GPU_PARTS_MAX)
         status = tg_fail(err, TG_LIMIT, "a pass needs more than %d command buffers",
                          GPU_PARTS_MAX);
     if (!status)
-        status = new_cmd(be, 0, &c->cmd[c->n_cmd], err);
+        status = new_cmd(be, 0, &c->segments[c->n_segments].cmd, err);
     if (!status)
-        c->n_cmd++;
+        c->n_segments++;
     c->cost = 0;
     return status;
 }
@@ -160,11 +157,11 @@ void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d)
     }
     VkPipeline pipeline = gpu_pipeline(be, d->shader, d->spec);
     struct tg_error err = { .code = TG_OK };
-    if (c->cost > CUT_COST && next_cmd(be, &err))
+    if (c->cost + d->cost > be->cut_cost && c->cost > 0 && next_segment(be, &err))
         gpu_fail(be, err.code, "%s", err.text);
     if (be->failed.code)
         return;
-    VkCommandBuffer cmd = c->cmd[c->n_cmd - 1];
+    VkCommandBuffer cmd = c->segments[c->n_segments - 1].cmd;
     if (gpu_recorder_op(&be->recorder, d->access, d->n_access))
         memory_barrier(be, cmd, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
                        VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -176,14 +173,18 @@ void gpu_dispatch(struct le_backend *be, const struct gpu_dispatch *d)
                                c->args.offset + (uint64_t)c->n_grids *
                                sizeof(VkDispatchIndirectCommand));
     be->n_cmd_calls += 3;
-    c->grids[c->n_grids++] = d->grid;
+    c->grids[c->n_grids] = d->grid;
+    if (d->grid.split == GPU_SPLIT_NONE)
+        c->grids[c->n_grids].cost = d->cost / d->grid.most;
+    c->n_grids++;
     c->cost += d->cost;
 }
 
 void gpu_class_free(struct le_backend *be, struct gpu_class *c)
 {
-    if (c->n_cmd)
-        be->vk.FreeCommandBuffers(be->device, be->pool, c->n_cmd, c->cmd);
+    for (uint32_t i = 0; i < c->n_segments; i++)
+        be->vk.FreeCommandBuffers(be->device, be->pool, 1, &c->segments[i].cmd);
+    tg_free(c->segments);
     gpu_mem_free(be, &c->args);
     tg_free(c->grids);
     tg_free(c);
@@ -218,15 +219,16 @@ static enum tg_status class_new(struct le_backend *be, uint32_t tokens, uint32_t
     c->max[LE_ROWS_TOKENS] = tokens;
     c->max[LE_ROWS_OUTPUTS] = outputs;
     c->grids = tg_calloc(GPU_DISPATCHES_MAX, sizeof(*c->grids));
-    if (!c->grids)
+    c->segments = tg_calloc(GPU_PARTS_MAX, sizeof(*c->segments));
+    if (!c->grids || !c->segments)
         return tg_fail(err, TG_NOMEM, "out of memory");
     enum tg_status status = gpu_mem_new(
         be, GPU_MEM_UPLOAD, (uint64_t)GPU_DISPATCHES_MAX * sizeof(VkDispatchIndirectCommand),
         &c->args, err);
     if (!status)
-        status = next_cmd(be, err);
+        status = next_segment(be, err);
     if (!status) /* after the former step, and after uploads and fills */
-        memory_barrier(be, c->cmd[0], VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
+        memory_barrier(be, c->segments[0].cmd, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
                        VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
                        VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_SHADER_WRITE_BIT);
     gpu_recorder_reset(&be->recorder);
@@ -259,9 +261,9 @@ enum tg_status gpu_record_end(struct le_backend *be)
 {
     struct gpu_class *c = be->current;
     struct tg_error err = { .code = TG_OK };
-    memory_barrier(be, c->cmd[c->n_cmd - 1], VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
+    memory_barrier(be, c->segments[c->n_segments - 1].cmd, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
                    VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-    if (end_cmd(be, &err))
+    if (end_segment(be, &err))
         gpu_fail(be, err.code, "%s", err.text);
     c->recorded = !be->failed.code;
     return be->failed.code;

@@ -220,8 +220,8 @@ static bool replays(struct attention_args *a, uint32_t n, uint32_t class_tokens,
     for (int32_t pos = first; pos <= last; pos += (int32_t)n)
         worst = fmax(worst, step_error(a, n, pos, class_tokens, true, false));
     bool same = gpu_vkcmd_count(pair.be[1]) == calls;
-    fprintf(stderr, "%u of %u tokens, %d to %d: error %.1e%s\n", n, class_tokens, first, last, worst,
-            same ? "" : ", commands recorded");
+    fprintf(stderr, "%u of %u tokens, %d to %d: error %.1e%s\n", n, class_tokens, first, last,
+            worst, same ? "" : ", commands recorded");
     return same && worst <= bound_of(a->kv.head_dim);
 }
 

@@ -1,6 +1,7 @@
-/* Every op but matmul, embed, attention and those of experts: Vulkan against the scalar CPU, at shapes of the
- * tiny and the released models and at odd ones. Prints the observed error beside the bound; any
- * validation message fails the case. Errors are relative to the largest value of the reference. */
+/* Every op but matmul, embed, attention and those of experts: Vulkan against the scalar CPU, at
+ * shapes of the tiny and the released models and at odd ones. Prints the observed error beside the
+ * bound; any validation message fails the case. Errors are relative to the largest value of the
+ * reference. */
 #include "tests/unit/check.h"
 #include "tests/unit/engine/support_gpu_ops.h"
 

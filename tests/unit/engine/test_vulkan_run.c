@@ -96,6 +96,18 @@ static bool pass_agrees(struct pass *a, uint32_t tokens, uint32_t n_outputs, uin
     return error <= 5e-6;
 }
 
+/* Many segments, submitted one by one at first, then together. */
+static void a_pass_in_pieces_is_the_same(void)
+{
+    open_pair();
+    gpu_set_cut(pair.be[1], 10000);
+    struct pass a;
+    bool held = make_pass(&a);
+    for (uint32_t n = 1; held && n <= OUTPUTS; n += 13)
+        held = pass_agrees(&a, n, n, TOKENS, OUTPUTS) && pass_agrees(&a, 1, 1, 1, 1);
+    CLOSE_AND_CHECK(held);
+}
+
 static void a_replayed_step_makes_no_command(void)
 {
     open_pair();
@@ -257,6 +269,62 @@ static void a_refused_submit_is_a_lost_device(void)
     CLOSE_AND_CHECK(held && status == TG_DEVICE && strstr(err.text, "vkQueueSubmit2") != NULL);
 }
 
+/* ---- stopping inside a step ---- */
+
+static atomic_bool stop;
+static uint32_t submits, stop_after; /* 0: never */
+static PFN_vkQueueSubmit2 real_submit;
+
+static VKAPI_ATTR VkResult VKAPI_CALL count_submit(VkQueue queue, uint32_t n,
+                                                   const VkSubmitInfo2 *infos, VkFence fence)
+{
+    if (++submits == stop_after)
+        atomic_store(&stop, true);
+    return real_submit(queue, n, infos, fence);
+}
+
+/* The pass in a step of so many tokens; how many submits it took. */
+static enum tg_status stopped_run(struct pass *a, uint32_t after)
+{
+    struct le_step step = step_of(TOKENS, OUTPUTS);
+    struct tg_error err = { .code = TG_OK };
+    atomic_store(&stop, false);
+    submits = 0;
+    stop_after = after;
+    step.stop = &stop;
+    if (pair.ops[1]->begin(pair.be[1], TOKENS, OUTPUTS))
+        emit_pass(&pair, 1, a);
+    return pair.ops[1]->run(pair.be[1], &step, &err);
+}
+
+static void a_step_is_left_between_two_submits(void)
+{
+    open_pair();
+    gpu_set_cut(pair.be[1], WIDTH * 64.0 * OUTPUTS); /* a tile of the head's rows */
+    struct pass a;
+    bool held = make_pass(&a) && pass_agrees(&a, TOKENS, OUTPUTS, TOKENS, OUTPUTS);
+    real_submit = pair.be[1]->vk.QueueSubmit2;
+    pair.be[1]->vk.QueueSubmit2 = count_submit;
+    held = held && stopped_run(&a, 0) == TG_OK;
+    pair.be[1]->rate = 1; /* the first two segments are a submit each */
+    held = held && stopped_run(&a, 0) == TG_OK;
+    uint32_t all = submits;
+    pair.be[1]->rate = 1;
+    held = held && stopped_run(&a, 2) == TG_CANCELLED;
+    uint32_t until = submits;
+    held = held && pass_agrees(&a, TOKENS, OUTPUTS, TOKENS, OUTPUTS);
+    struct le_step step = step_of(5, 2); /* stopped before it began */
+    step.stop = &stop;
+    atomic_store(&stop, true);
+    submits = 0;
+    struct tg_error err = { .code = TG_OK };
+    pair.ops[1]->begin(pair.be[1], TOKENS, OUTPUTS);
+    held = held && pair.ops[1]->run(pair.be[1], &step, &err) == TG_CANCELLED && submits == 0;
+    held = held && pass_agrees(&a, 5, 2, TOKENS, OUTPUTS);
+    fprintf(stderr, "%u submits, %u until the stop\n", all, until);
+    CLOSE_AND_CHECK(held && all > 2 && until == 2);
+}
+
 static void validation_is_listening(void)
 {
     open_pair();
@@ -389,6 +457,7 @@ static void the_pipeline_cache_survives_damage(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
+        CASE(a_pass_in_pieces_is_the_same),
         CASE(a_replayed_step_makes_no_command),
         CASE(one_class_runs_every_smaller_step),
         CASE(a_step_beyond_its_class_is_refused_and_the_next_one_runs),
@@ -397,6 +466,7 @@ int main(int argc, char **argv)
         CASE(a_lost_device_is_a_status),
         CASE(a_pass_without_memory_is_no_end),
         CASE(a_refused_submit_is_a_lost_device),
+        CASE(a_step_is_left_between_two_submits),
         CASE(validation_is_listening),
         CASE(a_software_device_is_taken_only_when_asked_for),
         CASE(without_a_driver_it_says_so),
