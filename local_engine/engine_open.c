@@ -1,13 +1,11 @@
 /* The engine's runner for a model in a GGUF file: one model on one device, opened and closed by the
  * engine's thread. */
 #include <stdio.h>
+#include <string.h>
 
 #include "config/base/alloc.h"
-#include "config/base/utf8.h"
 #include "local_engine/engine_internal.h"
 #include "local_engine/load.h"
-
-enum { CHUNK_SLOW_DEVICE = 64 };
 
 struct sequence {
     struct le_gguf *g;
@@ -15,7 +13,7 @@ struct sequence {
     struct le_params params;
     struct le_engine_info info;
     struct le_device_options device; /* cache_dir owned */
-    uint32_t context, chunk; /* chunk 0: by the device */
+    uint32_t context, chunk; /* chunk 0: the largest step */
     bool no_selftest;
     le_progress_fn *progress; /* of the first open only */
     void *progress_arg;
@@ -52,9 +50,7 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
 static uint32_t sequence_chunk(void *arg)
 {
     const struct sequence *s = arg;
-    if (s->chunk)
-        return s->chunk;
-    return le_is_software(&s->loaded) ? CHUNK_SLOW_DEVICE : LE_STEP_TOKENS_MAX;
+    return s->chunk ? s->chunk : LE_STEP_TOKENS_MAX;
 }
 
 static enum tg_status sequence_step(void *arg, const int32_t *ids, uint32_t n, uint32_t pos,
@@ -86,10 +82,7 @@ static void copy_name(struct sequence *s, const char *path)
     const char *slash = strrchr(path, '/');
     if (le_gguf_string(s->g, "general.name", &name, NULL) || name.n == 0)
         name = tg_str_of(slash ? slash + 1 : path);
-    size_t n = name.n < sizeof(s->info.name) ? name.n : sizeof(s->info.name) - 1;
-    n = tg_utf8_complete(name.p, n);
-    memcpy(s->info.name, name.p, n);
-    s->info.name[n] = '\0';
+    le_gguf_text_print(name, s->info.name, sizeof(s->info.name)); /* commands print it */
 }
 
 /* The file's own defaults; what is absent or out of range is Gemma's recommendation. */

@@ -131,6 +131,9 @@ const char *le_gguf_value_name(uint32_t type);
  * items and their number. "" when i is no key's or n below LE_GGUF_PRINT_MIN. */
 enum { LE_GGUF_PRINT_MIN = 96 };
 size_t le_gguf_value_print(const struct le_gguf *g, size_t i, char *out, size_t n);
+/* A string of a file as harmless text for a message or a title: escaped as above but for quotes and
+ * backslashes, without quotes around it, cut at n - 1 bytes and terminated. Returns out (n > 0). */
+const char *le_gguf_text_print(struct tg_str s, char *out, size_t n);
 
 /* Type table. n elements a block, bytes a block; false for a type this version does not run. */
 bool le_type_block(uint32_t type, uint32_t *n, uint32_t *bytes);

@@ -54,8 +54,6 @@ static size_t show_character(const char *s, size_t n, char out[PIECE])
         snprintf(out, PIECE, "\\n");
     else if (c == '\t')
         snprintf(out, PIECE, "\\t");
-    else if (c == '"' || c == '\\')
-        snprintf(out, PIECE, "\\%c", (int)c);
     else if (hidden(c))
         snprintf(out, PIECE, c < 0x80 ? "\\x%02x" : "\\u{%x}", c);
     else
@@ -71,6 +69,8 @@ static bool put_string(struct out *o, struct tg_str s, size_t max)
     while (i < s.n && i < max) {
         char piece[PIECE];
         size_t k = show_character(s.p + i, s.n - i, piece);
+        if (s.p[i] == '"' || s.p[i] == '\\')
+            snprintf(piece, PIECE, "\\%c", s.p[i]);
         if (o->at + strlen(piece) > o->limit)
             break;
         put(o, "%s", piece);
@@ -184,4 +184,19 @@ size_t le_gguf_value_print(const struct le_gguf *g, size_t i, char *out, size_t 
         put_number(&o, kv->type, kv->p);
     }
     return o.at;
+}
+
+const char *le_gguf_text_print(struct tg_str s, char *out, size_t n)
+{
+    struct out o = { .p = out, .limit = n > 0 ? n - 1 : 0, .n = n };
+    if (n > 0)
+        out[0] = '\0';
+    for (size_t i = 0; i < s.n;) {
+        char piece[PIECE];
+        i += show_character(s.p + i, s.n - i, piece);
+        if (o.at + strlen(piece) > o.limit)
+            break;
+        put(&o, "%s", piece);
+    }
+    return out;
 }

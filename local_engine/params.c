@@ -91,14 +91,16 @@ static enum tg_status get_per_layer(const struct source *s, const char *key, uin
 static enum tg_status read_architecture(const struct source *s)
 {
     struct tg_str arch;
+    char shown[NAME_BYTES];
     enum tg_status st = required(le_gguf_string(s->g, "general.architecture", &arch, s->err));
     if (st)
         return st;
     return tg_str_eq(arch, TG_STR(ARCH))
                ? TG_OK
                : tg_fail(s->err, TG_UNSUPPORTED,
-                         "%s: key general.architecture: this version runs %s, not %.*s",
-                         le_gguf_path(s->g), ARCH, TG_FMT(arch));
+                         "%s: key general.architecture: this version runs %s, not %s",
+                         le_gguf_path(s->g), ARCH,
+                         le_gguf_text_print(arch, shown, sizeof(shown)));
 }
 
 static enum tg_status read_globals(const struct source *s, struct le_params *p)

@@ -279,6 +279,7 @@ static enum tg_status read_merges(struct le_tokenizer *t, const struct le_gguf *
 static enum tg_status check_model(const struct le_gguf *g, struct tg_error *err)
 {
     struct tg_str model;
+    char shown[96];
     enum tg_status status = le_gguf_string(g, "tokenizer.ggml.model", &model, err);
     if (status == TG_NOTFOUND)
         return tg_fail(err, TG_INVALID, "%s: tokenizer.ggml.model is missing", le_gguf_path(g));
@@ -286,8 +287,8 @@ static enum tg_status check_model(const struct le_gguf *g, struct tg_error *err)
         return status;
     if (!tg_str_eq(model, TG_STR("gemma4")))
         return tg_fail(err, TG_UNSUPPORTED,
-                       "%s: tokenizer.ggml.model is \"%.*s\", this version runs \"gemma4\"",
-                       le_gguf_path(g), TG_FMT(model));
+                       "%s: tokenizer.ggml.model is \"%s\", this version runs \"gemma4\"",
+                       le_gguf_path(g), le_gguf_text_print(model, shown, sizeof(shown)));
     return TG_OK;
 }
 

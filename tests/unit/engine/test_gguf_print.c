@@ -137,6 +137,17 @@ static void strings_are_escaped(void)
     finish();
 }
 
+static void text_for_messages(void)
+{
+    static const char hostile[] = "a\"b\\\x1b[31m\xc3\xa4\xff\n";
+    char text[64], room[6];
+    const struct tg_str s = { hostile, sizeof(hostile) - 1 };
+    CHECK_STR(le_gguf_text_print(s, text, sizeof(text)), "a\"b\\\\x1b[31m\xc3\xa4\\xff\\n");
+    CHECK_STR(le_gguf_text_print(s, room, sizeof(room)), "a\"b\\"); /* no half of an escape */
+    CHECK_STR(le_gguf_text_print((struct tg_str){ NULL, 0 }, text, sizeof(text)), "");
+    CHECK_STR(le_gguf_text_print(s, room, 1), "");
+}
+
 static void long_values_are_cut(void)
 {
     char text[LE_GGUF_PRINT_MIN], wide[400];
@@ -223,7 +234,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(scalars),
         CASE(keys_are_sorted_with_their_types),
-        CASE(strings_are_escaped),
+        CASE(strings_are_escaped), CASE(text_for_messages),
         CASE(long_values_are_cut),
         CASE(any_bytes_and_any_room),
         CASE(of_a_model),

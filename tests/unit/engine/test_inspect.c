@@ -116,16 +116,29 @@ static void files_of_others(void)
     SAYS("tokenizer   \"gemma9\", not one", "no: ", "cpu        4096");
 }
 
-/* Nothing that could steer a terminal comes out. */
-static void hostile_text(void)
+static void expect_harmless(void)
 {
-    write_patched("general.name", 12 + 4 + 8, "\033]0;\a\r\x9b");
-    CHECK_INT(INSPECT(file, "--keys"), 0);
     for (size_t i = 0; i < command_result.out.n; i++) {
         unsigned char c = (unsigned char)command_result.out.p[i];
         CHECK(c == '\n' || (c >= 0x20 && c != 0x7f));
     }
     CHECK(!memmem(command_result.out.p, command_result.out.n, "\xc2\x9b", 2));
+}
+
+/* Nothing that could steer a terminal comes out, nor out of the reasons for a refusal. */
+static void hostile_text(void)
+{
+    write_patched("tokenizer.ggml.model", 20 + 4 + 8, "\033[31mA");
+    CHECK_INT(INSPECT(file), 0);
+    SAYS("tokenizer.ggml.model is \"\\x1b[31mA\", this");
+    expect_harmless();
+    write_patched("general.architecture", 20 + 4 + 8, "\033[31mA");
+    CHECK_INT(INSPECT(file), 0);
+    SAYS("runs gemma4, not \\x1b[31mA");
+    expect_harmless();
+    write_patched("general.name", 12 + 4 + 8, "\033]0;\a\r\x9b");
+    CHECK_INT(INSPECT(file, "--keys"), 0);
+    expect_harmless();
     CHECK_INT(INSPECT(file, "--json"), 0);
     struct tg_json *j = command_json();
     CHECK(j != NULL);
