@@ -247,7 +247,7 @@ static int ask(struct chat *c, struct tg_str text)
 static int ask_stdin(struct chat *c)
 {
     struct tg_buf text;
-    int status = le_read_all(STDIN_FILENO, &text);
+    int status = le_read_all(STDIN_FILENO, c->signals, &text);
     if (status == 0)
         status = ask(c, tg_buf_str(&text));
     tg_buf_free(&text);

@@ -32,8 +32,9 @@ void le_lines_free(struct le_lines *l);
  * next call). False at the end of the input, at a line above 1 MiB, or when a signal came. */
 bool le_lines_next(struct le_lines *l, const char *prompt, struct tg_str *line);
 
-/* Reads fd to its end, at most 16 MiB. 0, or 1 after saying on standard error what is wrong; *out
- * is to be freed either way. */
-int le_read_all(int fd, struct tg_buf *out);
+/* Reads fd to its end, at most 16 MiB, while a signalfd is watched. An exit status: 0, 1 after
+ * saying on standard error what is wrong, or 130 when a signal came; *out is to be freed either
+ * way. */
+int le_read_all(int fd, int signals, struct tg_buf *out);
 
 #endif

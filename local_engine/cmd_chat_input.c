@@ -61,12 +61,18 @@ bool le_lines_next(struct le_lines *l, const char *prompt, struct tg_str *line)
     }
 }
 
-int le_read_all(int fd, struct tg_buf *out)
+int le_read_all(int fd, int signals, struct tg_buf *out)
 {
     char block[4096];
     ssize_t n = 1;
     tg_buf_init(out, INPUT_MAX_BYTES);
     while (n != 0 && !out->failed) {
+        struct pollfd fds[2] = { { .fd = fd, .events = POLLIN },
+                                 { .fd = signals, .events = POLLIN } };
+        if (poll(fds, 2, -1) < 0)
+            continue; /* EINTR: nothing else can go wrong with two open descriptors */
+        if (fds[1].revents)
+            return 130;
         n = read(fd, block, sizeof(block));
         if (n < 0 && errno != EINTR) {
             fprintf(stderr, "chat: standard input: %s\n", strerror(errno));
