@@ -15,7 +15,8 @@
 enum tg_status gw_chat_read(struct tg_str text, struct tg_arena *arena, struct le_chat *out,
                             struct oai_error *err);
 
-/* Names of tools: of a list as above, or of a list of strings; borrowed from the list. */
+/* Names of tools: of a list as above, or of a list of strings; copies in the arena. Errors as
+ * above. */
 enum tg_status gw_tool_names_read(const struct tg_json *list, struct tg_arena *arena,
                                   struct tg_str **names, size_t *n, struct oai_error *err);
 

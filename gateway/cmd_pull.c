@@ -292,7 +292,7 @@ static void tell_what_there_is(struct pull *r)
             r->file->repository);
     struct tg_error err;
     if (prov_pull_list(r->getter, &p, r->host, r->file->repository, tell_file, &err) != TG_OK)
-        fprintf(stderr, "  (the list could not be had: %s)\n", err.text);
+        gw_pull_show_line(&r->show, "  the list could not be had: ", err.text);
 }
 
 /* All parts are looked at before the first is fetched: whether they are there, and fit. */
@@ -311,8 +311,10 @@ static enum tg_status look(struct pull *r, struct tg_error *err)
             tell_what_there_is(r);
         if (status)
             return status;
-        known = known && l.size >= 0;
-        missing += l.size - l.have;
+        int64_t more = l.size < 0 ? -1 : l.size - l.have;
+        known = known && more >= 0;
+        if (known && __builtin_add_overflow(missing, more, &missing))
+            missing = INT64_MAX; /* whatever hosts say: there is no such disk */
     }
     if (!known)
         return TG_OK;
@@ -331,8 +333,8 @@ static void report(struct pull *r, const struct prov_pull_done *first, bool chec
     if (r->o->quiet)
         return;
     if (!checked)
-        fprintf(stderr, "Nobody told a SHA-256 of it: its length is right, its content is "
-                        "unchecked (--sha256 HEX checks it).\n");
+        fprintf(stderr, "Nobody told a SHA-256 of it: its content is unchecked (--sha256 HEX "
+                        "checks it).\n");
     else if (!first->was_there || r->o->check)
         fprintf(stderr, "SHA-256 is right: %s%s\n", first->sha256,
                 r->parts > 1 ? " (first part; the others too)" : "");
@@ -454,11 +456,12 @@ int gw_cmd_pull(int argc, char **argv)
         r.host = host_of(&o, r.catalogue, own);
         status = run(&r, &err);
     }
-    gw_pull_show_end(&r.show);
     if (status == TG_CANCELLED)
-        fprintf(stderr, "stopped; what has come is kept: run the same command to go on\n");
+        gw_pull_show_line(&r.show,
+                          "stopped; what has come is kept: ", "run the same command to go on");
     else if (status)
-        fprintf(stderr, "tollgate pull: %s\n", err.text);
+        gw_pull_show_line(&r.show, "tollgate pull: ", err.text);
+    gw_pull_show_end(&r.show);
     prov_getter_free(r.getter);
     tg_free(r.token);
     cfg_survey_free(r.survey);

@@ -13,6 +13,7 @@
 #include "gateway/cmd.h"
 #include "gateway/exchange.h"
 #include "gateway/port_holder.h"
+#include "local_engine/device.h"
 
 enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
 
@@ -141,20 +142,6 @@ static void on_store(void *arg)
     tel_dispatch(arg);
 }
 
-static enum le_device device_of(const char *name)
-{
-    if (strcmp(name, "cpu") == 0)
-        return LE_DEVICE_CPU;
-    return strcmp(name, "vulkan") == 0 ? LE_DEVICE_VULKAN : LE_DEVICE_AUTO;
-}
-
-static enum le_precision_choice precision_of(const char *name)
-{
-    if (strcmp(name, "exact") == 0)
-        return LE_PRECISION_EXACT;
-    return strcmp(name, "fast") == 0 ? LE_PRECISION_FAST : LE_PRECISION_AUTO;
-}
-
 /* A large file takes a while: a line now and then. */
 static void log_loading(void *arg, uint64_t done, uint64_t total)
 {
@@ -172,8 +159,6 @@ static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
     int64_t logged = tg_mono_ns();
     struct le_engine_options options = {
         .model = s->engine.model,
-        .device = device_of(s->engine.device),
-        .precision = precision_of(s->engine.precision),
         .threads = s->engine.threads,
         .context = s->engine.context,
         .jobs_max = s->engine.queue,
@@ -181,6 +166,11 @@ static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
         .progress = log_loading,
         .progress_arg = &logged,
     };
+    if (!le_device_parse(tg_str_of(s->engine.device), &options.device) ||
+        !le_precision_parse(tg_str_of(s->engine.precision), &options.precision))
+        return tg_fail(err, TG_INTERNAL,
+                       "engine.device or engine.precision: the engine does not "
+                       "know the word"); /* settings.c and the engine differ */
     tg_log(TG_LOG_INFO, "engine-loading", "%s", s->engine.model);
     enum tg_status status = le_engine_open(&options, &app->engine, err);
     if (status)

@@ -138,11 +138,30 @@ void gw_pull_show_progress(struct gw_pull_show *s, enum prov_pull_phase phase, i
     fprintf(stderr, "%s%s: %s\n", verb(phase), s->name, text);
 }
 
-void gw_pull_show_note(struct gw_pull_show *s, const char *text)
+/* Texts repeat what servers say; none may steer the terminal. */
+static void put_plain(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        bool c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0; /* U+0080 to U+009F */
+        fputc(*c < 0x20 || *c == 0x7F || c1 ? '?' : *c, stderr);
+        c += c1;
+    }
+}
+
+void gw_pull_show_line(struct gw_pull_show *s, const char *prefix, const char *text)
 {
     gw_pull_show_end(s);
-    if (!s->quiet)
-        fprintf(stderr, "%s\n", text);
+    fputs(prefix, stderr);
+    put_plain(text);
+    fputc('\n', stderr);
+}
+
+void gw_pull_show_note(struct gw_pull_show *s, const char *text)
+{
+    if (s->quiet)
+        gw_pull_show_end(s);
+    else
+        gw_pull_show_line(s, "", text);
 }
 
 void gw_pull_show_end(struct gw_pull_show *s)

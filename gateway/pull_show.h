@@ -22,7 +22,10 @@ void gw_pull_show_init(struct gw_pull_show *s, bool quiet);
 void gw_pull_show_file(struct gw_pull_show *s, const char *name);
 void gw_pull_show_progress(struct gw_pull_show *s, enum prov_pull_phase phase, int64_t done,
                            int64_t total);
-/* One line for people, unless quiet; the bar makes way for it. */
+/* A line, prefix and text; the bar makes way for it. Control characters of text, which may repeat
+ * what a server said, become '?'. */
+void gw_pull_show_line(struct gw_pull_show *s, const char *prefix, const char *text);
+/* The same for what is good to know, unless quiet. */
 void gw_pull_show_note(struct gw_pull_show *s, const char *text);
 /* Leaves the cursor at the start of an empty line. */
 void gw_pull_show_end(struct gw_pull_show *s);

@@ -11,7 +11,7 @@ enum {
     LE_CALL_MAX = 1 << 20,     /* bytes of a call as the model wrote it */
     LE_CALL_DEPTH_MAX = 64,    /* objects and arrays inside each other */
     LE_CALL_NAME_MAX = 256,    /* bytes of a name */
-    LE_CALL_KEYS_MAX = 4096,   /* keys of one call, all objects together */
+    LE_CALL_KEYS_MAX = 4096,   /* keys of all objects that are open at once */
     LE_CALL_QUOTE = 0xFF,      /* stands for the token <|"|>; no byte of UTF-8 is 0xFF */
 };
 

@@ -1,9 +1,10 @@
 /* Fetches one file of a model: resumable, checked, put in place at once. Beside DIR/NAME there are
  *
  *     NAME.part   what has come so far, locked while somebody fetches it
- *     NAME.json   {"url","size","sha256","etag","time","complete"}: what was told of the file, by
- *                 the host (X-Linked-Size, X-Linked-ETag of its first answer) or, of a plain
- * server, by Content-Length and ETag; once complete, what was checked
+ *     NAME.json   {"url","size","sha256","etag","time","linked","checked","complete"}: what was
+ *                 told of the file, by the host (X-Linked-Size, X-Linked-ETag of its first answer)
+ *                 or, of a plain server, by Content-Length and ETag; once complete, what was
+ *                 checked
  *
  * and a process that is killed at any moment leaves them so that the next one goes on. Blocking;
  * one thread. */
@@ -25,13 +26,13 @@ enum prov_pull_phase {
 
 struct prov_pull {
     const char *url;
-    const char *dir;   /* exists */
-    const char *name;  /* one segment that cfg_model_path_ok accepts, ending in .gguf */
-    const char *page;  /* where a licence is accepted, for errors; or NULL */
-    const char *token; /* sent to the host of url over https or to this machine, and to nobody
-                        * else; or NULL */
-    const char
-        *sha256; /* 64 lower-case digits that the file must have, or NULL: as the host says */
+    const char *dir;     /* exists */
+    const char *name;    /* one segment that cfg_model_path_ok accepts, ending in .gguf */
+    const char *page;    /* where a licence is accepted, for errors; or NULL */
+    const char *token;   /* sent to the host of url over https or to this machine, and to nobody
+                          * else; or NULL */
+    const char *sha256;  /* 64 lower-case digits that the file must have, or NULL: as the host
+                          * says */
     const char *ca_file; /* or NULL */
     bool insecure;       /* plain http to other machines too */
     bool hash_again;     /* a file that is there already is read and compared */
@@ -75,7 +76,9 @@ enum tg_status prov_pull_folder(const char *dir, struct tg_error *err);
 enum tg_status prov_pull_room(const char *dir, int64_t bytes, struct tg_error *err);
 
 /* The .gguf files of a repository, as its host lists them (HOST/api/models/REPOSITORY/tree/main).
- * on_file for each; size -1 when not told. */
+ * on_file for each whose path cfg_model_path_ok accepts; size -1 when not told. TG_NOTFOUND: the
+ * host gives no list; TG_IO, TG_INVALID (the host's URL, or no JSON), TG_LIMIT, TG_CANCELLED,
+ * TG_NOMEM. */
 enum tg_status prov_pull_list(struct prov_getter *g, const struct prov_pull *p, const char *host,
                               const char *repository,
                               void (*on_file)(void *arg, struct tg_str path, int64_t size),

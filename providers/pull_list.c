@@ -3,6 +3,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/json.h"
+#include "config/catalogue.h"
 #include "providers/pull.h"
 
 enum { LIST_MAX = 8 << 20, LIST_HOPS_MAX = 4 };
@@ -73,7 +74,12 @@ static enum tg_status load(struct prov_getter *g, struct listing *l, const char 
             break;
         memcpy(now, next, sizeof(now));
     }
-    return tg_fail(err, TG_NOTFOUND, "%.200s: HTTP %d", now, l->status);
+    bool refused = l->status == 401 || l->status == 403 || l->status == 404;
+    return tg_fail(err, TG_NOTFOUND, "%.200s: HTTP %d%s%s", now, l->status,
+                   refused ? ": is the repository's name right? One that is private or gated "
+                             "needs a token of an account that may read it, in HF_TOKEN"
+                           : "",
+                   refused && p->token ? " (one is set)" : "");
 }
 
 static enum tg_status read_list(struct tg_str text, const char *url,
@@ -88,9 +94,9 @@ static enum tg_status read_list(struct tg_str text, const char *url,
     for (const struct tg_json *f = tg_json_first(root); f; f = tg_json_next(f)) {
         struct tg_str path;
         int64_t size;
-        if (!tg_json_string(tg_json_get(f, "path"), &path) || path.n < 5 ||
-            memcmp(path.p + path.n - 5, ".gguf", 5) != 0)
-            continue;
+        if (!tg_json_string(tg_json_get(f, "path"), &path) || !cfg_model_path_ok(path) ||
+            path.n < 5 || memcmp(path.p + path.n - 5, ".gguf", 5) != 0)
+            continue; /* also what could not be fetched by that name */
         if (!tg_json_int(tg_json_get(f, "size"), &size) || size < 0)
             size = -1;
         on_file(arg, path, size);

@@ -113,11 +113,13 @@ enum tg_status prov_pull_state_write(const struct prov_pull_file *f,
     tg_buf_init(&text, STATE_MAX - 1);
     print(s, &text);
     enum tg_status status = text.failed;
-    if (status)
+    if (status) {
         tg_fail(err, status, "%s: out of memory", f->json);
-    else if (!store(fresh, tg_buf_str(&text)) || rename(fresh, f->json) != 0)
+    } else if (!store(fresh, tg_buf_str(&text)) || rename(fresh, f->json) != 0) {
         status = tg_fail(err, errno == ENOSPC || errno == EDQUOT ? TG_LIMIT : TG_IO,
                          "%s: cannot be written: %s", f->json, strerror(errno));
+        unlink(fresh);
+    }
     tg_buf_free(&text);
     return status;
 }

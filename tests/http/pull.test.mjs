@@ -398,6 +398,7 @@ test('the catalogue, and what a repository has now', async () => {
         { type: 'file', path: 'README.md', size: 10 },
         { type: 'file', path: 'Q8/model-Q8_0.gguf', size: 5 << 20 },
         { type: 'file', path: 'new.gguf' },
+        { type: 'file', path: 'steers\x1b[2Jthe-terminal.gguf' },
       ]),
     );
   });
@@ -407,6 +408,9 @@ test('the catalogue, and what a repository has now', async () => {
     list.out.trim().split(/\s*\n\s*/),
     ['Q8/model-Q8_0.gguf'.padEnd(60) + '      5.0 MiB', 'new.gguf'],
   );
+  const typo = await pull(['--list', 'some/Rebo', '--url', host.url]);
+  assert.equal(typo.code, 1);
+  assert.match(typo.err, /Rebo\/tree.*: HTTP 404: is the repository's name right\? .* HF_TOKEN$/m);
   const gone = await pull(['some/Repo/old.gguf', '--url', host.url, '--dir', await tempDir()]);
   assert.equal(gone.code, 1);
   assert.match(gone.err, /some\/Repo has these now[\s\S]*Q8\/model-Q8_0\.gguf\n {2}new\.gguf/);

@@ -198,6 +198,12 @@ test('redirects: too many, without a place, away from https, to other schemes', 
     assert.match(r.err, error, location);
     assert.deepEqual(readdirSync(r.at.dir), []);
   }
+  // What a server says does not steer the terminal.
+  const escapes = await against((req, res) =>
+    res.socket.end('HTTP/1.1 302 Found\r\nlocation: http://[\x1b[2J\xc2\x9b1m\r\n\r\n', 'latin1'),
+  );
+  assert.equal(escapes.code, 1);
+  assert.match(escapes.err, /redirects to "http:\/\/\[\?\[2J\?1m", which is no URL/);
   // Another name for this machine is another host: the token stays.
   const body = model();
   const target = await startHost((req, res) => sendFile(req, res, body));
@@ -235,6 +241,14 @@ test('disks: too small, at a limit, closed', async () => {
   assert.match(big.err, /3725290\.\d\d GiB are needed and [\d.]+ GiB are free: make room/);
   assert.equal(h.cdn.seen.length, 0, 'nothing is fetched that does not fit');
   await h.stop();
+
+  // Two parts that are together more than 64 bits can count.
+  const huge = await startHub(() => body, { linked: { size: '9223372036854775807' } });
+  const sum = await pull(['gemma-4-31b-it:bf16', '--url', huge.url, '--dir', at.dir]);
+  assert.equal(sum.code, 1);
+  assert.match(sum.err, /8589934592\.00 GiB are needed/);
+  assert.equal(huge.hub.gets().length, 0, 'that is known before anything is fetched');
+  await huge.stop();
 
   const host = await startHost((req, res) => sendFile(req, res, body, { etag: '"a"' }));
   const b = await place();
