@@ -23,29 +23,33 @@ static bool read_number(const char *path, const char *word, uint64_t *out)
     return found;
 }
 
-/* The names of a version's files in a control group's folder. */
+/* The names of a version's files in a control group's folder, and of lines in memory.stat. */
 static const struct version {
-    const char *mount, *limit, *usage, *inactive;
+    const char *mount, *limit, *usage, *file[2];
 } versions[] = {
-    { "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file" },
+    { "/sys/fs/cgroup", "memory.max", "memory.current", { "inactive_file ", "active_file " } },
     { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-      "total_inactive_file" },
+      { "total_inactive_file ", "total_active_file " } },
 };
 
-/* Lowers *m to what one group leaves. File pages that are not in use can be given back. */
+/* Lowers *m to what one group leaves. Pages of files can be given back, as MemAvailable counts
+ * them, also those that were read twice: a model that was just fetched and checked is such. */
 static void apply_group(const struct version *v, const char *root, const char *group,
                         struct le_memory *m)
 {
     char path[PATH_BYTES];
-    uint64_t limit, usage = 0, inactive = 0;
+    uint64_t limit, usage = 0;
     snprintf(path, sizeof(path), "%s%s%s/%s", root, v->mount, group, v->limit);
     if (!read_number(path, "", &limit))
         return;
     snprintf(path, sizeof(path), "%s%s%s/%s", root, v->mount, group, v->usage);
     read_number(path, "", &usage);
     snprintf(path, sizeof(path), "%s%s%s/memory.stat", root, v->mount, group);
-    read_number(path, v->inactive, &inactive);
-    usage -= inactive < usage ? inactive : usage;
+    for (size_t i = 0; i < sizeof(v->file) / sizeof(*v->file); i++) {
+        uint64_t pages = 0;
+        read_number(path, v->file[i], &pages);
+        usage -= pages < usage ? pages : usage;
+    }
     uint64_t left = limit > usage ? limit - usage : 0;
     m->total = limit < m->total ? limit : m->total;
     m->available = left < m->available ? left : m->available;

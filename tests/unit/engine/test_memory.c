@@ -63,8 +63,8 @@ static void version_2(void)
     put("/sys/fs/cgroup/a/b/memory.max", "max\n");
     put("/sys/fs/cgroup/a/memory.max", "500000\n");
     put("/sys/fs/cgroup/a/memory.current", "300000\n");
-    put("/sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 100000\nactive_file 7\n");
-    expect(500000, 300000);
+    put("/sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 100000\nactive_file 70000\n");
+    expect(500000, 370000);
 }
 
 static void version_1(void)
@@ -74,9 +74,9 @@ static void version_1(void)
     put("/sys/fs/cgroup/memory/x/y/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "400000\n");
     put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "500000\n");
-    put("/sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_inactive_file 1000\n");
+    put("/sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_inactive_file 1000\ntotal_active_file 200000\n");
     put("/sys/fs/cgroup/memory.max", "1\n"); /* not a group of version 1 */
-    expect(400000, 0);
+    expect(400000, 101000);
 }
 
 static void nothing_is_told(void)
