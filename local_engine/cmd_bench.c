@@ -148,13 +148,13 @@ static void print_row(struct bench *b, const struct test *t)
 {
     static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB", NULL };
     static const char *const counts[] = { "", "K", "M", "B", "T", NULL };
-    char size[32], params[32], name[48], rate[64], threads[16] = "all", gb[32] = "";
+    char size[32], params[32], name[48], rate[64], threads[16] = "", gb[32] = "";
     print_scaled(size, sizeof(size), (double)b->bytes, 1024, bytes);
     print_scaled(params, sizeof(params), (double)b->params, 1000, counts);
     name_test(t, name, sizeof(name));
     snprintf(rate, sizeof(rate), "%.2f \xC2\xB1 %.2f", t->mean, t->sd);
-    if (b->threads > 0)
-        snprintf(threads, sizeof(threads), "%u", b->threads);
+    if (strcmp(le_engine_device_kind(b->e), "cpu") == 0)
+        snprintf(threads, sizeof(threads), b->threads ? "%u" : "all", b->threads);
     if (t->gb_per_s > 0)
         snprintf(gb, sizeof(gb), "%.1f", t->gb_per_s);
     if (b->printed++ == 0)
@@ -169,7 +169,7 @@ static void print_row(struct bench *b, const struct test *t)
     fflush(stdout);
 }
 
-static void print_json(struct bench *b, const struct test *t)
+static bool print_json(struct bench *b, const struct test *t)
 {
     struct tg_buf out;
     char name[48];
@@ -195,9 +195,13 @@ static void print_json(struct bench *b, const struct test *t)
     for (uint32_t i = 0; i < b->repetitions; i++)
         tg_buf_addf(&out, "%s%.3f", i ? ", " : "", t->rate[i]);
     tg_buf_adds(&out, "]}");
-    if (!out.failed)
+    bool good = !out.failed;
+    if (good)
         fputs(out.p, stdout);
+    else
+        fprintf(stderr, "bench: out of memory\n");
     tg_buf_free(&out);
+    return good;
 }
 
 static bool ends_with(struct tg_str s, const char *end)
@@ -293,10 +297,10 @@ static int run_all(struct bench *b)
             continue;
         if (!run_test(b, &test[i]))
             return 1;
-        if (b->json)
-            print_json(b, &test[i]);
-        else
+        if (!b->json)
             print_row(b, &test[i]);
+        else if (!print_json(b, &test[i]))
+            return 1;
     }
     if (b->json)
         puts(b->printed ? "\n]" : "[]");

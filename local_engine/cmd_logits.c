@@ -132,17 +132,14 @@ static enum tg_status open_model(struct session *s)
         st = le_params_read(s->g, &params, s->err);
     if (!st)
         st = check_ids(s, &params);
+    if (!st && !(s->best = tg_calloc(TOP_MAX, sizeof(*s->best))))
+        st = tg_fail(s->err, TG_NOMEM, "out of memory");
+    if (!st && s->o.raw && !(s->raw = fopen(s->o.raw, "wb"))) /* before what takes minutes */
+        st = tg_fail(s->err, TG_IO, "%s: %s", s->o.raw, strerror(errno));
     if (!st)
         st = le_load(s->g, &options, &s->loaded, s->err);
     s->m = s->loaded.model;
-    if (st)
-        return st;
-    s->best = tg_calloc(TOP_MAX, sizeof(*s->best));
-    if (!s->best)
-        return tg_fail(s->err, TG_NOMEM, "out of memory");
-    if (s->o.raw && !(s->raw = fopen(s->o.raw, "wb")))
-        return tg_fail(s->err, TG_IO, "%s: %s", s->o.raw, strerror(errno));
-    return TG_OK;
+    return st;
 }
 
 /* Ids of the n best logits, best first, ties by id; by insertion, as n is small. */

@@ -391,5 +391,6 @@ enum tg_status le_selftest_model(const struct le_gguf *g, const struct le_params
         put_data(out, &m.cuts[i]);
     st = keys.failed ? keys.failed : out->failed;
     tg_buf_free(&keys);
-    return st ? tg_fail(err, st, "the self-test's model: out of memory") : TG_OK;
+    return st ? tg_fail(err, st, "the self-test's model: %s",
+                        st == TG_LIMIT ? "too large" : "out of memory") : TG_OK;
 }
