@@ -82,6 +82,8 @@ static const struct fixture {
     { "tiny-dense", "BF16", true, false },   { "tiny-dense", "Q4_1", false, false },
     { "tiny-dense", "Q5_0", false, false },  { "tiny-dense", "Q5_1", false, false },
     { "tiny-dense", "Q4_0", false, false },  { "tiny-dense", "Q2_K", false, true },
+    { "tiny-dense", "Q8_0", false, false },  { "tiny-e", "Q4_0", false, false },
+    { "tiny-moe", "Q4_0", false, false },
     { "tiny-dense", "Q3_K_M", false, true }, { "tiny-dense", "Q4_K_M", false, true },
     { "tiny-dense", "Q5_K_M", false, true }, { "tiny-dense", "Q6_K", false, true },
     { "tiny-dense", "IQ4_XS", false, true }, { "tiny-e", "F16", true, false },
