@@ -27,6 +27,8 @@
 
 #include "local_engine/gguf.h"
 
+typedef int32_t __attribute__((may_alias)) v_four; /* of an input's bytes */
+
 #define INLINE static inline __attribute__((always_inline))
 /* A loop whose count is a constant and which becomes straight code. */
 #ifdef __clang__
@@ -139,6 +141,7 @@ void cpu_int8_pack(const struct cpu_int8_packing *p, const uint8_t *rows, uint64
 /* The sets, each in the file of its name; only for a processor that has the instructions. */
 struct cpu_pack_kernels;
 const struct cpu_pack_kernels *cpu_int8_avx512(void);
+const struct cpu_pack_kernels *cpu_int8_amx(void);
 const struct cpu_pack_kernels *cpu_int8_avx2(void);
 const struct cpu_pack_kernels *cpu_int8_avxvnni(void);
 const struct cpu_pack_kernels *cpu_int8_neon(void);

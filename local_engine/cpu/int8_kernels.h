@@ -1,8 +1,8 @@
 /* Products of packed groups with rounded inputs, over the vectors of one instruction set.
  *
  * An output is one F32 accumulator, to which each block of 32 columns is added in order: whatever
- * the tile, the same operations (mac). A few inputs are multiplied straight from the packed group;
- * from PANEL_INPUTS on, a part of a group is unpacked once for all of them. */
+ * the tile, the same operations (add_block). A few inputs are multiplied straight from the packed
+ * group; from PANEL_INPUTS on, a part of a group is unpacked once for all of them. */
 #ifndef LE_CPU_INT8_KERNELS_H
 #define LE_CPU_INT8_KERNELS_H
 
@@ -40,20 +40,26 @@ INLINE vfloats add_block(uint32_t type, const struct operands *w, const struct c
     return sum;
 }
 
-INLINE vfloats mac(uint32_t type, const struct operands *w, const struct cpu_int8_input *x,
-                   vfloats sum)
-{
-    int steps = halves(type) ? 4 : STEPS;
-    vfloats a = v_float(v_dot(bits_of(type), steps, w->u, x->q, start_of(type, x, 0)));
-    vfloats b = a;
-    if (halves(type))
-        b = v_float(v_dot(bits_of(type), 4, w->u + 4, x->q + 16, start_of(type, x, 1)));
-    return add_block(type, w, x, a, b, sum);
-}
-
 INLINE const struct cpu_int8_input *input_at(const uint8_t *x, size_t x_bytes, int r)
 {
     return (const struct cpu_int8_input *)(const void *)(x + (size_t)r * x_bytes);
+}
+
+/* Adds a block to the outputs of n inputs, which are x_bytes apart. */
+INLINE void add_blocks(uint32_t type, int n, const struct operands *w, const uint8_t *x,
+                       size_t x_bytes, vfloats sum[])
+{
+    const int bits = bits_of(type), steps = halves(type) ? 4 : STEPS;
+    vints a[8], b[8];
+    EACH (r, n) {
+        a[r] = start_of(type, input_at(x, x_bytes, r), 0);
+        b[r] = halves(type) ? start_of(type, input_at(x, x_bytes, r), 1) : a[r];
+    }
+    v_dots(bits, steps, n, w->u, x, x_bytes, a);
+    if (halves(type))
+        v_dots(bits, steps, n, w->u + 4, x + 16, x_bytes, b);
+    EACH (r, n)
+        sum[r] = add_block(type, w, input_at(x, x_bytes, r), v_float(a[r]), v_float(b[r]), sum[r]);
 }
 
 /* Block j of the chunk at p with n inputs, which are at the chunk's first block. */
@@ -66,8 +72,7 @@ INLINE void direct_block(uint32_t type, int n, const uint8_t *p, int j, const ui
     EACH (k, bytes / 64)
         __builtin_prefetch(p + PREFETCH + j * bytes + 64 * k);
     unpack(type, p, j, &w);
-    EACH (r, n)
-        sum[r] = mac(type, &w, input_at(x, x_bytes, r) + j, sum[r]);
+    add_blocks(type, n, &w, x + (size_t)j * sizeof(struct cpu_int8_input), x_bytes, sum);
 }
 
 /* n inputs from x on with one group, straight from it. */
@@ -104,10 +109,8 @@ INLINE void tile(uint32_t type, int n, const struct product *p, const struct ope
         sum[r] = first ? v_all(0) : v_read(dst + (size_t)r * p->dst_stride, lanes);
     EACH (r, n) /* the next tile's: each a page of its own, so that nothing else fetches them */
         __builtin_prefetch(dst + (size_t)(n + r) * p->dst_stride, 1);
-    for (size_t b = 0; b < blocks; b++) {
-        EACH (r, n)
-            sum[r] = mac(type, &panel[b], input_at(x, p->x_bytes, r) + b, sum[r]);
-    }
+    for (size_t b = 0; b < blocks; b++)
+        add_blocks(type, n, &panel[b], x + b * sizeof(struct cpu_int8_input), p->x_bytes, sum);
     EACH (r, n)
         v_write(dst + (size_t)r * p->dst_stride, lanes, sum[r]);
 }
@@ -121,6 +124,15 @@ INLINE void fill_panel(uint32_t type, const uint8_t *group, size_t blocks, struc
             unpack(type, group, j, &panel[b + (size_t)j]);
         group += (size_t)cpu_int8_layout(type).size * LANES;
     }
+}
+
+/* Before the tile of inputs r .. r + step - 1 of n: their share of the next group's part of a
+ * panel, `bytes` from p on, so that it has come when it is unpacked. */
+static inline void fetch_share(const uint8_t *p, size_t bytes, uint32_t r, uint32_t step,
+                               uint32_t n)
+{
+    for (size_t k = bytes * r / n / 64 * 64; k < bytes * (r + step) / n; k += 64)
+        __builtin_prefetch(p + k, 0, 2);
 }
 
 #endif

@@ -1,9 +1,9 @@
-/* A kernel set from its vectors: the kernels of each type, and cpu/pack.h's functions over them. */
+/* A kernel set from its vectors: the kernels of each type, and the products over them. */
 #ifndef LE_CPU_INT8_SET_H
 #define LE_CPU_INT8_SET_H
 
 #include "local_engine/cpu/int8_kernels.h"
-#include "local_engine/cpu/pack.h"
+#include "local_engine/cpu/int8_rows.h"
 
 /* For one type; the arrays are for 1, 2, 4 and 8 inputs. */
 struct type_kernels {
@@ -90,11 +90,13 @@ static void product_panels(const struct type_kernels *k, const struct product *p
     for (size_t b = 0; b < total; b += PANEL_BLOCKS) {
         size_t blocks = total - b < PANEL_BLOCKS ? total - b : PANEL_BLOCKS;
         const uint8_t *x = p->x + b * sizeof(struct cpu_int8_input);
-        for (uint32_t g = 0; g < p->n_groups; g++) {
-            k->fill(p->groups + g * p->group_bytes + b / per_chunk * at.size * LANES, blocks,
-                    panel);
+        const uint8_t *part = p->groups + b / per_chunk * at.size * LANES;
+        for (uint32_t g = 0; g < p->n_groups; g++, part += p->group_bytes) {
+            k->fill(part, blocks, panel);
             for (uint32_t r = 0; r < p->n;) {
                 int i = size_below(p->n - r, 3);
+                fetch_share(part + p->group_bytes, blocks / per_chunk * at.size * LANES, r, 1u << i,
+                            p->n);
                 k->tile[i](p, panel, blocks, x + r * p->x_bytes,
                            p->dst + r * p->dst_stride + (size_t)g * LANES, lanes_of(p, g), b == 0);
                 r += 1u << i;
@@ -127,26 +129,6 @@ static void product(uint32_t type, uint64_t in, const uint8_t *groups, uint32_t 
         p.x += p.n * p.x_bytes;
         p.dst += p.n * dst_stride;
     }
-}
-
-static size_t group_bytes(uint32_t type, uint64_t in)
-{
-    return cpu_int8_group_bytes(type, in, LANES);
-}
-
-static void pack(uint32_t type, uint64_t in, const uint8_t *rows, uint64_t row_bytes, uint32_t n,
-                 uint8_t *out)
-{
-    const struct cpu_int8_packing p = { type, LANES, in, SIGNED8 };
-    cpu_int8_pack(&p, rows, row_bytes, n, out);
-}
-
-static void input(const float *x, uint64_t in, uint8_t *out)
-{
-    struct cpu_int8_input *b = (struct cpu_int8_input *)(void *)out;
-    for (uint64_t i = 0; i < in; i += CPU_INT8_COLUMNS)
-        v_round(x + i, b++);
-    memset(b, 0, (size_t)(out + cpu_int8_input_bytes(in) - (uint8_t *)b));
 }
 
 #endif

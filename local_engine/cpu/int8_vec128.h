@@ -125,20 +125,22 @@ INLINE void v_write(float *p, uint32_t n, vfloats a)
 }
 
 /* Four steps' quants with 16 columns. */
-INLINE vints dot16(const vbytes *u, const int8_t *q, vints sum)
+INLINE vints dot16(const vbytes *u, const uint8_t *q, vints sum)
 {
-    int8x16_t x = vld1q_s8(q);
+    int8x16_t x = vreinterpretq_s8_u8(vld1q_u8(q));
     sum = vdotq_laneq_s32(sum, vreinterpretq_s8_s32(u[0]), x, 0);
     sum = vdotq_laneq_s32(sum, vreinterpretq_s8_s32(u[1]), x, 1);
     sum = vdotq_laneq_s32(sum, vreinterpretq_s8_s32(u[2]), x, 2);
     return vdotq_laneq_s32(sum, vreinterpretq_s8_s32(u[3]), x, 3);
 }
 
-INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints start)
+INLINE void v_dots(int bits, int steps, int n, const vbytes *u, const uint8_t *q, size_t q_bytes,
+                   vints dot[])
 {
     (void)bits;
-    start = dot16(u, q, start);
-    return steps == 4 ? start : dot16(u + 4, q + 16, start);
+    for (int s = 0; s < steps; s += 4)
+        EACH (r, n)
+            dot[r] = dot16(u + s, q + r * q_bytes + 4 * s, dot[r]);
 }
 
 INLINE void v_round(const float *x, struct cpu_int8_input *out)

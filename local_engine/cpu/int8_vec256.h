@@ -124,23 +124,17 @@ INLINE void v_write(float *p, uint32_t n, vfloats a)
     _mm256_maskstore_ps(p, first_lanes(n), a);
 }
 
-INLINE __m256i four_of(const int8_t *q)
+INLINE __m256i four_of(const uint8_t *q)
 {
-    int32_t four;
-    memcpy(&four, q, sizeof(four));
-    return _mm256_set1_epi32(four);
+    return _mm256_set1_epi32(*(const v_four *)(const void *)q);
 }
 
+#ifndef __AVXVNNI__
 /* Without VNNI, products of unsigned and signed bytes are added in pairs to 16 bits, which holds as
  * many steps as fit: 8 of four bits (8 * 2 * 15 * 127 < 2^15), 4 of five, 2 of six. Of eight bits
  * the magnitude is multiplied, and the sign given to the other side: 2 * 128 * 127 < 2^15. */
-INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints start)
+INLINE vints one_dot(int bits, int steps, const vbytes *u, const uint8_t *q, vints start)
 {
-#ifdef __AVXVNNI__
-    (void)bits;
-    EACH (s, steps)
-        start = _mm256_dpbusd_avx_epi32(start, u[s], four_of(q + 4 * s));
-#else
     const int at_once = bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
     __m256i pairs = _mm256_setzero_si256();
     EACH (s, steps) {
@@ -154,8 +148,22 @@ INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints 
         if ((s + 1) % at_once == 0 || s + 1 == steps)
             start = _mm256_add_epi32(start, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
-#endif
     return start;
+}
+#endif
+
+INLINE void v_dots(int bits, int steps, int n, const vbytes *u, const uint8_t *q, size_t q_bytes,
+                   vints dot[])
+{
+#ifdef __AVXVNNI__
+    (void)bits;
+    EACH (s, steps)
+        EACH (r, n)
+            dot[r] = _mm256_dpbusd_avx_epi32(dot[r], u[s], four_of(q + r * q_bytes + 4 * s));
+#else
+    EACH (r, n)
+        dot[r] = one_dot(bits, steps, u, q + r * q_bytes, dot[r]);
+#endif
 }
 
 INLINE __m128i both(__m128i a, __m128i b, bool most)
@@ -163,7 +171,6 @@ INLINE __m128i both(__m128i a, __m128i b, bool most)
     return most ? _mm_max_epi32(a, b) : _mm_add_epi32(a, b);
 }
 
-/* The largest lane, or the sum of all. */
 INLINE int32_t fold(__m256i a, bool most)
 {
     __m128i b = both(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1), most);
@@ -181,7 +188,7 @@ INLINE void v_round(const float *x, struct cpu_int8_input *out)
     out->dx = cpu_int8_scale(fold(top, true), &to_q);
     EACH (i, 4)
         q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), v_all(to_q)));
-    /* The packs work within halves: 0 8 16 24 | 4 12 20 28, fours of columns. */
+    /* The packs work within halves: fours of columns 0 8 16 24 | 4 12 20 28. */
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]),
                                        _mm256_packs_epi32(q[2], q[3]));
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));

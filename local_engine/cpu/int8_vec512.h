@@ -11,7 +11,6 @@
  * multiplies unsigned by signed bytes. */
 enum { LANES = 16, SIGNED8 = 0 };
 
-typedef int32_t __attribute__((may_alias)) v_four; /* of an input's bytes */
 typedef __m512i vbytes; /* 4 bytes a lane */
 typedef vbytes vints;
 typedef __m512 vfloats;
@@ -146,18 +145,20 @@ INLINE void v_write(float *p, uint32_t n, vfloats a)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
 }
 
-/* start + the products of steps vectors with 4 columns each of q, over the four bytes of a lane.
- * bits: every byte of u is below 2^bits (8: see SIGNED8). */
-INLINE vints v_dot(int bits, int steps, const vbytes *u, const int8_t *q, vints start)
+/* dot[r] += the products of steps vectors with 4 columns each of q + r * q_bytes, over the four
+ * bytes of a lane, r < n. bits: every byte of u is below 2^bits (8: see SIGNED8). A step for all r,
+ * then the next: each product waits for the one of the step before. */
+INLINE void v_dots(int bits, int steps, int n, const vbytes *u, const uint8_t *q, size_t q_bytes,
+                   vints dot[])
 {
     (void)bits;
     EACH (s, steps) {
         /* The compiler would load each operand on its own: a sixth slower. */
-        __asm__("vpdpbusd %2%{1to16%}, %1, %0"
-                : "+v"(start)
-                : "v"(u[s]), "m"(*(const v_four *)(const void *)(q + 4 * s)));
+        EACH (r, n)
+            __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+                    : "+v"(dot[r])
+                    : "v"(u[s]), "m"(*(const v_four *)(const void *)(q + r * q_bytes + 4 * s)));
     }
-    return start;
 }
 
 /* Rounds 32 elements. One that is not finite makes dx a NaN, and so every output. */

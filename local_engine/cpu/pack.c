@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -32,13 +34,25 @@ static bool has_avx512_vnni(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") && has_avx2();
 }
+
+/* AMX: leaf 7, EDX bits 24 (tiles) and 25 (int8), and the system's permission to have tiles, which
+ * this asks for: for all threads of the process. Where it is not given, VNNI does it all. */
+static bool has_amx(void)
+{
+    enum { ARCH_REQUEST = 0x1023, TILE_DATA = 18 }; /* of Linux: ARCH_REQ_XCOMP_PERM */
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 3) == 3 &&
+           syscall(SYS_arch_prctl, ARCH_REQUEST, TILE_DATA) == 0;
+}
 #endif
 
 const struct cpu_pack_kernels *cpu_pack_kernels(const char *kernels)
 {
 #if defined(__x86_64__)
     if (strcmp(kernels, "avx512") == 0)
-        return has_avx512_vnni() ? cpu_int8_avx512() : NULL;
+        return !has_avx512_vnni() ? NULL : has_amx() ? cpu_int8_amx() : cpu_int8_avx512();
+    if (strcmp(kernels, "avx512-plain") == 0 && has_avx512_vnni())
+        return cpu_int8_avx512();
     if (strcmp(kernels, "avx2") == 0 && has_avx2())
         return has_avx_vnni() ? cpu_int8_avxvnni() : cpu_int8_avx2();
     if (strcmp(kernels, "avx2-plain") == 0 && has_avx2())

@@ -31,8 +31,9 @@ struct cpu_pack_kernels {
 };
 
 /* For kernels "avx2", "avx512" (with VNNI), "neon"; NULL where there are none in this build or on
- * this processor. "avx512" without VNNI: NULL. "avx2" takes AVX-VNNI where there is one;
- * "avx2-plain", for tests, does not. All give the same results, bit for bit. */
+ * this processor. "avx512" without VNNI: NULL. "avx2" takes AVX-VNNI and "avx512" AMX where there
+ * is one; "avx2-plain" and "avx512-plain", for tests, do not. All give the same results, bit for
+ * bit. */
 const struct cpu_pack_kernels *cpu_pack_kernels(const char *kernels);
 
 #endif

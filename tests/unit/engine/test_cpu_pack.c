@@ -23,7 +23,7 @@ static const struct {
 
 enum { N_PACKED = sizeof(packed) / sizeof(*packed) };
 
-static const char *const set_names[] = { "avx512", "avx2", "avx2-plain", "neon" };
+static const char *const set_names[] = { "avx512", "avx512-plain", "avx2", "avx2-plain", "neon" };
 
 enum { N_SETS = sizeof(set_names) / sizeof(*set_names) };
 
