@@ -6,12 +6,14 @@
 
 #include "local_engine/cpu/cpu.h"
 #include "local_engine/cpu/units.h"
+#include "local_engine/quant.h"
 
 #include "local_engine/cpu/vec_avx512.h"
 
 #include "local_engine/cpu/simd_math.h"
 #include "local_engine/cpu/simd_rows.h"
 
+#include "local_engine/cpu/simd_widen.h"
 #include "local_engine/cpu/simd_exact.h"
 #include "local_engine/cpu/simd_products.h"
 

@@ -93,20 +93,6 @@ struct product {
     uint32_t share, n;
 };
 
-static void widen(uint32_t type, const uint8_t *p, float *out, size_t n)
-{
-    size_t i = 0;
-    for (; type == LE_TYPE_F16 && i + VL <= n; i += VL)
-        v_store(out + i, v_load_half(p + 2 * i));
-    for (; type == LE_TYPE_BF16 && i + VL <= n; i += VL)
-        v_store(out + i, v_load_bfloat(p + 2 * i));
-    if (i == 0)
-        le_dequantise(type, p, out, n);
-    else if (i < n)
-        v_store_n(out + i, load_rest(type == LE_TYPE_F16 ? AS_HALF : AS_BFLOAT, p + 2 * i, n - i),
-                  n - i);
-}
-
 /* Rows from .. from + n - 1 of the weight, elements k .. k + depth - 1, as a source for dots. */
 static const uint8_t *panel_of(const struct product *p, size_t from, size_t n, size_t k,
                                size_t depth, float *room, enum source *s, size_t *stride)
@@ -162,15 +148,19 @@ static void panel_times(const struct product *p, const uint8_t *w, enum source s
 }
 
 /* Rows from .. from + rows - 1 (rows <= PANEL) of the matrix times all input rows. room: PANEL *
- * DEPTH floats. */
+ * DEPTH floats. For few inputs, few rows at a time: they are read again from the nearest cache. */
 static void multiply_panel(const struct product *p, size_t from, size_t rows, float *room)
 {
-    for (size_t k = 0; k < p->in; k += DEPTH) {
-        size_t depth = p->in - k < DEPTH ? p->in - k : DEPTH, stride;
-        enum source s;
-        const uint8_t *w = panel_of(p, from, rows, k, depth, room, &s, &stride);
-        for (uint32_t i = 0; i < p->n; i += BATCH)
-            panel_times(p, w, s, stride, from, rows, k, depth, i,
-                        p->n - i < BATCH ? p->n - i : BATCH);
+    size_t most = p->n < 4 * NR ? MR : PANEL;
+    for (size_t end = from + rows; from < end; from += most) {
+        size_t some = end - from < most ? end - from : most;
+        for (size_t k = 0; k < p->in; k += DEPTH) {
+            size_t depth = p->in - k < DEPTH ? p->in - k : DEPTH, stride;
+            enum source s;
+            const uint8_t *w = panel_of(p, from, some, k, depth, room, &s, &stride);
+            for (uint32_t i = 0; i < p->n; i += BATCH)
+                panel_times(p, w, s, stride, from, some, k, depth, i,
+                            p->n - i < BATCH ? p->n - i : BATCH);
+        }
     }
 }

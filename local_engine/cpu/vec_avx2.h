@@ -65,6 +65,18 @@ static inline vf v_load_bfloat(const void *p)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
 }
 
+static inline vf v_load_signed(const uint8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+
+static inline vf v_load_bits(const uint8_t *p, int shift, int mask)
+{
+    __m256i i = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+    i = _mm256_srl_epi32(i, _mm_cvtsi32_si128(shift));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(i, _mm256_set1_epi32(mask)));
+}
+
 static inline vf v_add(vf a, vf b)
 {
     return _mm256_add_ps(a, b);

@@ -73,6 +73,19 @@ static inline vf v_load_bfloat(const void *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 
+/* VL bytes as numbers: signed ones, and `mask` of each after a shift to the right. */
+static inline vf v_load_signed(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+
+static inline vf v_load_bits(const uint8_t *p, int shift, int mask)
+{
+    __m512i i = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+    i = _mm512_srl_epi32(i, _mm_cvtsi32_si128(shift));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(i, _mm512_set1_epi32(mask)));
+}
+
 static inline vf v_add(vf a, vf b)
 {
     return _mm512_add_ps(a, b);

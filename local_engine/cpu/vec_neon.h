@@ -65,6 +65,24 @@ static inline vf v_load_bfloat(const void *p)
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
 
+static inline vf v_load_signed(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof(four));
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+static inline vf v_load_bits(const uint8_t *p, int shift, int mask)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof(four));
+    uint16x8_t wide = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)));
+    int32x4_t i = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(wide)));
+    i = vandq_s32(vshlq_s32(i, vdupq_n_s32(-shift)), vdupq_n_s32(mask));
+    return vcvtq_f32_s32(i);
+}
+
 static inline vf v_add(vf a, vf b)
 {
     return vaddq_f32(a, b);

@@ -84,6 +84,38 @@ static void matmul_of_every_type(void)
     finish("matmul, every type", 2e-6);
 }
 
+/* One element of the input is 1: the products are the weights themselves, whose bits are those of
+ * le_dequantise. */
+static void weights_have_the_same_bits(void)
+{
+    enum { IN = 512, OUT = 33 };
+    static const uint32_t rows[] = { 1, 9 }; /* read as they are, and widened into a panel */
+    bool same = true;
+    start();
+    for (size_t t = 0; t < sizeof(types) / sizeof(*types); t++) {
+        float want[IN];
+        struct matmul a = { pair_output(&pair, 9 * OUT), pair_output(&pair, 9 * IN),
+                            pair_weight(&pair, types[t], IN, OUT) };
+        for (uint32_t k = 0; k < IN; k += 7)
+            for (int r = 0; r < 2; r++) {
+                struct le_step step = step_of(rows[r], 0, 0);
+                for (int side = 0; side < 2; side++) {
+                    memset(pair.ops[side]->host(a.src.b[side]), 0, 9 * IN * sizeof(float));
+                    pair.ops[side]->host(a.src.b[side])[(rows[r] - 1) * IN + k] = 1.0f;
+                }
+                CHECK_INT(pair_run(&pair, emit_matmul, &a, &step, rows[r], 0, true, NULL), TG_OK);
+                const float *got = pair.ops[1]->host(a.dst.b[1]) + (rows[r] - 1) * OUT;
+                for (uint32_t o = 0; o < OUT; o++) {
+                    uint64_t row_bytes = a.w.t.nbytes / OUT;
+                    le_dequantise(types[t], a.w.t.data + o * row_bytes, want, IN);
+                    same &= got[o] == want[k];
+                }
+            }
+    }
+    pair_close(&pair);
+    CHECK(same);
+}
+
 static void matmul_of_odd_shapes(void)
 {
     static const uint32_t shapes[][4] = {
@@ -343,6 +375,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(matmul_of_every_type), CASE(matmul_of_odd_shapes),   CASE(experts_chosen),
+        CASE(weights_have_the_same_bits),
         CASE(rms_of_all_kinds),     CASE(rms_of_large_values),    CASE(rope_has_the_same_bits),
         CASE(geglu_of_all_ranges),  CASE(softcap_of_all_ranges),  CASE(what_is_no_number_stays_so),
     };
