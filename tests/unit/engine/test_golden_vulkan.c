@@ -55,6 +55,8 @@ static void halves_within_their_row(void)
                                         "hfdeq_Q8_0", "hfdeq/Q8_0", GOLDEN_F16 }, open_vulkan_fast);
     check_opened(&(struct golden_case){ GOLDEN, "tiny-e.json", "tiny-e-Q4_0.gguf", "hfdeq_Q4_0",
                                         "hfdeq/Q4_0", GOLDEN_F16 }, open_vulkan_fast);
+    check_opened(&(struct golden_case){ GOLDEN, "tiny-moe.json", "tiny-moe-Q4_0.gguf",
+                                        "hfdeq_Q4_0", "hfdeq/Q4_0", GOLDEN_F16 }, open_vulkan_fast);
 }
 
 enum { LONG = 1200, TAIL = 4, VOCAB = 4096 };
