@@ -74,7 +74,8 @@ static void version_1(void)
     put("/sys/fs/cgroup/memory/x/y/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "400000\n");
     put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "500000\n");
-    put("/sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_inactive_file 1000\ntotal_active_file 200000\n");
+    put("/sys/fs/cgroup/memory/memory.stat",
+        "cache 1\ntotal_inactive_file 1000\ntotal_active_file 200000\n");
     put("/sys/fs/cgroup/memory.max", "1\n"); /* not a group of version 1 */
     expect(400000, 101000);
 }
