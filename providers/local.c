@@ -31,8 +31,11 @@ struct attempt {
     struct event *timer; /* of the whole answer; NULL without one */
     uint32_t owed;       /* credit held back while paused */
     uint32_t n_calls;
+    uint32_t n_odd_calls; /* of tools that nobody declared */
     uint64_t n_reasoning;
-    bool paused, dead, has_tools;
+    const struct chat_tool *tools; /* the request's */
+    size_t n_tools;
+    bool paused, dead;
     unsigned depth; /* callbacks under way */
 };
 
@@ -100,6 +103,19 @@ static enum chat_token_class class_of(enum le_token_class cls)
                                         : CHAT_TOKEN_MASKED;
 }
 
+/* Whether the event has a call that is somebody's. Without tools no call is, which is as it should
+ * be; with tools, one of another name is a mistake of the model. */
+static bool take_call(struct attempt *a, const struct le_event *e)
+{
+    if (e->call_name.n == 0 || a->n_tools == 0)
+        return false;
+    for (size_t i = 0; i < a->n_tools; i++)
+        if (tg_str_eq(a->tools[i].name, e->call_name))
+            return true;
+    a->n_odd_calls++;
+    return false;
+}
+
 static void emit_call(struct attempt *a, const struct le_event *e, const struct chat_token *token)
 {
     char id[PROV_CALL_ID_MAX];
@@ -118,10 +134,10 @@ static void emit_call(struct attempt *a, const struct le_event *e, const struct 
 }
 
 /* What an event of the engine holds, as at most three events of ours. token: NULL, or what one of
- * them has to carry, an empty TEXT if need be. A call where no tool was declared is nobody's. */
+ * them has to carry, an empty TEXT if need be. */
 static void emit_texts(struct attempt *a, const struct le_event *e, const struct chat_token *token)
 {
-    bool call = a->has_tools && e->call_name.n > 0, thought = e->cls == LE_TOKEN_REASONING;
+    bool call = take_call(a, e), thought = e->cls == LE_TOKEN_REASONING;
     struct chat_event event = { .kind = CHAT_EVENT_REASONING, .text = e->reasoning };
     event.has_token = token && !call && thought;
     if (event.has_token)
@@ -151,25 +167,30 @@ static void on_token(struct attempt *a, const struct le_event *e)
     a->owed = 0;
 }
 
-/* An answer that only was a call which cannot be read is no answer. One that was cut in its call
- * ends as any that was cut. */
-static bool lost_its_calls(const struct attempt *a, const struct le_event *e)
+/* An answer whose only calls cannot be read, or are of no tool that was declared, is no answer:
+ * NULL or why. One that was cut in its call ends as any that was cut. */
+static const char *lost_its_calls(const struct attempt *a, const struct le_event *e)
 {
-    return a->has_tools && e->n_bad_calls && !a->n_calls && e->end == LE_END_STOP;
+    if (a->n_tools == 0 || a->n_calls || e->end == LE_END_LENGTH)
+        return NULL;
+    return e->n_bad_calls   ? "the local model wrote a tool call that cannot be read"
+           : a->n_odd_calls ? "the local model called a tool that was not declared"
+                            : NULL;
 }
 
 static void emit_end(struct attempt *a, const struct le_event *e)
 {
     struct chat_event event = { .kind = CHAT_EVENT_FINISH, .retry_after_ms = -1 };
+    const char *lost = lost_its_calls(a, e);
     if (e->end == LE_END_ERROR || e->end == LE_END_CANCELLED) {
         event.kind = CHAT_EVENT_ERROR;
         event.error = CHAT_ERROR_ENGINE;
         event.text = e->end == LE_END_ERROR && e->text ? tg_str_of(e->text)
                                                        : TG_STR("the engine is shutting down");
-    } else if (lost_its_calls(a, e)) {
+    } else if (lost) {
         event.kind = CHAT_EVENT_ERROR;
         event.error = CHAT_ERROR_MALFORMED;
-        event.text = TG_STR("the local model wrote a tool call that cannot be read");
+        event.text = tg_str_of(lost);
     } else if (a->n_calls) {
         event.finish = CHAT_FINISH_TOOL_CALLS;
     } else {
@@ -272,10 +293,10 @@ static enum tg_status submit(struct attempt *a, const struct prov_call *call, st
         .n_prompt = call->n_prompt,
         .max_tokens = call->max_tokens,
         .sampling = sampling_of(l, &r->sampling),
-        .in_thought = ends_in_thought(le_engine_tokenizer(l->engine), call->prompt,
-                                      call->n_prompt),
+        .in_thought = ends_in_thought(le_engine_tokenizer(l->engine), call->prompt, call->n_prompt),
     };
-    a->has_tools = r->n_tools > 0;
+    a->tools = r->tools;
+    a->n_tools = r->n_tools;
     for (size_t i = 0; i < r->n_stops && i < LE_STOPS_MAX; i++)
         job.stop[job.n_stops++] = r->stop[i];
     if (call->timeout_ms > 0) {

@@ -167,6 +167,23 @@ static void a_call_that_cannot_be_read_is_an_error(void)
     record_free(&r);
 }
 
+/* The client has no such tool. */
+static void a_call_of_another_tool_is_an_error(void)
+{
+    struct record r;
+    answer("<|tool_call>call:ff{a:1}<tool_call|><turn|>", true, 100, &r);
+    CHECK_INT(r.last.kind, CHAT_EVENT_ERROR);
+    CHECK_INT(r.last.error, CHAT_ERROR_MALFORMED);
+    CHECK_STR(r.error.p, "the local model called a tool that was not declared");
+    CHECK_INT(r.calls.n, 0);
+    record_free(&r);
+    answer("<|tool_call>call:ff{a:1}<tool_call|>" CALL("a:1") "<turn|>", true, 100, &r);
+    CHECK_INT(r.last.finish, CHAT_FINISH_TOOL_CALLS);
+    CHECK(strncmp(r.calls.p, "0:", 2) == 0 && strstr(r.calls.p, ":f:{\"a\":1}|"));
+    CHECK(!strstr(r.calls.p, "ff"));
+    record_free(&r);
+}
+
 /* A call that never ends: the tokens do. */
 static void a_model_that_never_stops(void)
 {
@@ -183,6 +200,7 @@ int main(int argc, char **argv)
         CASE(a_call_is_given),
         CASE(a_call_without_tools_is_dropped),
         CASE(a_call_that_cannot_be_read_is_an_error),
+        CASE(a_call_of_another_tool_is_an_error),
         CASE(a_model_that_never_stops),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
