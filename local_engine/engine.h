@@ -33,8 +33,7 @@ struct le_engine_options {
     uint32_t context;       /* positions; 0: the model's own, at most LE_CONTEXT_DEFAULT */
     uint32_t jobs_max;      /* waiting and running; default 64 */
     uint32_t credit;        /* tokens a job may be ahead of its reader; default 256 */
-    uint32_t prefill_chunk; /* prompt tokens a step, at most LE_STEP_TOKENS_MAX. 0: 64 on software
-                             * Vulkan drivers, else LE_STEP_TOKENS_MAX */
+    uint32_t prefill_chunk; /* prompt tokens a step; 0: LE_STEP_TOKENS_MAX, which is the most */
     const char *cache_dir;  /* pipeline cache, or NULL */
     bool no_selftest;       /* of the device at load (selftest.h) */
     /* NULL, or told how far loading is while le_engine_open waits: bytes of weights. Called by the

@@ -56,6 +56,29 @@ static void the_cpu_passes(void)
     }
 }
 
+static void vulkan_passes(void)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct gpu_options o = { .precision = i ? LE_FAST : LE_EXACT, .software = true };
+        const struct le_ops *ops;
+        struct le_backend *be;
+        struct le_selftest_report r;
+        struct tg_error err = { .text = "" };
+        enum tg_status st = gpu_open(&o, &ops, &be, &err);
+        if (st == TG_NOTFOUND)
+            CHECK_SKIP(err.text);
+        CHECK_INT(st, TG_OK);
+        start(models[i ? 2 : 1]);
+        if (le_selftest_run(test, ops, be, o.precision, &r, &err))
+            CHECK_FAIL("%s: %s", ops->describe(be), err.text);
+        fprintf(stderr, "%s on %s: error %.3g (limit %.3g)\n", models[i ? 2 : 1],
+                ops->describe(be), r.error, r.limit);
+        CHECK(r.error < r.limit / 2);
+        ops->close(be);
+        finish();
+    }
+}
+
 /* ---- planted faults: an op table that changes one thing on its way to the scalar kernels ---- */
 
 static const struct le_ops *sound;
@@ -183,7 +206,7 @@ static void the_small_model(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(the_small_model), CASE(the_cpu_passes), CASE(faults_are_caught),
+        CASE(the_small_model), CASE(the_cpu_passes), CASE(vulkan_passes), CASE(faults_are_caught),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
