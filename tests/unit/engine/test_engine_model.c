@@ -22,7 +22,7 @@ static void open_model(const char *path, uint32_t context, uint32_t chunk)
 {
     const struct le_engine_options options = {
         .model = path, .device = LE_DEVICE_CPU, .precision = precision,
-        .context = context, .prefill_chunk = chunk,
+        .context = context, .prefill_chunk = chunk, .no_selftest = true, /* test_load has it */
     };
     struct tg_error err = { .text = "" };
     if (le_engine_open(&options, &engine, &err))
