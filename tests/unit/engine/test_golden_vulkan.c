@@ -98,11 +98,44 @@ static void long_sequence_like_cpu(void)
     CHECK_INT(vulkan_messages(), 0);
 }
 
+/* Steps of 1, 7, 64 and 512 tokens: within the row, by the CPU's results. */
+static void micro_batches_like_cpu(void)
+{
+    enum { N = 75 };
+    static const uint32_t chunks[] = { 1, 7, 64, LE_STEP_TOKENS_MAX };
+    static float want[TAIL * VOCAB], got[TAIL * VOCAB];
+    static const char model[] = GOLDEN "tiny-e-Q4_0.gguf";
+    struct golden_model cpu, gpu;
+    struct tg_error err = { 0 };
+    int32_t ids[N];
+    for (uint32_t i = 0; i < N; i++)
+        ids[i] = (int32_t)(i == 0 ? 2 : (i * 2654435761u >> 16) % 4000 + 20);
+    vulkan_messages();
+    enum tg_status st = golden_model_open(&gpu, model, N, open_vulkan, &err);
+    if (st && no_vulkan())
+        CHECK_SKIP(err.text);
+    if (!st)
+        st = golden_model_open(&cpu, model, N, open_cpu, &err);
+    if (!st)
+        st = golden_logits(&cpu, ids, N, N, N - TAIL, want, &err);
+    for (size_t c = 0; !st && c < 4; c++) {
+        st = golden_logits(&gpu, ids, N, chunks[c], N - TAIL, got, &err);
+        for (size_t i = 0; !st && i < TAIL * VOCAB; i++)
+            CHECK_NEAR(got[i], want[i], 0.01);
+    }
+    if (st)
+        CHECK_FAIL("%s", err.text);
+    golden_model_close(&gpu);
+    golden_model_close(&cpu);
+    CHECK_INT(vulkan_messages(), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(bundled_dense_q8_0), CASE(bundled_e_q4_0), CASE(bundled_moe_q4_0),
         CASE(halves_within_their_row), CASE(long_sequence_like_cpu),
+        CASE(micro_batches_like_cpu),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
