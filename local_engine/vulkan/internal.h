@@ -73,44 +73,6 @@ struct gpu_pipeline {
     VkPipeline handle;
 };
 
-/* Attention: a workgroup for each split of the keys; for each row, if there is more than one split;
- * or if there are keys for the pass. */
-enum gpu_split { GPU_SPLIT_NONE, GPU_SPLIT_EACH, GPU_SPLIT_JOIN, GPU_SPLIT_PASS };
-
-/* How many workgroups a dispatch has in a step with n rows: x (folded into z) by y, or none when n
- * is outside [least, most]. y = ceil(n * times / per_group) + min(n * times, extra). */
-struct gpu_grid {
-    uint32_t x, per_group, least, most;
-    enum le_rows rows;
-    uint32_t times; /* 0: as 1 */
-    uint32_t extra;
-    enum gpu_split split;
-    uint32_t window, pass; /* of an attention */
-    double cost;           /* multiply-adds a row; of an attention, a row and key */
-};
-
-/* Recorded dispatches that are submitted together, at least. */
-struct gpu_segment {
-    VkCommandBuffer cmd;
-    uint32_t grids_end; /* behind its last grid */
-    double cost;        /* multiply-adds of the step under way */
-};
-
-/* One recorded pass for steps of up to max[LE_ROWS_TOKENS] tokens and max[LE_ROWS_OUTPUTS]
- * outputs. */
-struct gpu_class {
-    uint32_t max[2];
-    bool recorded;
-    struct gpu_segment *segments; /* [n_segments], of GPU_PARTS_MAX */
-    uint32_t n_segments;
-    struct gpu_grid *grids; /* [n_grids], of GPU_DISPATCHES_MAX */
-    uint32_t n_grids;
-    struct gpu_mem args; /* VkDispatchIndirectCommand for each grid */
-    double cost;         /* multiply-adds in a full step since the current segment began */
-    const struct le_buf *grouped; /* ids whose groups are up to date, or NULL */
-    uint32_t grouped_experts, grouped_used;
-};
-
 struct le_backend {
     struct gpu_vk vk;
     VkInstance instance;
@@ -136,6 +98,8 @@ struct le_backend {
     uint8_t cache_uuid[VK_UUID_SIZE];
     bool unified;         /* device memory is the host's */
     uint32_t subgroup;
+    bool can_spread, spreads; /* a processor whose subgroups hand values round: matrow.comp */
+    bool small;               /* less code in kernels */
     uint64_t alloc_wanted, alloc_max; /* bytes of one allocation: 0 or the option; in force */
     uint64_t part_max;    /* bytes of one weight part */
     uint32_t n_allocs;
