@@ -180,7 +180,7 @@ static void a_call_of_another_tool_is_an_error(void)
     answer("<|tool_call>call:ff{a:1}<tool_call|>" CALL("a:1") "<turn|>", true, 100, &r);
     CHECK_INT(r.last.finish, CHAT_FINISH_TOOL_CALLS);
     CHECK(strncmp(r.calls.p, "0:", 2) == 0 && strstr(r.calls.p, ":f:{\"a\":1}|"));
-    CHECK(!strstr(r.calls.p, "ff"));
+    CHECK(!strstr(r.calls.p, ":ff:")); /* an id may have those letters */
     record_free(&r);
 }
 
