@@ -1,12 +1,11 @@
 /* The packed int8 kernels of every set that this processor runs: against exact weights times the
- * same rounding of the inputs in doubles, and bitwise against themselves. */
+ * same rounding of the inputs in doubles, and bitwise against themselves. They are compiled without
+ * sanitizers: every buffer lies between guards instead. */
 #include "tests/unit/check.h"
 
-#include <stdlib.h>
-
-#include "config/base/alloc.h"
 #include "local_engine/cpu/pack.h"
 #include "local_engine/gguf.h"
+#include "tests/unit/engine/support_guard.h"
 
 enum { ROWS_MAX = 80, IN_MAX = 2560, N_MAX = 64 };
 
@@ -50,20 +49,11 @@ struct fixture {
     double *x_rounded;
 };
 
-static void *aligned(size_t n)
-{
-    void *p = NULL;
-    if (posix_memalign(&p, 64, n) != 0)
-        return NULL;
-    memset(p, 0xa5, n);
-    return p;
-}
-
 static void fixture_close(struct fixture *f)
 {
     void *all[] = { f->file, f->groups, f->x_packed, f->weights, f->x, f->dst, f->x_rounded };
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-        free(all[i]);
+        CHECK(guard_free(all[i]));
 }
 
 static void random_weights(struct fixture *f, size_t t, uint16_t scale_bits)
@@ -105,13 +95,13 @@ static struct fixture fixture_new(const struct cpu_pack_kernels *k, size_t t, ui
     f.n_groups = (rows + k->lanes - 1) / k->lanes;
     size_t group_bytes = k->group_bytes(f.type, in);
     CHECK(group_bytes > 0 && group_bytes % 64 == 0);
-    f.file = aligned(rows * f.row_bytes);
-    f.groups = aligned(f.n_groups * group_bytes);
-    f.x_packed = aligned(n * k->input_bytes(in));
-    f.weights = aligned(rows * in * sizeof(float));
-    f.x = aligned(n * in * sizeof(float));
-    f.x_rounded = aligned(n * in * sizeof(double));
-    f.dst = aligned(n * (rows + 3) * sizeof(float));
+    f.file = guard_new(rows * f.row_bytes);
+    f.groups = guard_new(f.n_groups * group_bytes);
+    f.x_packed = guard_new(n * k->input_bytes(in));
+    f.weights = guard_new(rows * in * sizeof(float));
+    f.x = guard_new(n * in * sizeof(float));
+    f.x_rounded = guard_new(n * in * sizeof(double));
+    f.dst = guard_new(n * (rows + 3) * sizeof(float));
     CHECK(f.file && f.groups && f.x_packed && f.weights && f.x && f.x_rounded && f.dst);
     random_weights(&f, t, 0x2c00);
     fixture_pack(&f);
