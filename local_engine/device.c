@@ -64,7 +64,7 @@ enum tg_status le_device_open(const struct le_device_options *o, const struct le
         enum tg_status st = gpu_open(&options, ops, be, &why);
         if (!st)
             return TG_OK;
-        if (o->device == LE_DEVICE_VULKAN || st == TG_NOMEM)
+        if (o->device == LE_DEVICE_VULKAN)
             return tg_fail(err, st, "%s", why.text);
         tg_log(TG_LOG_INFO, "engine-no-gpu", "running on the CPU: %s", why.text);
     }

@@ -277,6 +277,8 @@ static void recover(struct le_engine *e)
     e->runner.close(e->runner.arg);
     pthread_mutex_lock(&e->lock);
     bool stopping = e->stopping;
+    if (!stopping) /* it was the ended job's: opening would take it for its own */
+        atomic_store(&e->stop, false);
     pthread_mutex_unlock(&e->lock);
     if (stopping) /* nothing runs any more */
         return;

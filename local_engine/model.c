@@ -427,9 +427,9 @@ static void gather_ple(const struct le_model *m, const int32_t *ids, uint32_t n)
     }
 }
 
-static enum tg_status check_logits(struct le_model *m, struct tg_error *err)
+static enum tg_status check_logits(struct le_model *m, uint32_t n_out, struct tg_error *err)
 {
-    for (uint32_t r = 0; r < m->n_outputs; r++) {
+    for (uint32_t r = 0; r < n_out; r++) {
         const float *logits = le_model_logits(m, r);
         for (uint32_t i = 0; i < m->params.n_vocab; i++)
             if (!isfinite(logits[i]))
@@ -458,11 +458,11 @@ enum tg_status le_model_step(struct le_model *m, const int32_t *ids, uint32_t n,
         le_gemma4_emit(m);
     m->n_cached = pos;
     m->highest = pos == 0 || m->highest < pos + n ? pos + n : m->highest;
-    if ((st = m->ops->run(m->be, &step, err)))
+    if ((st = m->ops->run(m->be, &step, err)) || (st = check_logits(m, n_out, err)))
         return st;
     m->n_cached = pos + n;
     m->n_outputs = n_out;
-    return check_logits(m, err);
+    return TG_OK;
 }
 
 float *le_model_logits(struct le_model *m, uint32_t r)

@@ -132,6 +132,7 @@ struct le_expert_sum {
 
 struct le_ops {
     const char *name; /* "cpu", "vulkan" */
+    bool int8;        /* precision `fast` may round inputs to int8 here */
 
     void (*close)(struct le_backend *be); /* frees all buffers and weights too; NULL allowed */
     /* One line for people: device name, driver, kernel paths in use. Borrowed until close. */

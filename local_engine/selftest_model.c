@@ -96,14 +96,20 @@ static void take(struct maker *m, uint32_t i)
     m->layer[at] = i;
 }
 
+/* The first layer of a kind, if there is one. */
+static void take_kind(struct maker *m, bool owns_kv, bool sliding)
+{
+    for (uint32_t i = 0; i < m->p->n_layers; i++)
+        if (m->p->layer[i].owns_kv == owns_kv && m->p->layer[i].sliding == sliding) {
+            take(m, i);
+            return;
+        }
+}
+
 static void choose_layers(struct maker *m)
 {
-    for (int sliding = 0; sliding < 2; sliding++)
-        for (uint32_t i = 0; i < m->p->n_layers; i++)
-            if (m->p->layer[i].owns_kv && m->p->layer[i].sliding == (sliding == 1)) {
-                take(m, i);
-                break;
-            }
+    for (int kind = 0; kind < 4; kind++)
+        take_kind(m, kind < 2, kind % 2 == 1);
     for (uint32_t i = 0; i < m->p->n_layers && m->small.n_layers < LAYERS; i++)
         if (!is_taken(m, i) && brings_type(m, i))
             take(m, i);

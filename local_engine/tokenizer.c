@@ -184,6 +184,9 @@ static enum tg_status copy_texts(struct le_tokenizer *t, const struct le_gguf *g
         struct le_tok *tok = &t->tok[i];
         if ((status = le_gguf_array_string_next(g, k_tokens, &cursor, &s, err)))
             return status;
+        if (s.n > total - at) /* the sizes were others a moment ago */
+            return tg_fail(err, TG_INVALID, "%s changed while it was read: load it anew",
+                           le_gguf_path(g));
         if (s.n)
             memcpy(t->text + at, s.p, s.n);
         tok->text = at;

@@ -259,6 +259,7 @@ static float *cpu_host(struct le_buf *buf)
 
 const struct le_ops cpu_ops = {
     .name = "cpu",
+    .int8 = true,
     .close = cpu_close,
     .describe = cpu_describe,
     .memory = cpu_memory,

@@ -193,7 +193,7 @@ static void softcap(const struct cpu_work *w, size_t begin, size_t end, void *sc
     float cap = w->c->a.plain.scale, *x = w->c->a.plain.dst->p;
     (void)scratch;
     for (size_t i = begin * width; i < end * width; i++)
-        x[i] = cap * tanhf(x[i] / cap);
+        x[i] = isfinite(x[i]) ? cap * tanhf(x[i] / cap) : x[i];
 }
 
 /* Unit: a row. scratch: the probabilities; one that has been chosen becomes negative. */

@@ -130,8 +130,8 @@ static void softcap(const struct cpu_work *w, size_t begin, size_t end, void *sc
         size_t row, at, n = span(u, width, &row, &at);
         float *x = w->c->a.plain.dst->p + row * width + at;
         for (size_t i = 0; i < n; i += VL) {
-            vf v = v_tanh(v_div(v_load_left(x + i, n - i), cap));
-            v_store_left(x + i, v_mul(cap, v), n - i);
+            vf v = v_load_left(x + i, n - i), zero = v_sub(v, v); /* NaN if v is not finite */
+            v_store_left(x + i, v_add(v_mul(cap, v_tanh(v_div(v, cap))), zero), n - i);
         }
     }
 }

@@ -180,7 +180,8 @@ void main()
     if (head0 >= p.heads)
         return;
     kv_head = head0 / (p.heads / p.kv_heads);
-    uint splits = SPLIT == 0 ? 1 : gpu_splits(keys_of(n - 1));
+    uint most_keys = keys_of(n - 1); // splits of all rows are as large as the last row's
+    uint splits = SPLIT == 0 ? 1 : gpu_splits(most_keys);
     uint row0 = gl_WorkGroupID.y / splits * ROWS, split = gl_WorkGroupID.y % splits;
     // Keys are counted from the first that row0 sees.
     uint first = position_of(token_of(p.rows, row0)) + 1 - keys_of(row0);
@@ -190,7 +191,7 @@ void main()
         high[r] = end;
     }
     first_cell = first % p.ring;
-    uint keys = high[ROWS - 1], size = SPLIT != 0 ? gpu_split_keys(keys) : GPU_PASS_KEYS;
+    uint keys = high[ROWS - 1], size = SPLIT != 0 ? gpu_split_keys(most_keys) : GPU_PASS_KEYS;
     uint begin = (SPLIT != 0 ? split : p.pass) * size, end = min(keys, begin + size);
     if (begin >= end)
         return;

@@ -15,7 +15,8 @@ uint keys_of(uint row) // that a row sees, its own included
 void main()
 {
     uint row = gl_WorkGroupID.y, head = group_x();
-    uint splits = gpu_splits(keys_of(row));
+    uint size = gpu_split_keys(keys_of(rows_of(p.rows) - 1)); // as attention.comp has it
+    uint splits = (keys_of(row) + size - 1) / size;
     if (head >= p.heads || splits == 1)
         return;
     uint at = row * p.heads + head, from = at * GPU_SPLITS_MAX;

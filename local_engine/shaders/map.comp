@@ -15,7 +15,7 @@ void main()
     float v = get(p.src, from * p.width + i);
     if (MODE == GPU_MAP_SCALE)
         v *= p.scale;
-    if (MODE == GPU_MAP_SOFTCAP)
+    if (MODE == GPU_MAP_SOFTCAP && abs(v) < 3.0e38) // what is not finite must be seen
         v = p.scale * tanh_exact(v / p.scale);
     put(p.dst, row * p.width + i, v);
 }

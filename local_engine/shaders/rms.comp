@@ -17,7 +17,9 @@ void main()
         float v = get(p.src, base + i) * p.src_scale;
         sum += v * v;
     }
-    float r = 1.0 / sqrt(group_sum(sum) / float(p.width) + p.eps);
+    sum = group_sum(sum);
+    // A sum that overflows must not make zeros: what is not finite is found in the logits.
+    float r = sum < 3.0e38 ? 1.0 / sqrt(sum / float(p.width) + p.eps) : sum;
     for (uint i = gl_LocalInvocationID.x; i < p.width; i += GROUP) {
         float v = get(p.src, base + i) * p.src_scale * r;
         if (HAS_W != 0)

@@ -88,16 +88,23 @@ static bool is_software(const struct le_backend *be)
     return be->props.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
-/* For more than FEW rows: each workgroup has all keys of its rows. */
-static void many(struct le_backend *be, const struct le_attention *a, struct gpu_dispatch d,
-                 struct gpu_push_attention *push)
+/* Queries of a workgroup: as many as its shared memory holds, with so many keys of a thread. */
+static uint32_t queries_of(const struct le_backend *be, const struct le_attention *a, uint32_t group,
+                           uint32_t keys)
 {
-    uint32_t queries = is_software(be) ? QUERIES / 2 : QUERIES, group = d.spec[0];
-    uint32_t keys = is_software(be) ? 1 : KEYS;
+    uint32_t queries = is_software(be) ? QUERIES / 2 : QUERIES;
     uint64_t shared;
     do { /* what attention.comp and reduce.glsl share, in bytes */
         shared = 4ull * queries * (a->kv.head_dim + keys * group + group) + 8ull * group;
     } while (shared > be->props.limits.maxComputeSharedMemorySize && (queries /= 2) > 1);
+    return queries;
+}
+
+/* For more than FEW rows: each workgroup has all keys of its rows. */
+static void many(struct le_backend *be, const struct le_attention *a, struct gpu_dispatch d,
+                 struct gpu_push_attention *push)
+{
+    uint32_t keys = is_software(be) ? 1 : KEYS, queries = queries_of(be, a, d.spec[0], keys);
     d.spec[2] = divisor(a->heads / a->kv.kv_heads, queries);
     d.spec[3] = queries / d.spec[2];
     d.spec[4] = keys;
@@ -124,7 +131,7 @@ static void many(struct le_backend *be, const struct le_attention *a, struct gpu
 static void few(struct le_backend *be, const struct le_attention *a, struct gpu_dispatch d,
                 struct gpu_push_attention *push, bool declared)
 {
-    uint32_t rows = gpu_rows_max(be, a->rows), queries = is_software(be) ? QUERIES / 2 : QUERIES;
+    uint32_t rows = gpu_rows_max(be, a->rows), queries = queries_of(be, a, d.spec[0], 1);
     rows = rows < FEW ? rows : FEW;
     uint64_t splits = (uint64_t)rows * a->heads * GPU_SPLITS_MAX;
     const struct le_buf *partial = be->partial, *sums = be->sums;

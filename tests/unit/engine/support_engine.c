@@ -32,6 +32,7 @@ static enum tg_status fake_open(void *arg, const atomic_bool *stop, struct tg_er
     pthread_mutex_lock(&f->lock);
     f->opened++;
     bool fails = f->open_fails_from && f->opened >= f->open_fails_from;
+    fails = fails || (f->open_heeds_stop && atomic_load(stop));
     pthread_mutex_unlock(&f->lock);
     return fails ? tg_fail(err, TG_DEVICE, "the fake does not open") : TG_OK;
 }

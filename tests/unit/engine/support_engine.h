@@ -19,6 +19,7 @@ struct fake {
     uint32_t chunk;
     int gate;              /* steps that may still pass; -1: all */
     bool heeds_stop;       /* a step that waits ends when the engine sets its stop flag */
+    bool open_heeds_stop;  /* opening fails when the flag is set */
     const atomic_bool *stop;
     uint32_t begun;        /* steps entered */
     uint32_t fail_at;      /* this step (from 1) fails; 0: none */

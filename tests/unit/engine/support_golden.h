@@ -26,6 +26,7 @@ struct golden_report {
     size_t logit_rows;      /* rows compared in full */
     double kl_mean, kl_median, max_abs;
     size_t top1, top1_near; /* positions compared; of which differ, as far as the row allows */
+    size_t clear, clear_others; /* int8 rows: positions with a gap above 0.25; of which differ */
     size_t greedy_steps;    /* steps that agree, all continuations */
     size_t greedy_cut;      /* continuations left at a near-tie, and the gap there */
     double greedy_cut_gap;

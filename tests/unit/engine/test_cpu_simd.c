@@ -358,6 +358,7 @@ static void what_is_no_number_stays_so(void)
     for (int side = 0; side < 2; side++) {
         pair.ops[side]->host(r.a.b[side])[17] = NAN;
         pair.ops[side]->host(r.src.b[side])[39] = -NAN;
+        pair.ops[side]->host(r.src.b[side])[38] = INFINITY;
         pair.ops[side]->host(m.src.b[side])[36] = NAN;
     }
     CHECK_INT(pair_run(&pair, emit_all, &r, &step, 1, 0, true, NULL), TG_OK);
@@ -365,6 +366,8 @@ static void what_is_no_number_stays_so(void)
     CHECK_INT(pair_run(&pair, emit_rms, &n, &step, 1, 0, true, NULL), TG_OK);
     bool geglu = isnan(pair.ops[1]->host(r.dst.b[1])[17]);
     bool softcap = isnan(pair.ops[1]->host(r.src.b[1])[39]);
+    for (int side = 0; side < 2; side++)
+        softcap = softcap && !isfinite(pair.ops[side]->host(r.src.b[side])[38]);
     bool matmul = isnan(pair.ops[1]->host(m.dst.b[1])[4]);
     bool rms = isnan(pair.ops[1]->host(n.dst.b[1])[0]);
     pair_close(&pair);

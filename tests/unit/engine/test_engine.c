@@ -376,6 +376,28 @@ static void broken_logits(void)
     close_engine();
 }
 
+/* The cancel is the lost job's: the device is opened again nevertheless. */
+static void lost_device_while_cancelled(void)
+{
+    open_engine("a b c d<turn|>", PROMPT, 0, 0);
+    fake.fail_at = 2;
+    fake.failure = TG_DEVICE;
+    fake.gate = 1;
+    fake.open_heeds_stop = true;
+    struct le_job job = job_of(PROMPT);
+    uint64_t id = submit(&job);
+    CHECK(fake_wait_step(&fake, 2));
+    le_engine_cancel(engine, id);
+    fake_let(&fake, -1);
+    expect(id, LE_EVENT_STARTED);
+    for (struct le_event event = next(); event.kind != LE_EVENT_END; event = next())
+        continue;
+    answer_job(&job);
+    CHECK_INT(answer.end, LE_END_STOP);
+    CHECK_INT(fake.opened, 2);
+    close_engine();
+}
+
 static void lost_device(void)
 {
     open_engine("a b c d<turn|>", PROMPT, 0, 0);
@@ -566,7 +588,8 @@ int main(int argc, char **argv)
         CASE(stop_strings), CASE(thoughts_and_calls), CASE(cancel_in_prefill),
         CASE(cancel_inside_a_step),
         CASE(cancel_while_queued), CASE(credit), CASE(reader_that_waits),
-        CASE(shutdown_with_jobs), CASE(broken_logits), CASE(lost_device), CASE(failed_step),
+        CASE(shutdown_with_jobs), CASE(broken_logits), CASE(lost_device),
+        CASE(lost_device_while_cancelled), CASE(failed_step),
         CASE(failed_open), CASE(refused_jobs), CASE(failing_allocations),
         CASE(no_allocation_in_decode),
     };

@@ -230,6 +230,12 @@ static void nan_is_reported(void)
     CHECK_INT(le_model_step(m.m, &id, 1, 0, &out, 1, &err), TG_INTERNAL);
     golden_model_close(&m);
     tg_free(p);
+    static const uint8_t infinite_scale[] = { 0, 0x7c }; /* one logit alone, of token 0 */
+    CHECK_INT(open_patched(&m, "token_embd.weight", infinite_scale, 2, &p, &err), TG_OK);
+    CHECK_INT(le_model_step(m.m, &id, 1, 0, &out, 1, &err), TG_INTERNAL);
+    CHECK(strstr(err.text, "token 0 is not finite"));
+    golden_model_close(&m);
+    tg_free(p);
 }
 
 /* What is small enough to be looked through is refused when it is opened. */

@@ -97,6 +97,15 @@ static void no_rope(struct le_backend *be, const struct le_rope *a)
     (void)a;
 }
 
+/* In layers that are computed for output rows only, all keys but one are lost. */
+static void one_key(struct le_backend *be, const struct le_attention *a)
+{
+    struct le_attention b = *a;
+    if (b.rows == LE_ROWS_OUTPUTS)
+        b.window = 1;
+    sound->attention(be, &b);
+}
+
 static void gate_for_up(struct le_backend *be, const struct le_geglu *a)
 {
     struct le_geglu b = *a;
@@ -151,7 +160,7 @@ static void faults_are_caught(void)
     struct le_backend *be;
     CHECK_INT(cpu_open(NULL, &sound, &be, NULL), TG_OK);
     sound->close(be);
-    for (int fault = 0; fault < 6; fault++) {
+    for (int fault = 0; fault < 7; fault++) {
         struct le_ops faulty = *sound;
         switch (fault) {
         case 0: faulty.attention = wide_window; break;
@@ -159,9 +168,10 @@ static void faults_are_caught(void)
         case 2: faulty.geglu = gate_for_up; break;
         case 3: faulty.softcap = no_number; break;
         case 4: faulty.run = first_token_alone; break;
+        case 5: faulty.attention = one_key; break;
         default: faulty.expert_sum = one_expert_less; break;
         }
-        caught(models[fault == 5 ? 2 : fault % 2], &faulty);
+        caught(models[fault == 6 ? 2 : fault % 2], &faulty);
     }
 }
 
@@ -181,15 +191,17 @@ static void the_small_model(void)
             CHECK_FAIL("%s", err.text);
         CHECK(s.n_layers >= 2 && s.n_layers <= 6 && s.n_vocab == 512);
         CHECK(s.ple == p.ple && s.n_used == p.n_used && s.softcap == p.softcap);
-        bool kind[2] = { false, false };
+        bool kind[2] = { false, false }, sharing[2] = { false, false };
         for (uint32_t j = 0; j < s.n_layers; j++) {
             const struct le_layer_params *l = &s.layer[j];
             kind[l->sliding] = true;
+            sharing[l->sliding] = sharing[l->sliding] || !l->owns_kv;
             CHECK_INT(l->head_dim, p.layer[l->sliding ? 0 : p.n_layers - 1].head_dim);
             CHECK_INT(s.n_heads / l->kv_heads,
                       p.n_heads / p.layer[l->sliding ? 0 : p.n_layers - 1].kv_heads);
         }
         CHECK(kind[0] && kind[1]);
+        CHECK(sharing[0] == !p.layer[p.n_layers - 1].owns_kv && sharing[1] == sharing[0]);
         for (size_t k = 0; k < le_gguf_n_tensors(g); k++) { /* no type is left out */
             const struct le_tensor *t = le_gguf_tensor_at(g, k);
             bool found = false;
