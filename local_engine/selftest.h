@@ -24,9 +24,9 @@ struct le_selftest_report {
     double error, limit;
     uint32_t length; /* tokens of the worst prompt */
 };
-/* Runs prompts of 1, 13, 33 and 257 tokens and a token after them on a backend that nothing has been
- * loaded on; it can only be closed afterwards. TG_OK: within the limit. TG_INTERNAL: not, or not
- * finite (err says how far). Failures of the backend come out as they are. */
+/* Runs prompts of 1, 13, 33 and 257 tokens and a token after them on a backend that nothing has
+ * been loaded on; it can only be closed afterwards. TG_OK: within the limit. TG_INTERNAL: not, or
+ * not finite (err says how far). Failures of the backend come out as they are. */
 enum tg_status le_selftest_run(const struct le_selftest *t, const struct le_ops *ops,
                                struct le_backend *be, enum le_precision precision,
                                struct le_selftest_report *report, struct tg_error *err);

@@ -89,8 +89,8 @@ static bool is_software(const struct le_backend *be)
 }
 
 /* Queries of a workgroup: as many as its shared memory holds, with so many keys of a thread. */
-static uint32_t queries_of(const struct le_backend *be, const struct le_attention *a, uint32_t group,
-                           uint32_t keys)
+static uint32_t queries_of(const struct le_backend *be, const struct le_attention *a,
+                           uint32_t group, uint32_t keys)
 {
     uint32_t queries = is_software(be) ? QUERIES / 2 : QUERIES;
     uint64_t shared;

@@ -583,11 +583,10 @@ static void no_allocation_in_decode(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(plain_answer), CASE(prefill_chunks),
-        CASE(max_tokens_and_context), CASE(ignore_end),
+        CASE(plain_answer), CASE(prefill_chunks), CASE(max_tokens_and_context), CASE(ignore_end),
         CASE(stop_strings), CASE(thoughts_and_calls), CASE(cancel_in_prefill),
-        CASE(cancel_inside_a_step),
-        CASE(cancel_while_queued), CASE(credit), CASE(reader_that_waits),
+        CASE(cancel_inside_a_step), CASE(cancel_while_queued), CASE(credit),
+        CASE(reader_that_waits),
         CASE(shutdown_with_jobs), CASE(broken_logits), CASE(lost_device),
         CASE(lost_device_while_cancelled), CASE(failed_step),
         CASE(failed_open), CASE(refused_jobs), CASE(failing_allocations),
