@@ -139,11 +139,6 @@ static void name_test(const struct test *t, char *out, size_t n)
         snprintf(out + at, n - (size_t)at, " @ d%u", t->depth);
 }
 
-static const char *precision_name(const struct bench *b)
-{
-    return b->precision == LE_PRECISION_EXACT ? "exact" : "fast"; /* which auto is */
-}
-
 static void print_row(struct bench *b, const struct test *t)
 {
     static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB", NULL };
@@ -165,7 +160,7 @@ static void print_row(struct bench *b, const struct test *t)
     /* one column more: the sign is two bytes */
     printf("| %-30s | %10s | %10s | %-7s | %-9s | %7s | %15s | %20s | %7s |\n",
            le_engine_model_name(b->e), size, params, le_engine_device_kind(b->e),
-           precision_name(b), threads, name, rate, gb);
+           le_engine_precision(b->e), threads, name, rate, gb);
     fflush(stdout);
 }
 
@@ -181,7 +176,7 @@ static bool print_json(struct bench *b, const struct test *t)
                 "\"device\": ", (unsigned long long)b->bytes,
                 (unsigned long long)b->params, le_engine_device_kind(b->e));
     tg_buf_add_json(&out, tg_str_of(le_engine_device(b->e)));
-    tg_buf_addf(&out, ", \"precision\": \"%s\", \"threads\": ", precision_name(b));
+    tg_buf_addf(&out, ", \"precision\": \"%s\", \"threads\": ", le_engine_precision(b->e));
     if (b->threads > 0)
         tg_buf_addf(&out, "%u", b->threads);
     else
@@ -291,7 +286,8 @@ static int run_all(struct bench *b)
         fprintf(stderr, "bench: out of memory\n");
         return 1;
     }
-    fprintf(stderr, "device: %s\n", le_engine_device(b->e));
+    if (!b->json)
+        printf("device: %s\n\n", le_engine_device(b->e));
     for (int i = 0; i < 2; i++) {
         if (test[i].n == 0)
             continue;

@@ -330,6 +330,11 @@ const char *le_engine_device_kind(const struct le_engine *e)
     return e->info->kind;
 }
 
+const char *le_engine_precision(const struct le_engine *e)
+{
+    return e->info->precision == LE_EXACT ? "exact" : "fast";
+}
+
 const char *le_engine_model_name(const struct le_engine *e)
 {
     return e->info->name;

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "local_engine/backend.h"
 #include "local_engine/engine.h"
 #include "local_engine/engine_stop.h"
 
@@ -105,6 +106,7 @@ void le_task_free(struct le_task *t);
 /* What the accessors of engine.h tell. */
 struct le_engine_info {
     char device[256], kind[16], name[128];
+    enum le_precision precision;
     struct le_sampling sampling;
     struct le_template_info template;
 };

@@ -43,6 +43,7 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
     if (!s->info.kind[0]) { /* the first time only: others read it from then on */
         snprintf(s->info.device, sizeof(s->info.device), "%s", l->ops->describe(l->be));
         snprintf(s->info.kind, sizeof(s->info.kind), "%s", l->ops->name);
+        s->info.precision = le_loaded_precision(l);
     }
     return TG_OK;
 }

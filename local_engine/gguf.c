@@ -109,7 +109,9 @@ static enum tg_status count_parts(const struct le_gguf *g, const struct origin *
         st = split_key(g, "split.no", &no, err);
     if (st)
         return st;
-    if (*count < 1 || *count > LE_GGUF_PARTS_MAX)
+    if (*count == 0) /* so the tool that merges parts marks its result */
+        *count = 1;
+    if (*count > LE_GGUF_PARTS_MAX)
         return tg_fail(err, TG_INVALID, "%s: key split.count is %u; 1 to %d parts are read",
                        g->path, *count, LE_GGUF_PARTS_MAX);
     if (no > 0)
@@ -356,6 +358,11 @@ struct le_tensor le_tensor_rows(const struct le_tensor *t, uint64_t row0, uint64
 void le_tensor_drop(const struct le_tensor *t, const void *p, uint64_t n)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p, end = begin + n;
+    uint64_t planes = t->ne[2] * t->ne[3];
+    uintptr_t first = (uintptr_t)t->data;
+    uintptr_t last = first + (planes - 1) * t->plane_bytes + t->nbytes / planes;
+    begin = begin > first ? begin : first; /* pages of others would be lost, not read again */
+    end = end < last ? end : last;
     begin = (begin + page - 1) / page * page; /* whole pages only: neighbours share the others */
     end = end / page * page;
     if (t->mapped && begin < end)

@@ -27,6 +27,11 @@ bool le_is_software(const struct le_loaded *l)
     return is_gpu(l) && (strstr(device, "llvmpipe") || strstr(device, "SwiftShader"));
 }
 
+enum le_precision le_loaded_precision(const struct le_loaded *l)
+{
+    return strstr(l->ops->describe(l->be), ", fast (") ? LE_FAST : LE_EXACT;
+}
+
 /* What the open device can still hold. A software driver's memory is the machine's. */
 static enum tg_status check_memory(const struct le_gguf *g, const struct le_device_options *d,
                                    uint32_t context, const struct le_loaded *l,

@@ -38,5 +38,7 @@ void le_unload(struct le_loaded *l);
 
 /* Whether the open device is a software Vulkan driver, told by its name. */
 bool le_is_software(const struct le_loaded *l);
+/* The precision that the open device computes in: not always the one that was asked for. */
+enum le_precision le_loaded_precision(const struct le_loaded *l);
 
 #endif

@@ -173,7 +173,6 @@ static struct le_kv kv_shape(const struct le_model *m, uint32_t i)
 static void load_kv(struct loader *l)
 {
     struct le_model *m = l->m;
-    uint64_t floats = 0;
     for (uint32_t i = 0; i < m->params.n_layers; i++) {
         if (!m->params.layer[i].owns_kv)
             continue;
@@ -182,13 +181,11 @@ static void load_kv(struct loader *l)
         size_t width = (size_t)kv->kv_heads * kv->head_dim;
         kv->k = buffer(l, kv->ring, width, LE_BUF_KV);
         kv->v = buffer(l, kv->ring, width, LE_BUF_KV);
-        floats += 2 * (uint64_t)kv->ring * width;
     }
     struct tg_error cause = l->err ? *l->err : (struct tg_error){ 0 };
     if (l->st == TG_NOMEM)
-        tg_fail(l->err, l->st, "the keys and values of a context of %u take %" PRIu64
-                " MiB: set a smaller context (%.300s)", m->context,
-                floats * sizeof(float) >> 20, cause.text);
+        tg_fail(l->err, l->st, "no memory for the keys and values of a context of %u: set a "
+                "smaller context (%.300s)", m->context, cause.text);
 }
 
 /* On layers that share another's cache, keys and values may be present, and are to be ignored. */
@@ -339,6 +336,8 @@ static void load_weights(struct loader *l)
     load_thetas(l);
     for (uint32_t i = 0; !l->st && i < n; i++)
         load_layer(l, i);
+    if (!l->st && l->done < l->total && l->o->progress) /* parts of fused ones were not wanted */
+        l->o->progress(l->o->arg, l->total, l->total);
 }
 
 enum tg_status le_model_open(const struct le_gguf *g, const struct le_ops *ops,

@@ -239,7 +239,7 @@ static const struct layer_tensor *find_layer_tensor(const struct le_params *p, s
     struct tg_str rest = { name.p + 4, name.n - 4 };
     const char *dot = memchr(rest.p, '.', rest.n);
     if (!dot || !tg_parse_u64((struct tg_str){ rest.p, (size_t)(dot - rest.p) }, layer) ||
-        *layer >= p->n_layers)
+        *layer >= p->n_layers || (rest.p[0] == '0' && dot != rest.p + 1)) /* 01 is nobody's */
         return NULL;
     rest = (struct tg_str){ dot + 1, rest.n - (size_t)(dot + 1 - rest.p) };
     for (size_t k = 0; k < N_LAYER_TENSORS; k++)

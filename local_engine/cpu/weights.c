@@ -28,8 +28,9 @@ static void pack_chunk(void *arg, uint32_t chunk, uint32_t thread)
                          left < lanes ? (uint32_t)left : lanes,
                          p->out + ((size_t)matrix * w->groups + g) * w->group_bytes);
     }
-    le_tensor_drop(&w->t, plane + (uint64_t)begin * lanes * w->row_bytes,
-                   (uint64_t)(end - begin) * lanes * w->row_bytes);
+    uint64_t first = (uint64_t)begin * lanes, last = (uint64_t)end * lanes;
+    last = last < w->t.ne[1] ? last : w->t.ne[1];
+    le_tensor_drop(&w->t, plane + first * w->row_bytes, (last - first) * w->row_bytes);
 }
 
 /* Leaves w as it is where there is no kernel for its type. */

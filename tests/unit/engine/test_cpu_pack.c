@@ -3,6 +3,7 @@
  * sanitizers: every buffer lies between guards instead. */
 #include "tests/unit/check.h"
 
+#include "local_engine/backend.h"
 #include "local_engine/cpu/pack.h"
 #include "local_engine/gguf.h"
 #include "tests/unit/engine/support_guard.h"
@@ -391,6 +392,32 @@ static void sizes(void)
     each(sizes_of);
 }
 
+/* A tensor that ends its file: packing lets go of its own pages only, whatever lies behind. The
+ * rows are one more than a multiple of any set's lanes. */
+static void dropped_pages_are_the_tensors_own(void)
+{
+    enum { IN = 8192, OUT = 33, BEHIND = 40 * IN };
+    const size_t bytes = (size_t)OUT * IN / 32 * 34;
+    const struct cpu_options options = { .precision = LE_FAST, .threads = 1 };
+    const struct le_ops *ops;
+    struct le_backend *be;
+    CHECK_INT(cpu_open(&options, &ops, &be, NULL), TG_OK);
+    uint8_t *p = guard_new(bytes + BEHIND), *data = p;
+    CHECK(p != NULL);
+    const struct le_tensor t = { .name = TG_STR("t"), .type = LE_TYPE_Q8_0, .n_dims = 2,
+                                 .ne = { IN, OUT, 1, 1 }, .plane_bytes = bytes, .nbytes = bytes,
+                                 .data = data, .mapped = true };
+    bool made = ops->weight_new(be, &t, NULL) != NULL, kept = true;
+    for (size_t i = bytes; i < bytes + BEHIND; i++)
+        kept = kept && p[i] == 0xa5;
+    le_tensor_drop(&t, data, bytes + BEHIND);
+    for (size_t i = bytes; i < bytes + BEHIND; i++)
+        kept = kept && p[i] == 0xa5;
+    ops->close(be);
+    guard_free(p);
+    CHECK(made && kept);
+}
+
 static void unknown_sets(void)
 {
     CHECK(!cpu_pack_kernels("scalar"));
@@ -404,7 +431,7 @@ int main(int argc, char **argv)
         CASE(sets_agree),         CASE(scales_at_the_edge),
         CASE(inputs_at_the_edge), CASE(largest_sums),
         CASE(not_finite),         CASE(sizes),
-        CASE(unknown_sets),
+        CASE(unknown_sets),       CASE(dropped_pages_are_the_tensors_own),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

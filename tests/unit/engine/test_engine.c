@@ -390,7 +390,7 @@ static void lost_device_while_cancelled(void)
     le_engine_cancel(engine, id);
     fake_let(&fake, -1);
     expect(id, LE_EVENT_STARTED);
-    for (struct le_event event = next(); event.kind != LE_EVENT_END; event = next())
+    while (next().kind != LE_EVENT_END)
         continue;
     answer_job(&job);
     CHECK_INT(answer.end, LE_END_STOP);

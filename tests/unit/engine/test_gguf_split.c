@@ -129,12 +129,17 @@ static void first_without_tensors(void)
     free_all(hold, 2);
 }
 
-/* One part that says it is one of one. */
+/* One part that says it is one of one, or, as merged files do, of none. */
 static void split_in_one(void)
 {
     static const struct part alone = { 0, 1, 1, "gemma4", { "t.a" } };
+    static const struct part merged = { 0, 0, 2, "gemma4", { "t.a", "t.b" } };
     void *hold[PARTS];
     struct le_gguf *g;
+    CHECK_INT(open_parts(&merged, 1, hold, &g, NULL), TG_OK);
+    CHECK_INT(le_gguf_n_tensors(g), 2);
+    le_gguf_close(g);
+    free_all(hold, 1);
     CHECK_INT(open_parts(&alone, 1, hold, &g, NULL), TG_OK);
     CHECK_INT(le_gguf_n_parts(g), 1);
     le_gguf_close(g);
@@ -165,8 +170,6 @@ static void parts_that_do_not_fit(void)
     refused(0, good[1], 3, "one: this is part 2 of 3", "-00001-of-00003.gguf");
     refused(1, good[2], 3, "two: key split.no is 2, expected 1", "part 2 of one");
     refused(2, good[1], 3, "three: key split.no is 1, expected 2", "copied or renamed");
-    refused(0, (struct part){ 0, 0, 4, "gemma4", { "t.a", "t.b" } }, 3, "one: key split.count is 0",
-            "");
     refused(0, (struct part){ 0, 513, 4, "gemma4", { "t.a", "t.b" } }, 3, "split.count is 513",
             "512");
     refused(1, (struct part){ 1, 2, 4, NULL, { "t.c" } }, 3, "two: key split.count is 2, but 3",
