@@ -202,9 +202,9 @@ static void the_cpu_stays_within_the_file_fast(void)
 }
 
 /* On a software driver the device's memory is the process's own: what is resident beyond it is
- * staging, and pages of the file that have not been let go; the peak sees what came and went between
- * two tensors too. A device with memory of its own shows nothing here: test_vulkan_memory counts
- * what is staged for one. */
+ * staging, and pages of the file that have not been let go; the peak sees what came and went
+ * between two tensors too. A device with memory of its own shows nothing here: test_vulkan_memory
+ * counts what is staged for one. */
 static void uploading_stages_little(void)
 {
     static struct outcome o;
@@ -215,7 +215,7 @@ static void uploading_stages_little(void)
                    "MiB are allowed", (double)o.outside / (double)MIB,
                    (double)o.before.now / (double)MIB);
     if (strstr(o.device, "llvmpipe") && o.loaded.peak > o.used + o.before.now + 256 * MIB)
-        CHECK_FAIL("peak %.2f GB while loading, the device has %.2f GB: 256 MiB are allowed on top",
+        CHECK_FAIL("peak %.2f GB while loading, the device has %.2f GB: 256 MiB are allowed more",
                    (double)o.loaded.peak / 1e9, (double)o.used / 1e9);
 }
 
