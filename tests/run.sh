@@ -7,9 +7,10 @@ CDPATH= cd -- "$(dirname -- "$0")/.."
 . config/packages.sh
 need_packages $build_packages $test_packages
 build build -DBUILD_TESTING=ON
-build build-asan -DTOLLGATE_ASAN=ON -DTOLLGATE_TEST_PREFIX=asan.
-build build-tsan -DTOLLGATE_TSAN=ON -DTOLLGATE_TEST_PREFIX=tsan.
-build build-fuzz -DTOLLGATE_FUZZ=ON -DTOLLGATE_TEST_PREFIX=fuzz. -DCMAKE_C_COMPILER=clang
+reuse=-DTOLLGATE_REUSE=$PWD/build # what is alike in all of them
+build build-asan "$reuse" -DTOLLGATE_ASAN=ON -DTOLLGATE_TEST_PREFIX=asan.
+build build-tsan "$reuse" -DTOLLGATE_TSAN=ON -DTOLLGATE_TEST_PREFIX=tsan.
+build build-fuzz "$reuse" -DTOLLGATE_FUZZ=ON -DTOLLGATE_TEST_PREFIX=fuzz. -DCMAKE_C_COMPILER=clang
 mkdir -p build/suite
 cat >build/suite/CTestTestfile.cmake <<END
 subdirs("$PWD/build" "$PWD/build-asan" "$PWD/build-tsan" "$PWD/build-fuzz")
