@@ -39,6 +39,20 @@ uint64_t le_machine_memory(void)
     return m.total;
 }
 
+uint64_t le_device_room(const struct le_ops *ops, const struct le_backend *be, const char **where)
+{
+    bool shared = ops->shares_memory(be);
+    struct le_memory machine;
+    uint64_t used, most;
+    ops->memory(be, &used, &most);
+    uint64_t room = most > used ? most - used : 0;
+    *where = shared ? "this machine" : "the GPU";
+    if (!shared)
+        return room;
+    le_memory_read("", &machine);
+    return machine.available < room ? machine.available : room;
+}
+
 static void on_message(void *arg, const char *text)
 {
     (void)arg;

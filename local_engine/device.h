@@ -27,6 +27,10 @@ enum le_precision le_device_precision(const struct le_device_options *options);
  * cpu_open and gpu_open. */
 enum tg_status le_device_open(const struct le_device_options *options, const struct le_ops **ops,
                               struct le_backend **be, struct tg_error *err);
+/* Bytes that an open backend can still take; of memory that it shares with the machine never more
+ * than is available there. *where, a constant, says whose memory that is: "this machine" or "the
+ * GPU". */
+uint64_t le_device_room(const struct le_ops *ops, const struct le_backend *be, const char **where);
 /* Bytes of memory that the machine, or this process's control group, has; UINT64_MAX when the
  * system does not tell. */
 uint64_t le_machine_memory(void);

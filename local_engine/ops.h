@@ -140,6 +140,8 @@ struct le_ops {
     /* Bytes of buffers and weights that it has allocated so far, and the most it may: what the
      * machine or the device has. */
     void (*memory)(const struct le_backend *be, uint64_t *used, uint64_t *most);
+    /* Whether that memory is the machine's, which others use too. */
+    bool (*shares_memory)(const struct le_backend *be);
 
     /* n F32 elements. NULL on failure, err filled. */
     struct le_buf *(*buf_new)(struct le_backend *be, size_t n, enum le_buf_kind kind,

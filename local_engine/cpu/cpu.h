@@ -177,6 +177,7 @@ extern const struct le_ops cpu_ops;
 void cpu_close(struct le_backend *be);
 const char *cpu_describe(const struct le_backend *be);
 void cpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most);
+bool cpu_shares_memory(const struct le_backend *be);
 enum tg_status cpu_run(struct le_backend *be, const struct le_step *step, struct tg_error *err);
 
 struct le_buf *cpu_buf_new(struct le_backend *be, size_t n, enum le_buf_kind kind,

@@ -263,6 +263,7 @@ const struct le_ops cpu_ops = {
     .close = cpu_close,
     .describe = cpu_describe,
     .memory = cpu_memory,
+    .shares_memory = cpu_shares_memory,
     .buf_new = cpu_buf_new,
     .buf_const = cpu_buf_const,
     .host = cpu_host,

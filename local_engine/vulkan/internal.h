@@ -162,5 +162,6 @@ void gpu_weight_free(struct le_backend *be, struct le_weight *w);
 
 /* sizes.c: of the ops table. */
 void gpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most);
+bool gpu_shares_memory(const struct le_backend *be);
 
 #endif

@@ -173,6 +173,7 @@ const struct le_ops gpu_ops = {
     .close = gpu_close,
     .describe = describe,
     .memory = gpu_memory,
+    .shares_memory = gpu_shares_memory,
     .buf_new = gpu_buf_new,
     .buf_const = gpu_buf_const,
     .host = gpu_buf_host,

@@ -31,3 +31,8 @@ void gpu_memory(const struct le_backend *be, uint64_t *used, uint64_t *most)
             *most = heap->size;
     }
 }
+
+bool gpu_shares_memory(const struct le_backend *be)
+{
+    return be->unified;
+}

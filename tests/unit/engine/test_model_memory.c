@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "local_engine/device.h"
 #include "local_engine/vulkan/internal.h"
 #include "tests/unit/engine/support_backends.h"
 #include "tests/unit/engine/support_golden.h"
@@ -76,12 +77,39 @@ static void a_heap_is_never_promised_twice(void)
     CHECK(again);
 }
 
+/* Heaps without end: what bounds them is the machine, but for a GPU with memory of its own. */
+static void an_integrated_gpu_has_what_the_machine_has(void)
+{
+    const struct le_ops *ops;
+    struct le_backend *be;
+    const char *where[2];
+    struct tg_error err = { 0 };
+    enum tg_status status = open_vulkan(&ops, &be, &err);
+    if (no_vulkan())
+        CHECK_SKIP(err.text);
+    CHECK_INT(status, TG_OK);
+    bool made = ops->buf_new(be, 1 << 20, LE_BUF_DEVICE, &err) != NULL;
+    for (uint32_t i = 0; i < be->memory.memoryHeapCount; i++)
+        be->memory.memoryHeaps[i].size = UINT64_MAX / 2;
+    be->unified = true;
+    uint64_t integrated = le_device_room(ops, be, &where[0]);
+    be->unified = false;
+    uint64_t discrete = le_device_room(ops, be, &where[1]), used, most;
+    ops->memory(be, &used, &most);
+    ops->close(be);
+    CHECK(integrated <= le_machine_memory());
+    CHECK_STR(where[0], "this machine");
+    CHECK(made && used > 0 && discrete == UINT64_MAX / 2 - used);
+    CHECK_STR(where[1], "the GPU");
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(a_context_beyond_the_memory_is_refused),
         CASE(a_context_beyond_the_device_is_refused),
         CASE(a_heap_is_never_promised_twice),
+        CASE(an_integrated_gpu_has_what_the_machine_has),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
