@@ -15,7 +15,8 @@ enum { VALUE_BYTES = 400, CONTEXT_MAX = 1 << 24 };
 static const char usage[] =
     "usage: inspect [options] FILE\n"
     "What a GGUF file holds, what memory its model needs, and whether it will run here.\n"
-    "      --context N       memory at a context of N tokens too\n"
+    "      --context N       memory at a context of N tokens too; at most what the model\n"
+    "                        was trained for\n"
     "      --precision NAME  of which memory is told: exact, fast or auto (default auto: fast)\n"
     "      --keys            all metadata\n"
     "      --tensors         all tensors\n"
@@ -340,22 +341,26 @@ static enum tg_status print_json(const struct options *opt, const struct le_gguf
 
 /* ---- the command ---- */
 
-static enum tg_status inspect(const struct options *o, struct tg_error *err)
+/* The exit status. */
+static int inspect(const struct options *o, struct tg_error *err)
 {
     const struct le_device_options device = { .precision = o->precision };
     struct le_gguf *g = NULL;
     struct le_inspection *found = tg_calloc(1, sizeof(*found));
     enum tg_status st = found ? le_gguf_open(o->file, &g, err)
                               : tg_fail(err, TG_NOMEM, "out of memory");
-    if (!st)
+    int status = 1;
+    if (!st) {
         st = le_inspect(g, le_device_precision(&device), o->context, found, err);
+        status = st == TG_INVALID ? 2 : 1; /* --context */
+    }
     if (!st && o->json)
         st = print_json(o, g, found) ? tg_fail(err, TG_NOMEM, "out of memory") : TG_OK;
     else if (!st)
         print_text(o, g, found);
     le_gguf_close(g);
     tg_free(found);
-    return st;
+    return st ? status : 0;
 }
 
 int le_cmd_inspect(int argc, char **argv)
@@ -378,9 +383,10 @@ int le_cmd_inspect(int argc, char **argv)
         fprintf(stderr, "inspect: name a GGUF file: inspect FILE\n");
         return 2;
     }
-    if (inspect(&o, &err)) {
+    int status = inspect(&o, &err);
+    if (status) {
         fprintf(stderr, "inspect: %s\n", err.text);
-        return 1;
+        return status;
     }
     return le_cmd_flush("inspect") ? 0 : 1;
 }

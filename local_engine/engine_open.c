@@ -6,11 +6,10 @@
 #include "config/base/alloc.h"
 #include "local_engine/engine_internal.h"
 #include "local_engine/load.h"
+#include "local_engine/model_file.h"
 
 struct sequence {
-    struct le_gguf *g;
-    struct le_tokenizer *tokenizer;
-    struct le_params params;
+    struct le_model_file file;
     struct le_engine_info info;
     struct le_device_options device; /* cache_dir owned */
     uint32_t context, chunk; /* chunk 0: the largest step */
@@ -35,7 +34,7 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
                    .arg = s->progress_arg },
         .no_selftest = s->no_selftest,
     };
-    enum tg_status status = le_load(s->g, &options, &s->loaded, err);
+    enum tg_status status = le_load(s->file.g, &options, &s->loaded, err);
     s->progress = NULL;
     if (status)
         return status;
@@ -71,8 +70,7 @@ static const float *sequence_logits(void *arg)
 static void sequence_destroy(void *arg)
 {
     struct sequence *s = arg;
-    le_tokenizer_close(s->tokenizer);
-    le_gguf_close(s->g);
+    le_model_file_close(&s->file);
     tg_free((void *)(uintptr_t)s->device.cache_dir);
     tg_free(s);
 }
@@ -81,7 +79,7 @@ static void copy_name(struct sequence *s, const char *path)
 {
     struct tg_str name;
     const char *slash = strrchr(path, '/');
-    if (le_gguf_string(s->g, "general.name", &name, NULL) || name.n == 0)
+    if (le_gguf_string(s->file.g, "general.name", &name, NULL) || name.n == 0)
         name = tg_str_of(slash ? slash + 1 : path);
     le_gguf_text_print(name, s->info.name, sizeof(s->info.name)); /* commands print it */
 }
@@ -90,23 +88,16 @@ static void copy_name(struct sequence *s, const char *path)
 static void read_sampling(struct sequence *s)
 {
     struct le_sampling o = { .temperature = 1, .top_k = 64, .top_p = 0.95f };
-    le_gguf_f32(s->g, "general.sampling.temp", &o.temperature, NULL);
-    le_gguf_u32(s->g, "general.sampling.top_k", &o.top_k, NULL);
-    le_gguf_f32(s->g, "general.sampling.top_p", &o.top_p, NULL);
+    le_gguf_f32(s->file.g, "general.sampling.temp", &o.temperature, NULL);
+    le_gguf_u32(s->file.g, "general.sampling.top_k", &o.top_k, NULL);
+    le_gguf_f32(s->file.g, "general.sampling.top_p", &o.top_p, NULL);
     if (le_sampling_check(&o, NULL))
         o = (struct le_sampling){ .temperature = 1, .top_k = 64, .top_p = 0.95f };
     s->info.sampling = o;
 }
 
-static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_options *o,
-                                   struct tg_error *err)
+static enum tg_status check_sizes(const struct le_engine_options *o, struct tg_error *err)
 {
-    uint32_t trained = s->params.context_trained;
-    s->context = o->context ? o->context
-                 : trained < LE_CONTEXT_DEFAULT ? trained : LE_CONTEXT_DEFAULT;
-    if (s->context < 2 || s->context > trained)
-        return tg_fail(err, TG_INVALID, "%s: a context of %u is not possible; the model allows 2 "
-                       "to %u", o->model, s->context, trained);
     if (o->prefill_chunk > LE_STEP_TOKENS_MAX)
         return tg_fail(err, TG_INVALID, "a prefill chunk of %u is not possible; at most %d",
                        o->prefill_chunk, LE_STEP_TOKENS_MAX);
@@ -116,27 +107,21 @@ static enum tg_status choose_sizes(struct sequence *s, const struct le_engine_op
     if (o->jobs_max > LE_JOBS_MAX || o->credit > LE_CREDIT_MAX)
         return tg_fail(err, TG_INVALID, "%u jobs and a credit of %u are not possible; at most %d "
                        "and %d", o->jobs_max, o->credit, LE_JOBS_MAX, LE_CREDIT_MAX);
-    s->chunk = o->prefill_chunk;
     return TG_OK;
 }
 
 static enum tg_status sequence_new(const struct le_engine_options *o, struct sequence *s,
                                    struct tg_error *err)
 {
-    enum tg_status status = le_gguf_open(o->model, &s->g, err);
+    enum tg_status status = le_model_file_open(o->model, &s->file, err);
     if (!status)
-        status = le_params_read(s->g, &s->params, err);
+        status = le_context_choose(s->file.g, &s->file.params, o->context, &s->context, err);
     if (!status)
-        status = le_tokenizer_open(s->g, &s->tokenizer, err);
-    if (!status)
-        status = le_template_read(s->g, &s->info.template, err);
-    if (!status)
-        status = choose_sizes(s, o, err);
+        status = check_sizes(o, err);
     if (status)
         return status;
-    if (le_tokenizer_n(s->tokenizer) != s->params.n_vocab)
-        return tg_fail(err, TG_INVALID, "%s: the tokenizer has %u tokens, the embedding %u",
-                       o->model, le_tokenizer_n(s->tokenizer), s->params.n_vocab);
+    s->info.template = s->file.template;
+    s->chunk = o->prefill_chunk;
     copy_name(s, o->model);
     read_sampling(s);
     s->device = (struct le_device_options){ .device = o->device, .precision = o->precision,
@@ -165,7 +150,7 @@ enum tg_status le_engine_open(const struct le_engine_options *options, struct le
     const struct le_engine_setup setup = {
         .runner = {
             .arg = s,
-            .n_vocab = s->params.n_vocab,
+            .n_vocab = s->file.params.n_vocab,
             .open = sequence_open,
             .close = sequence_close,
             .chunk = sequence_chunk,
@@ -173,7 +158,7 @@ enum tg_status le_engine_open(const struct le_engine_options *options, struct le
             .logits = sequence_logits,
             .destroy = sequence_destroy,
         },
-        .tokenizer = s->tokenizer,
+        .tokenizer = s->file.tokenizer,
         .info = &s->info,
         .context = s->context,
         .jobs_max = options->jobs_max,

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local_engine/engine.h"
+#include "local_engine/device.h"
 #include "local_engine/memory.h"
-#include "local_engine/tokenizer.h"
+#include "local_engine/model_file.h"
 
 static struct le_type_use *use_of(struct le_inspection *o, uint32_t type)
 {
@@ -43,6 +43,15 @@ static void count_types(const struct le_gguf *g, struct le_inspection *o)
     qsort(o->type, o->n_types, sizeof(*o->type), by_bytes);
 }
 
+/* The first thing that is wrong with the model is told. */
+static void found_wrong(struct le_inspection *o, enum tg_status st, const struct tg_error *why)
+{
+    if (!st || o->status)
+        return;
+    o->status = st;
+    o->why = *why;
+}
+
 static void check_tokenizer(const struct le_gguf *g, struct le_inspection *o)
 {
     struct le_tokenizer *t = NULL;
@@ -51,19 +60,21 @@ static void check_tokenizer(const struct le_gguf *g, struct le_inspection *o)
     if (!st)
         o->n_tokens = le_tokenizer_n(t);
     le_tokenizer_close(t);
-    if (!st && o->has_params && o->n_tokens != o->params.n_vocab)
-        st = tg_fail(&why, TG_INVALID, "%s: the tokenizer has %u tokens, the embedding %u",
-                     le_gguf_path(g), o->n_tokens, o->params.n_vocab);
-    if (st && !o->status) {
-        o->status = st;
-        o->why = why;
-    }
+    if (!st && o->has_params)
+        st = le_tokenizer_match(g, &o->params, o->n_tokens, &why);
+    found_wrong(o, st, &why);
 }
 
-static void choose_contexts(struct le_inspection *o, uint32_t wanted)
+/* Fails when `wanted` is not possible; 0: none. */
+static enum tg_status choose_contexts(const struct le_gguf *g, uint32_t wanted,
+                                      struct le_inspection *o, struct tg_error *err)
 {
+    struct tg_error why = { .text = "" };
     uint32_t trained = o->params.context_trained;
-    o->context_default = trained < LE_CONTEXT_DEFAULT ? trained : LE_CONTEXT_DEFAULT;
+    enum tg_status st = wanted ? le_context_choose(g, &o->params, wanted, &wanted, err) : TG_OK;
+    if (st)
+        return st;
+    found_wrong(o, le_context_choose(g, &o->params, 0, &o->context_default, &why), &why);
     const uint32_t all[] = { 4096, o->context_default, trained, wanted };
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
         uint32_t at = o->n_contexts;
@@ -77,6 +88,7 @@ static void choose_contexts(struct le_inspection *o, uint32_t wanted)
         o->context[at] = all[i];
         o->n_contexts++;
     }
+    return TG_OK;
 }
 
 static void find_cpu(struct le_place *p)
@@ -86,7 +98,8 @@ static void find_cpu(struct le_place *p)
     p->name = "cpu";
     p->present = true;
     p->available = memory.available;
-    snprintf(p->device, sizeof(p->device), "this machine");
+    p->where = "this machine";
+    snprintf(p->device, sizeof(p->device), "%s", p->where);
 }
 
 static void find_gpu(struct le_place *p, enum le_precision precision)
@@ -95,7 +108,6 @@ static void find_gpu(struct le_place *p, enum le_precision precision)
     const struct le_ops *ops = NULL;
     struct le_backend *be = NULL;
     struct tg_error why = { .text = "" };
-    uint64_t used, most;
     p->name = "vulkan";
     p->present = gpu_open(&o, &ops, &be, &why) == TG_OK;
     if (!p->present) {
@@ -104,8 +116,7 @@ static void find_gpu(struct le_place *p, enum le_precision precision)
         return;
     }
     snprintf(p->device, sizeof(p->device), "%s", ops->describe(be));
-    ops->memory(be, &used, &most);
-    p->available = most > used ? most - used : 0;
+    p->available = le_device_room(ops, be, &p->where);
     ops->close(be);
 }
 
@@ -121,8 +132,7 @@ static enum tg_status plan_place(const struct le_gguf *g, enum le_precision prec
         return st;
     st = o->status ? o->status : st;
     if (!st && p->present)
-        st = le_plan_check(g, &device, o->context_default, p->available,
-                           gpu ? "the GPU" : "this machine", &why);
+        st = le_plan_check(g, &device, o->context_default, p->available, p->where, &why);
     p->runs = !st && p->present;
     if (st && p->present)
         p->why = o->status ? o->why : why;
@@ -137,15 +147,13 @@ enum tg_status le_inspect(const struct le_gguf *g, enum le_precision precision, 
     count_types(g, o);
     o->status = le_params_read(g, &o->params, &o->why);
     o->has_params = !o->status;
-    if (o->has_params)
-        choose_contexts(o, context);
+    enum tg_status st = o->has_params ? choose_contexts(g, context, o, err) : TG_OK;
+    if (st)
+        return st;
     check_tokenizer(g, o);
     struct tg_error why = { .text = "" };
-    enum tg_status st = le_template_read(g, &o->template, &why);
-    if (st && !o->status) {
-        o->status = st;
-        o->why = why;
-    }
+    st = le_template_read(g, &o->template, &why);
+    found_wrong(o, st, &why);
     if (o->status == TG_NOMEM)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", le_gguf_path(g));
     find_cpu(&o->place[LE_PLACE_CPU]);

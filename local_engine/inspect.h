@@ -21,7 +21,8 @@ struct le_place {
     const char *name;   /* "cpu", "vulkan" */
     char device[256];   /* as describe; of no device: why there is none */
     bool present;
-    uint64_t available; /* bytes free */
+    uint64_t available; /* bytes free (le_device_room) */
+    const char *where;  /* that is, in whose memory */
     bool runs;          /* at the default context */
     struct tg_error why; /* otherwise */
     struct le_plan plan[LE_INSPECT_CONTEXTS];
@@ -43,8 +44,9 @@ struct le_inspection {
     struct le_place place[LE_PLACES];
 };
 
-/* Looks at everything but the weights' values. context: one more to plan for; 0: none. Only lack of
- * memory fails: what is wrong with the file is in *out. precision: of the plans. Opens a GPU, if
+/* Looks at everything but the weights' values. context: one more to plan for; 0: none. precision:
+ * of the plans. What is wrong with the file is in *out; fails for lack of memory (TG_NOMEM), and
+ * for a context that the model does not allow (TG_INVALID, le_context_choose). Opens a GPU, if
  * there is one, to ask for its memory; never a software driver. */
 enum tg_status le_inspect(const struct le_gguf *g, enum le_precision precision, uint32_t context,
                           struct le_inspection *out, struct tg_error *err);

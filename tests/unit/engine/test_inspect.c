@@ -170,11 +170,28 @@ static void no_model_at_all(void)
     SAYS("usage: inspect");
 }
 
+/* The same that the engine refuses; 4096 is what the model was trained for. */
+static void contexts(void)
+{
+    CHECK_INT(INSPECT("--context", "4096", GOLDEN "tiny-dense-Q8_0.gguf"), 0);
+    INSPECT("--context", "4097", GOLDEN "tiny-dense-Q8_0.gguf");
+    refused(2, "a context of 4097 is not possible; the model allows 2 to 4096");
+    INSPECT("--context", "1", GOLDEN "tiny-dense-Q8_0.gguf", "--json");
+    refused(2, "a context of 1 is not possible");
+    struct rebuild r;
+    CHECK(rebuild_start(&r, GOLDEN "tiny-dense-Q8_0.gguf"));
+    gguf_patch(&r.file, gguf_find(&r.file, "gemma4.context_length") + 21 + 4, 1, 4);
+    write_file(r.file.p, r.file.n);
+    rebuild_free(&r);
+    CHECK_INT(INSPECT(file), 0);
+    SAYS("runs here   cpu     no: ", "a context of 1 is not possible; the model allows 2 to 1");
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(models_as_text), CASE(a_model_as_json), CASE(files_of_others), CASE(hostile_text),
-        CASE(no_model_at_all),
+        CASE(no_model_at_all), CASE(contexts),
     };
     snprintf(file, sizeof(file), "%s/tollgate-XXXXXX", P_tmpdir);
     int fd = mkstemp(file);
