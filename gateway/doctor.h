@@ -8,6 +8,7 @@
 
 #include "config/settings.h"
 #include "config/survey.h"
+#include "local_engine/load.h"
 
 enum { GW_CHECKS_MAX = 160 };
 
@@ -24,6 +25,7 @@ struct gw_doctor {
     const struct cfg_survey *survey;     /* of the configuration, as far as it can be read */
     const struct cfg_settings *settings; /* NULL: it is not valid */
     bool no_selftest;
+    le_open_fn *open; /* tests: instead of le_device_open */
     struct gw_check checks[GW_CHECKS_MAX];
     size_t n;
 };

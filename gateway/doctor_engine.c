@@ -8,10 +8,11 @@
 #include "local_engine/gguf.h"
 #include "local_engine/load.h"
 #include "local_engine/memory.h"
+#include "local_engine/model_file.h"
 #include "local_engine/plan.h"
-#include "local_engine/selftest.h"
-#include "local_engine/tokenizer.h"
 #include "local_engine/vulkan/gpu.h"
+
+enum { NAME_BYTES = 128 }; /* of a model's name, as shown */
 
 /* --- processor and memory -------------------------------------------------------------------- */
 
@@ -155,99 +156,95 @@ static struct le_device_options device_options(const struct gw_doctor *d)
     return o;
 }
 
-/* The self-test uses the backend up: it can only be closed afterwards. */
-static void check_kernels(struct gw_doctor *d, const struct le_gguf *g, const struct le_params *p,
-                          const struct le_device_options *o, const struct le_ops *ops,
-                          struct le_backend *be)
+/* What serve will meet with and get over: nothing here is a failure. */
+static void on_load(void *arg, enum le_load_event event, bool gpu, const char *text)
 {
-    struct le_selftest *test = NULL;
-    struct le_selftest_report report;
-    struct tg_error err;
-    enum tg_status status = le_selftest_new(g, p, NULL, &test, &err);
-    if (status == TG_OK)
-        status = le_selftest_run(test, ops, be, le_device_precision(o), &report, &err);
-    le_selftest_free(test);
-    if (status == TG_OK)
-        gw_check_add(d, GW_CHECK_OK, "self-test", NULL,
-                     "%s computes rightly: off by %.2g of the logits' spread, at most %.2g",
-                     ops->describe(be), report.error, report.limit);
-    else if (status == TG_UNSUPPORTED)
-        gw_check_add(d, GW_CHECK_WARN, "self-test", NULL, "none for this model: %s", err.text);
-    else
-        gw_check_add(d, GW_CHECK_FAIL, "self-test",
-                     "update the GPU's driver; serve falls back to what computes rightly", "%s: %s",
-                     ops->describe(be), err.text);
+    struct gw_doctor *d = arg;
+    switch (event) {
+    case LE_LOAD_FITS:
+        gw_check_add(d, GW_CHECK_OK, "model", NULL, "%s", text);
+        return;
+    case LE_LOAD_UNFIT:
+        gw_check_add(d, GW_CHECK_WARN, "model", "nothing to do, if the CPU is fast enough", "%s",
+                     text);
+        return;
+    case LE_LOAD_RIGHT:
+        gw_check_add(d, GW_CHECK_OK, "self-test", NULL, "%s", text);
+        return;
+    case LE_LOAD_UNTESTED:
+        gw_check_add(d, GW_CHECK_WARN, "self-test",
+                     "serve runs it untested; look at its answers, or fetch it again",
+                     "none for this model: %s", text);
+        return;
+    case LE_LOAD_WRONG:
+        gw_check_add(d, GW_CHECK_WARN, "self-test",
+                     gpu ? "update the GPU's driver; serve falls back to what computes rightly"
+                         : "serve falls back to what computes rightly; report this processor",
+                     "%s", text);
+    }
 }
 
-static void check_fit(struct gw_doctor *d, const struct le_gguf *g, const struct le_params *p)
+/* What serve will refuse. */
+static void load_failed(struct gw_doctor *d, enum le_device device, enum tg_status status,
+                        const char *text)
 {
-    struct le_device_options o = device_options(d);
-    const struct le_ops *ops;
-    struct le_backend *be;
+    bool wrong = status == TG_INTERNAL, unusable = status != TG_NOMEM && !wrong;
+    const char *remedy = NULL; /* the sentence about memory has its own */
+    if (device != LE_DEVICE_CPU && wrong)
+        remedy = "update the GPU's driver, or set engine.device to \"auto\" or \"cpu\"";
+    else if (device != LE_DEVICE_CPU && unusable)
+        remedy = device == LE_DEVICE_AUTO ? "set engine.device to \"cpu\""
+                                          : "set engine.device to \"auto\" or \"cpu\"";
+    else if (wrong)
+        remedy = "build the program anew, or report this processor";
+    gw_check_add(d, GW_CHECK_FAIL, wrong ? "self-test" : "model", remedy, "%s", text);
+}
+
+/* Goes through what serve goes through, but for the loading itself. */
+static void check_load(struct gw_doctor *d, const struct le_model_file *file)
+{
+    struct le_load_options o = { .device = device_options(d),
+                                 .no_selftest = d->no_selftest,
+                                 .dry = true,
+                                 .event = on_load,
+                                 .arg = d,
+                                 .open = d->open };
+    struct le_loaded loaded;
     struct tg_error err;
-    uint64_t used, available;
-    struct le_memory memory;
-    struct le_plan plan;
-    char need[LE_SIZE_TEXT], has[LE_SIZE_TEXT];
-    if (le_device_open(&o, &ops, &be, &err) != TG_OK) {
-        gw_check_add(d, GW_CHECK_FAIL, "model", "set engine.device to \"auto\" or \"cpu\"",
-                     "its device cannot be opened: %s", err.text);
+    if (le_context_choose(file->g, &file->params, d->survey->context, &o.model.context, &err)) {
+        gw_check_add(d, GW_CHECK_FAIL, "model",
+                     "set engine.context to what the model allows, or leave it out", "%s",
+                     err.text);
         return;
     }
-    bool gpu = strcmp(ops->name, "vulkan") == 0;
-    const struct le_loaded open = { .ops = ops, .be = be };
-    bool host = !gpu || le_is_software(&open);
-    ops->memory(be, &used, &available);
-    le_memory_read("", &memory);
-    available = host && memory.available < available ? memory.available : available;
-    uint32_t own = p->context_trained < LE_CONTEXT_DEFAULT ? p->context_trained
-                                                           : (uint32_t)LE_CONTEXT_DEFAULT;
-    uint32_t context = d->survey->context ? d->survey->context : own;
-    const struct le_plan_device device = { .gpu = gpu, .precision = le_device_precision(&o) };
-    enum tg_status status =
-        le_plan_check(g, &device, context, available, host ? "this machine" : "the GPU", &err);
-    if (status == TG_OK)
-        status = le_plan(g, &device, context, &plan, &err);
+    enum tg_status status = le_load(file->g, &o, &loaded, &err);
     if (status)
-        gw_check_add(d, GW_CHECK_FAIL, "model", NULL, "%s", err.text);
-    else
-        gw_check_add(d, GW_CHECK_OK, "model", NULL, "needs %s at context %u on %s, %s are there",
-                     le_size_text(need, plan.total), context, ops->describe(be),
-                     le_size_text(has, available));
-    if (!d->no_selftest)
-        check_kernels(d, g, p, &o, ops, be);
-    ops->close(be);
+        load_failed(d, o.device.device, status, err.text);
+    le_unload(&loaded);
 }
 
 static void check_model(struct gw_doctor *d)
 {
     const char *path = find_model(d);
-    struct le_gguf *g = NULL;
-    struct le_tokenizer *tokenizer = NULL;
-    struct le_params params;
-    struct tg_str name = TG_STR("a model without a name");
+    struct le_model_file file;
+    struct tg_str name;
     struct tg_error err;
-    char size[LE_SIZE_TEXT];
+    char size[LE_SIZE_TEXT], shown[NAME_BYTES] = "";
     if (!path)
         return;
-    enum tg_status status = le_gguf_open(path, &g, &err);
-    if (status == TG_OK)
-        status = le_params_read(g, &params, &err);
-    if (status == TG_OK)
-        status = le_tokenizer_open(g, &tokenizer, &err);
-    le_tokenizer_close(tokenizer);
-    if (status) {
+    if (le_model_file_open(path, &file, &err) != TG_OK) {
         gw_check_add(d, GW_CHECK_FAIL, "model",
                      "fetch it again (tollgate pull), or take a file that this version runs", "%s",
                      err.text);
-    } else {
-        if (le_gguf_string(g, "general.name", &name, NULL) != TG_OK)
-            name = TG_STR("a model without a name");
-        gw_check_add(d, GW_CHECK_OK, "model", NULL, "%s: %.*s, %s, %u layers", path, TG_FMT(name),
-                     le_size_text(size, le_gguf_file_size(g)), params.n_layers);
-        check_fit(d, g, &params);
+        return;
     }
-    le_gguf_close(g);
+    if (le_gguf_string(file.g, "general.name", &name, NULL) == TG_OK)
+        le_gguf_text_print(name, shown, sizeof(shown)); /* cut: the rest of the line matters */
+    gw_check_add(d, GW_CHECK_OK, "model", NULL, "%s: %s, %s, %u layers", path,
+                 shown[0] ? shown : "a model without a name",
+                 le_size_text(size, le_gguf_file_size(file.g)), file.params.n_layers);
+    check_load(d, &file);
+    le_model_file_close(&file);
 }
 
 void gw_check_engine(struct gw_doctor *d)

@@ -1,12 +1,15 @@
 #include "local_engine/load.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/base/clock.h"
 #include "config/base/log.h"
-#include "local_engine/memory.h"
 #include "local_engine/plan.h"
 #include "local_engine/selftest.h"
+
+enum { TEXT_BYTES = 800 };
 
 void le_unload(struct le_loaded *l)
 {
@@ -21,35 +24,9 @@ static bool is_gpu(const struct le_loaded *l)
     return strcmp(l->ops->name, "vulkan") == 0;
 }
 
-bool le_is_software(const struct le_loaded *l)
-{
-    const char *device = l->ops->describe(l->be);
-    return is_gpu(l) && (strstr(device, "llvmpipe") || strstr(device, "SwiftShader"));
-}
-
 enum le_precision le_loaded_precision(const struct le_loaded *l)
 {
     return strstr(l->ops->describe(l->be), ", fast (") ? LE_FAST : LE_EXACT;
-}
-
-/* What the open device can still hold. A software driver's memory is the machine's. */
-static enum tg_status check_memory(const struct le_gguf *g, const struct le_device_options *d,
-                                   uint32_t context, const struct le_loaded *l,
-                                   struct tg_error *err)
-{
-    const struct le_plan_device device = { .gpu = is_gpu(l),
-                                           .precision = le_device_precision(d),
-                                           .kernels = d->kernels };
-    struct le_memory memory;
-    uint64_t used, available;
-    l->ops->memory(l->be, &used, &available);
-    available -= used < available ? used : available;
-    bool host = !device.gpu || le_is_software(l);
-    le_memory_read("", &memory);
-    if (host && memory.available < available)
-        available = memory.available;
-    return le_plan_check(g, &device, context, available,
-                         host ? "this machine" : "the GPU", err);
 }
 
 /* ---- attempts: what comes after one that failed ---- */
@@ -62,6 +39,30 @@ struct loading {
     bool made;
     bool gpu, wrong; /* of the last attempt: what it ran on, and whether it failed its test */
 };
+
+__attribute__((format(printf, 3, 4)))
+static void tell(const struct loading *l, enum le_load_event event, const char *fmt, ...)
+{
+    static const struct {
+        const char *name;
+        enum tg_log_level level;
+    } lines[] = {
+        [LE_LOAD_FITS] = { "engine-fits", TG_LOG_INFO },
+        [LE_LOAD_UNTESTED] = { "engine-selftest-skipped", TG_LOG_WARN },
+        [LE_LOAD_RIGHT] = { "engine-selftest", TG_LOG_INFO },
+        [LE_LOAD_WRONG] = { "engine-selftest-failed", TG_LOG_WARN },
+        [LE_LOAD_UNFIT] = { "engine-gpu-unfit", TG_LOG_WARN },
+    };
+    char text[TEXT_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (l->o->event)
+        l->o->event(l->o->arg, event, l->gpu, text);
+    else
+        tg_log(lines[event].level, lines[event].name, "%s", text);
+}
 
 static enum tg_status open_device(const struct loading *l, struct le_loaded *out,
                                   struct tg_error *err)
@@ -132,6 +133,27 @@ static bool is_oracle(const struct loading *l)
            strcmp(l->device.kernels, "scalar") == 0;
 }
 
+static enum tg_status check_memory(const struct loading *l, const struct le_loaded *on,
+                                   struct tg_error *err)
+{
+    const struct le_plan_device device = { .gpu = l->gpu,
+                                           .precision = le_device_precision(&l->device),
+                                           .kernels = l->device.kernels };
+    uint32_t context = l->o->model.context;
+    char need[LE_SIZE_TEXT], has[LE_SIZE_TEXT];
+    struct le_plan plan;
+    const char *where;
+    uint64_t room = le_device_room(on->ops, on->be, &where);
+    enum tg_status st = le_plan_check(l->g, &device, context, room, where, err);
+    if (!st)
+        st = le_plan(l->g, &device, context, &plan, err);
+    if (!st)
+        tell(l, LE_LOAD_FITS, "needs %s at context %u on %s; %s has %s free",
+             le_size_text(need, plan.total), context, on->ops->describe(on->be), where,
+             le_size_text(has, room));
+    return st;
+}
+
 static enum tg_status make_test(struct loading *l, struct tg_error *err)
 {
     struct tg_error why = { .text = "" };
@@ -146,7 +168,7 @@ static enum tg_status make_test(struct loading *l, struct tg_error *err)
     if (st && st != TG_UNSUPPORTED && st != TG_INTERNAL && st != TG_LIMIT)
         return tg_fail(err, st, "%s", why.text);
     if (st)
-        tg_log(TG_LOG_WARN, "engine-selftest-skipped", "%s", why.text);
+        tell(l, LE_LOAD_UNTESTED, "%s", why.text);
     l->made = true;
     return TG_OK;
 }
@@ -165,8 +187,8 @@ static enum tg_status test_device(struct loading *l, struct le_loaded *out, stru
     if (st)
         return tg_fail(err, st, "%s%s: %s", l->wrong ? "the self-test failed on " : "",
                        out->ops->describe(out->be), why.text);
-    tg_log(TG_LOG_INFO, "engine-selftest", "passed on %s: off by %.2g of the logits' spread (at "
-           "most %.2g)", out->ops->describe(out->be), report.error, report.limit);
+    tell(l, LE_LOAD_RIGHT, "passed on %s: off by %.2g of the logits' spread (at most %.2g)",
+         out->ops->describe(out->be), report.error, report.limit);
     le_unload(out);
     return open_device(l, out, err);
 }
@@ -178,15 +200,15 @@ static enum tg_status attempt(struct loading *l, struct le_loaded *out, struct t
     enum tg_status st = open_device(l, out, err);
     l->gpu = !st && is_gpu(out);
     if (!st)
-        st = check_memory(l->g, &l->device, l->o->model.context, out, err);
+        st = check_memory(l, out, err);
     if (!st && !l->o->no_selftest && !is_oracle(l))
         st = test_device(l, out, err);
     int64_t begin = tg_mono_ns();
-    if (!st)
+    if (!st && !l->o->dry)
         st = le_model_open(l->g, out->ops, out->be, &l->o->model, &out->model, err);
     if (st)
         le_unload(out);
-    else
+    else if (!l->o->dry)
         tg_log(TG_LOG_INFO, "engine-loaded", "%s (%s) in %.1f s", le_gguf_path(l->g),
                le_size_text(size, le_gguf_file_size(l->g)),
                (double)(tg_mono_ns() - begin) / 1e9);
@@ -201,12 +223,10 @@ enum tg_status le_load(const struct le_gguf *g, const struct le_load_options *op
     *out = (struct le_loaded){ .ops = NULL };
     enum tg_status st = attempt(&l, out, &why);
     while (st && next_attempt(&l, st)) {
-        tg_log(TG_LOG_WARN, l.wrong ? "engine-selftest-failed" : "engine-gpu-unfit",
-               "%s; trying %s%s%s in precision %s", why.text,
-               l.gpu && l.device.device != LE_DEVICE_CPU ? "the same device" : "the CPU",
-               l.device.kernels ? " with kernels " : "",
-               l.device.kernels ? l.device.kernels : "",
-               l.device.precision == LE_PRECISION_EXACT ? "exact" : "fast");
+        tell(&l, l.wrong ? LE_LOAD_WRONG : LE_LOAD_UNFIT, "%s; trying %s%s%s in precision %s",
+             why.text, l.gpu && l.device.device != LE_DEVICE_CPU ? "the same device" : "the CPU",
+             l.device.kernels ? " with kernels " : "", l.device.kernels ? l.device.kernels : "",
+             l.device.precision == LE_PRECISION_EXACT ? "exact" : "fast");
         st = attempt(&l, out, &why);
     }
     le_selftest_free(l.test);

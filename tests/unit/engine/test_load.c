@@ -14,6 +14,7 @@ enum { OPENS_MAX = 32 };
 static struct {
     bool gpu;                 /* there is one */
     uint64_t gpu_memory;
+    bool gpu_shares;          /* the machine's memory */
     bool fast_wrong, exact_wrong; /* of the gpu */
     bool lost;                /* the gpu fails each run */
     bool simd_wrong;          /* kernels of the cpu other than "scalar" */
@@ -46,6 +47,12 @@ static void gpu_has(const struct le_backend *be, uint64_t *used, uint64_t *most)
     *most = fake.gpu_memory;
 }
 
+static bool gpu_shares(const struct le_backend *be)
+{
+    (void)be;
+    return fake.gpu_shares;
+}
+
 static enum tg_status open_fake(const struct le_device_options *o, const struct le_ops **ops,
                                 struct le_backend **be, struct tg_error *why)
 {
@@ -62,10 +69,51 @@ static enum tg_status open_fake(const struct le_device_options *o, const struct 
     if (gpu) {
         table.name = "vulkan";
         table.memory = gpu_has;
+        table.shares_memory = gpu_shares;
         table.run = lost_run;
     }
     *ops = &table;
     return TG_OK;
+}
+
+static char told[16][16]; /* "fits cpu" ... */
+static uint32_t n_told;
+
+static void on_event(void *arg, enum le_load_event event, bool gpu, const char *text)
+{
+    static const char *const names[] = { "fits", "untested", "right", "wrong", "unfit" };
+    CHECK(arg == &fake && n_told < 16 && text[0]);
+    snprintf(told[n_told++], sizeof(told[0]), "%s %s", names[event], gpu ? "gpu" : "cpu");
+}
+
+static void expect_told(const char *const *texts)
+{
+    uint32_t n = 0;
+    for (; texts[n] && n < n_told; n++)
+        CHECK_STR(told[n], texts[n]);
+    CHECK(!texts[n] && n == n_told);
+}
+
+#define TOLD(...) expect_told((const char *const[]){ __VA_ARGS__, NULL })
+
+/* What a load would do, without one. */
+static enum tg_status foretell(enum le_device device, uint32_t context, bool no_selftest)
+{
+    const struct le_load_options o = {
+        .device = { .device = device },
+        .model = { .context = context },
+        .no_selftest = no_selftest,
+        .dry = true,
+        .event = on_event,
+        .arg = &fake,
+        .open = open_fake,
+    };
+    CHECK_INT(le_gguf_open(MODEL, &g, &err), TG_OK);
+    err.text[0] = '\0';
+    fake.n = n_told = 0;
+    enum tg_status st = le_load(g, &o, &loaded, &err);
+    CHECK(!loaded.model && !loaded.be == (st != TG_OK));
+    return st;
 }
 
 static enum tg_status load(enum le_device device)
@@ -163,6 +211,53 @@ static void a_gpu_that_is_lost(void)
     finish();
 }
 
+/* The events are those of the load itself, which goes through the same attempts. */
+static void a_load_foretold(void)
+{
+    fake.gpu = true;
+    fake.gpu_memory = 1 << 30;
+    CHECK_INT(foretell(LE_DEVICE_AUTO, 64, false), TG_OK);
+    TOLD("fits gpu", "right gpu");
+    CHECK_STR(loaded.ops->name, "vulkan");
+    finish();
+    fake.gpu = true;
+    fake.gpu_memory = 1 << 20;
+    CHECK_INT(foretell(LE_DEVICE_AUTO, 64, false), TG_OK);
+    TOLD("unfit gpu", "fits cpu", "right cpu");
+    CHECK_STR(loaded.ops->name, "cpu");
+    finish();
+    fake.gpu = true;
+    fake.gpu_memory = 1 << 20;
+    CHECK_INT(foretell(LE_DEVICE_VULKAN, 64, false), TG_NOMEM);
+    CHECK_INT(n_told, 0);
+    finish();
+    fake.gpu = fake.fast_wrong = fake.exact_wrong = true;
+    fake.gpu_memory = 1 << 30;
+    CHECK_INT(foretell(LE_DEVICE_AUTO, 64, false), TG_OK);
+    TOLD("fits gpu", "wrong gpu", "fits gpu", "wrong gpu", "fits cpu", "right cpu");
+    finish();
+    fake.gpu = fake.fast_wrong = fake.exact_wrong = true;
+    fake.gpu_memory = 1 << 30;
+    CHECK_INT(foretell(LE_DEVICE_VULKAN, 64, false), TG_INTERNAL);
+    TOLD("fits gpu", "wrong gpu", "fits gpu");
+    finish();
+}
+
+/* Terabytes of keys and values, on a GPU that calls as much its own. */
+static void an_integrated_gpu_has_what_the_machine_has(void)
+{
+    enum { CONTEXT = INT32_MAX };
+    fake.gpu = true;
+    fake.gpu_memory = UINT64_MAX;
+    CHECK_INT(foretell(LE_DEVICE_VULKAN, CONTEXT, true), TG_OK);
+    finish();
+    fake.gpu = fake.gpu_shares = true;
+    fake.gpu_memory = UINT64_MAX;
+    CHECK_INT(foretell(LE_DEVICE_VULKAN, CONTEXT, true), TG_NOMEM);
+    CHECK(strstr(err.text, " but this machine has ") != NULL);
+    finish();
+}
+
 /* Down to the kernels that the test is made with. */
 static void kernels_that_compute_wrongly(void)
 {
@@ -194,13 +289,17 @@ static void odd_weights_are_loaded(void)
     int32_t id = 2;
     uint32_t out = 0;
     const struct le_load_options o = { .device = { .device = LE_DEVICE_CPU },
-                                       .model = { .context = 64 } };
+                                       .model = { .context = 64 },
+                                       .event = on_event,
+                                       .arg = &fake };
+    n_told = 0;
     CHECK(rebuild_start(&r, MODEL));
     memset((void *)(uintptr_t)rebuild_find(&r, "blk.0.ffn_down.weight")->data, 0x7e, 2);
     rebuild_write(&r, &file);
     CHECK_INT(le_gguf_open_memory("memory", file.p, file.n, &g, &err), TG_OK);
     if (le_load(g, &o, &loaded, &err))
         CHECK_FAIL("%s", err.text);
+    TOLD("fits cpu", "untested cpu");
     CHECK_INT(le_model_step(loaded.model, &id, 1, 0, &out, 1, &err), TG_INTERNAL);
     finish();
     tg_buf_free(&file);
@@ -244,6 +343,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(all_is_well), CASE(a_gpu_without_the_memory), CASE(fast_makes_way_for_exact),
         CASE(a_gpu_that_computes_wrongly), CASE(a_gpu_that_is_lost),
+        CASE(a_load_foretold), CASE(an_integrated_gpu_has_what_the_machine_has),
         CASE(kernels_that_compute_wrongly), CASE(odd_weights_are_loaded),
         CASE(a_stop_ends_it), CASE(every_allocation_may_fail),
     };
