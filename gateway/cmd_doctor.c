@@ -10,6 +10,7 @@
 #include "gateway/app.h"
 #include "gateway/cmd.h"
 #include "gateway/doctor.h"
+#include "local_engine/gguf.h"
 
 static const char usage[] =
     "usage: tollgate doctor [--config FILE] [--json] [--no-selftest]\n"
@@ -31,14 +32,17 @@ void gw_check_add(struct gw_doctor *d, enum gw_check_state state, const char *ar
     if (d->n == GW_CHECKS_MAX)
         return;
     struct gw_check *c = &d->checks[d->n++];
+    char text[sizeof(c->text)];
     va_list args;
     c->state = state;
     c->area = area;
     va_start(args, fmt);
-    vsnprintf(c->text, sizeof(c->text), fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    snprintf(c->remedy, sizeof(c->remedy), "%s", remedy ? remedy : "");
-    tg_log_mask(c->text); /* whatever an error repeated: no key */
+    tg_log_mask(text); /* whatever an error repeated: no key */
+    /* Names of files, processes and keys of a configuration may hold anything. */
+    le_gguf_text_print(tg_str_of(text), c->text, sizeof(c->text));
+    le_gguf_text_print(tg_str_of(remedy ? remedy : ""), c->remedy, sizeof(c->remedy));
 }
 
 static size_t count(const struct gw_doctor *d, enum gw_check_state state)

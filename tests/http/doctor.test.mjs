@@ -188,6 +188,21 @@ test('the model: what serve refuses, and what it runs', async () => {
   assert.doesNotMatch(odd.of('self-test')[0].remedy, /GPU|driver/);
 });
 
+test('nothing in a file steers the terminal', async () => {
+  const dir = await modelWith((file) => {
+    file.write('\x1b]0;\x07\x9b', file.indexOf('general.name') + 12 + 4 + 8, 'latin1');
+  });
+  const config = good({ 'a\x1b[31m': 1, providers: { a: { apiKey: { env: 'A\x1b[32m' } } } });
+  config.engine.model = 'm.gguf';
+  const r = await doctor(config, { dir });
+  const text = await startPull(['doctor', '--config', path.join(dir, 'config.json'), ...quick])
+    .done;
+  for (const line of [...text.out.split('\n'), ...r.report.checks.map((c) => c.text + c.remedy)])
+    assert.doesNotMatch(line, /[\x00-\x1f\x7f-\x9f]/);
+  assert.match(text.out, /\\x1b\]0;\\x07\\x9b/);
+  assert.match(text.out, /\\x1b\[3[12]m/);
+});
+
 test('folders that are files', async () => {
   const dir = await tempDir();
   writeFileSync(path.join(dir, 'file'), 'x');
