@@ -199,6 +199,7 @@ static enum tg_status read_message(struct oai_decode *d, const struct tg_json *v
         { "tool_call_id", oai_elsewhere }, { "reasoning_content", oai_elsewhere },
         { "reasoning", oai_elsewhere },    { "refusal", oai_refuse },
         { "annotations", oai_only_empty },
+        { "audio", oai_refuse },           { "function_call", oai_refuse },
     };
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return oai_wrong_type(d, v, TG_JSON_OBJECT);

@@ -239,6 +239,8 @@ test('render: faults are named by their path', async () => {
     [{ messages: [{ role: 'user' }] }, /messages\[0\]\.content: is missing/],
     [{ messages: [{ ...user, contents: 1 }] }, /messages\[0\]\.contents: unknown field/],
     [{ messages: [user, { role: 'user', content: [{}] }] }, /messages\[1\]\.content\[0\]\.type/],
+    [{ messages: [{ ...user, audio: { id: 'a' } }] }, /messages\[0\]\.audio is not supported/],
+    [{ messages: [{ ...user, function_call: {} }] }, /messages\[0\]\.function_call is not supp/],
     [{ messages: [{ ...user, tool_calls: [] }] }, /messages\[0\]\.tool_calls: only an assistant/],
     [{ messages: [calls({})] }, /messages\[0\]\.tool_calls\[0\]\.function\.name: is missing/],
     [
