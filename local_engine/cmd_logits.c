@@ -98,6 +98,8 @@ static enum tg_status choose_positions(struct session *s)
         return TG_OK;
     }
     enum tg_status st = parse_list(s, tg_str_of(s->o.positions), "--positions", &s->positions);
+    if (!st && s->positions.n == 0)
+        st = tg_fail(s->err, TG_INVALID, "--positions: there are no positions");
     for (size_t i = 0; !st && i < s->positions.n; i++)
         if ((size_t)s->positions.id[i] >= n ||
             (i > 0 && s->positions.id[i] <= s->positions.id[i - 1]))

@@ -195,6 +195,7 @@ static void refusals(void)
     refused(OPTIONS("--top", "1001"), 2, "--top is \"1001\"");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--positions", "2"), 1, "beyond 2 ids");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--positions", "1,0"), 1, "not ascending");
+    refused(OPTIONS("--model", MODEL, "--ids", ids, "--positions="), 1, "there are no positions");
     refused(OPTIONS("--model", GOLDEN "absent.gguf", "--ids", ids), 1, "absent.gguf");
     refused(OPTIONS("--model", MODEL, "--ids", GOLDEN "absent"), 1, "absent");
     refused(OPTIONS("--model", MODEL, "--ids", ids, "--raw", GOLDEN "no/such"), 1, "no/such");
