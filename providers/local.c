@@ -1,4 +1,5 @@
 #include <event2/event.h>
+#include <float.h>
 #include <string.h>
 
 #include "config/base/alloc.h"
@@ -255,13 +256,20 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 
 /* ---- attempts ---- */
 
+/* What is above 0 stays so as a float: 0 would be refused, and any least share of the probability
+ * means the same, the best id alone. */
+static float least(double top_p)
+{
+    return top_p > 0 && top_p < (double)FLT_MIN ? FLT_MIN : (float)top_p;
+}
+
 static struct le_sampling sampling_of(const struct local *l, const struct chat_sampling *s)
 {
     struct le_sampling out = le_engine_default_sampling(l->engine);
     if (s->has_temperature)
         out.temperature = (float)s->temperature;
     if (s->has_top_p)
-        out.top_p = (float)s->top_p;
+        out.top_p = least(s->top_p);
     if (s->has_min_p)
         out.min_p = (float)s->min_p;
     if (s->has_top_k)

@@ -123,6 +123,7 @@ test('malformed requests get a 4xx that names the field, and the server goes on'
     if (param) assert.ok(String(error.param).startsWith(param), `${body.slice(0, 80)}: ${r.text}`);
   }
   assert.equal((await chat(gw, { max_tokens: 1 })).status, 200);
+  assert.equal((await chat(gw, { max_tokens: 1, top_p: 1e-46 })).status, 200);
 });
 
 test('paths, methods and types', async () => {

@@ -92,6 +92,29 @@ static void an_answer(void)
     bench_close(&b);
 }
 
+/* A share that is 0 as a float is a share nevertheless: the best id alone, as greedily. */
+static void least_top_p(void)
+{
+    static const double top_p[] = { 5e-324, 1e-46, 1e-40, 1e-37 };
+    struct bench b;
+    struct record greedy;
+    bench_open(&b);
+    begin(&b, &greedy);
+    CHECK(loop_until(b.base, &greedy.ends, 1, WAIT_MS));
+    for (size_t i = 0; i < sizeof(top_p) / sizeof(*top_p); i++) {
+        struct record r;
+        b.request.sampling = (struct chat_sampling){ .has_temperature = true, .temperature = 1,
+                                                     .has_top_p = true, .top_p = top_p[i] };
+        begin(&b, &r);
+        CHECK(loop_until(b.base, &r.ends, 1, WAIT_MS));
+        CHECK_INT(r.last.kind, CHAT_EVENT_FINISH);
+        CHECK(tg_str_eq(tg_buf_str(&r.text), tg_buf_str(&greedy.text)));
+        record_free(&r);
+    }
+    record_free(&greedy);
+    bench_close(&b);
+}
+
 /* Temperature 0: the same text again. A stop string out of the middle of it ends it there. */
 static void stop_strings(void)
 {
@@ -378,7 +401,7 @@ static void too_long_to_be_tokenised(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(an_answer), CASE(stop_strings), CASE(paused_without_credit),
+        CASE(an_answer), CASE(least_top_p), CASE(stop_strings), CASE(paused_without_credit),
         CASE(freed_in_any_callback), CASE(cancel_frees_the_engine), CASE(time_limit),
         CASE(what_it_cannot_take), CASE(prompts), CASE(tools),
         CASE(too_long_to_be_tokenised),
