@@ -208,8 +208,9 @@ static enum tg_status decode(struct le_engine *e, struct le_task *t, enum le_end
             return status;
         status = le_sampler_choose(e->sampler, e->runner.logits(e->runner.arg), &id, &stats);
         if (status)
-            return tg_fail(err, status, "token %u of the answer: the logits are not finite",
-                           t->n_generated + 1);
+            return tg_fail(err, status, "token %u of the answer: %s", t->n_generated + 1,
+                           status == TG_NOTFOUND ? "no token may be chosen, all are forbidden"
+                                                 : "the logits are not finite");
         status = emit(e, t, id, &stats, err);
         if (status)
             return status;

@@ -139,7 +139,7 @@ static enum tg_status find_best(const struct le_sampler *s, const float *logits,
             best->next = l;
         }
     }
-    return best->first < 0 ? TG_INTERNAL : TG_OK;
+    return best->first < 0 ? TG_NOTFOUND : TG_OK;
 }
 
 /* With d = l - top and Z = sum exp(d): log p = d - log Z, and the entropy -sum p log p is

@@ -42,7 +42,8 @@ void le_sampler_forbid(struct le_sampler *s, int32_t id, bool forbid);
 /* Starts a sequence: same seed, same choices for the same logits on the same build. */
 void le_sampler_start(struct le_sampler *s, const struct le_sampling *sampling);
 /* Chooses from logits [n_vocab] (left as they are). Ties go to the lowest id. stats may be NULL.
- * Allocates nothing. TG_INTERNAL when a logit is not finite or every id is forbidden. */
+ * Allocates nothing. TG_INTERNAL when a logit is not finite, TG_NOTFOUND when every id is
+ * forbidden. */
 enum tg_status le_sampler_choose(struct le_sampler *s, const float *logits, int32_t *id,
                                  struct le_token_stats *stats);
 

@@ -5,6 +5,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/json.h"
+#include "local_engine/sampler.h"
 #include "tests/unit/check.h"
 
 #define GOLDEN TG_SOURCE_DIR "/tests/golden/"
@@ -307,12 +308,27 @@ static void failing_allocations(void)
     le_engine_close(engine);
 }
 
+static void every_token_forbidden(void)
+{
+    open_model(MODEL, 64, 0);
+    for (uint32_t i = 0; i < le_tokenizer_n(le_engine_tokenizer(engine)); i++)
+        le_sampler_forbid(engine->sampler, (int32_t)i, true);
+    ids[0] = 2;
+    const struct le_job job = { .prompt = ids, .n_prompt = 1, .max_tokens = 2,
+                                .sampling = { .top_p = 1 },
+                                .ignore_end = true }; /* or the ends are allowed again */
+    read_answer(submit(&job));
+    CHECK_INT(answer.end, LE_END_ERROR);
+    CHECK_STR(answer.error, "token 1 of the answer: no token may be chosen, all are forbidden");
+    close_model();
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(golden_dense), CASE(golden_e), CASE(eight_jobs), CASE(any_chunk),
-        CASE(cancel_long_prompt), CASE(stats_of_tokens), CASE(refused_options),
-        CASE(failing_allocations),
+        CASE(cancel_long_prompt), CASE(stats_of_tokens), CASE(every_token_forbidden),
+        CASE(refused_options), CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
