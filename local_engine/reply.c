@@ -12,7 +12,8 @@ enum state {
     REASONING,
     CALL,
     TURN,      /* behind a <|turn> that should not be there: its role, up to the newline */
-    AFTER,     /* behind a call: text is dropped */
+    LOST,      /* in a call that is too large: dropped up to its end */
+    AFTER,     /* behind a call that was given: text is dropped */
     DONE,      /* behind a token that ends the answer */
 };
 
@@ -22,7 +23,7 @@ typedef void (*sink_fn)(void *arg, const struct le_delta *delta);
 
 struct le_reply {
     const struct le_tokenizer *t;
-    enum state state, plain; /* plain: CONTENT, or AFTER once there was a call */
+    enum state state, plain; /* plain: CONTENT, or AFTER once a call was given */
     enum state outside;      /* where a channel that is no thought sends its text */
     size_t matched;          /* bytes of "thought", or of a stray turn's role */
     enum le_delta_kind kind; /* of text */
@@ -149,6 +150,7 @@ static void feed_byte(struct le_reply *r, char c)
             r->state = r->plain;
         return;
     case SPACE:
+    case LOST:
     case AFTER:
     case DONE:
         return;
@@ -158,7 +160,7 @@ static void feed_byte(struct le_reply *r, char c)
 /* The end of a call, by its token or by whatever else cut it off. */
 static enum tg_status end_call(struct le_reply *r, bool closed, sink_fn sink, void *arg)
 {
-    r->state = r->plain = AFTER;
+    r->state = r->plain;
     tg_buf_reset(&r->name);
     tg_buf_reset(&r->arguments);
     enum tg_status status =
@@ -170,6 +172,7 @@ static enum tg_status end_call(struct le_reply *r, bool closed, sink_fn sink, vo
         r->n_bad_calls++;
         return TG_OK;
     }
+    r->state = r->plain = AFTER;
     struct le_delta delta = { LE_DELTA_CALL, tg_buf_str(&r->name), tg_buf_str(&r->arguments) };
     sink(arg, &delta);
     return TG_OK;
@@ -195,8 +198,11 @@ static enum tg_status feed_special(struct le_reply *r, int32_t id, sink_fn sink,
         return tg_buf_addc(&r->call, (char)LE_CALL_QUOTE);
     }
     bool ends = le_tokenizer_is_end(r->t, id), opens = id == special->call_open;
-    if (r->state == CALL && !ends && !opens && id != special->call_close)
+    bool inside = r->state == CALL || r->state == LOST;
+    if (inside && !ends && !opens && id != special->call_close)
         return TG_OK; /* a stray token inside a call is dropped */
+    if (r->state == LOST)
+        r->state = r->plain;
     enum tg_status status = end_pending(r, id == special->call_close, sink, arg);
     if (status)
         return status;
@@ -239,7 +245,7 @@ enum tg_status le_reply_feed(struct le_reply *r, int32_t id, enum le_token_class
         status = r->call.failed;
         r->n_bad_calls++;
         tg_buf_reset(&r->call);
-        r->state = r->plain = AFTER;
+        r->state = LOST;
     }
     if (cls)
         *cls = r->cls;

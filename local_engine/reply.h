@@ -36,13 +36,14 @@ struct le_reply *le_reply_new(const struct le_tokenizer *t, bool in_thought);
 void le_reply_free(struct le_reply *r);
 /* Feeds one id. Deltas that became certain are given to sink at once, borrowed for the call.
  * *cls (may be NULL): what the token was. TG_INVALID (no such id; nothing else happens), TG_NOMEM,
- * TG_LIMIT (a call above 1 MiB: it is dropped and counted, feeding may go on).
+ * TG_LIMIT (a call above 1 MiB: it is dropped up to its end and counted, feeding may go on).
  *
  * What is shown is valid UTF-8 without U+0000 (U+FFFD instead), never the text of a special token.
- * A stray <channel|> or <|"|> is dropped, an unknown channel's text is content, text behind a call
- * is dropped, a call inside a thought ends the thought. Nothing is given after a token that ends
- * the answer. Names of calls are not compared with the tools that were declared, and all calls are
- * given, however many were wanted: both are the caller's to judge. */
+ * A stray <channel|> or <|"|> is dropped, an unknown channel's text is content, a call inside a
+ * thought ends the thought. Text behind a call that was given is dropped; behind calls that could
+ * not be read it stays content, as the answer may lie there. Nothing is given after a token that
+ * ends the answer. Names of calls are not compared with the tools that were declared, and all calls
+ * are given, however many were wanted: both are the caller's to judge. */
 enum tg_status le_reply_feed(struct le_reply *r, int32_t id, enum le_token_class *cls,
                              void (*sink)(void *arg, const struct le_delta *delta), void *arg);
 /* The end of the answer: gives out what was held back; an unfinished call is given if only its

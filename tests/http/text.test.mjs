@@ -316,6 +316,8 @@ test('parse: calls, thoughts and what cannot be read', async () => {
   m = await parse({ text: 'a' + call('x:`y') });
   assert.deepEqual([m.content, m.tool_calls], ['a', undefined]);
   assert.match(m.err, /^parse: 1 tool call could not be read/);
+  m = await parse({ text: 'a<|tool_call>bad<|"|>x<tool_call|>, the answer' });
+  assert.deepEqual([m.content, m.tool_calls], ['a, the answer', undefined]);
 });
 
 test('parse: faults are named', async () => {

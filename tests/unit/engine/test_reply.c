@@ -447,10 +447,14 @@ static void limits(void)
         status = le_reply_feed(r, 138, NULL, collect, &a);
     CHECK_INT(status, TG_LIMIT);
     CHECK_INT(fed, (1 << 19) + 1);
+    CHECK_INT(le_reply_feed(r, 3029, NULL, collect, &a), TG_OK); /* still the call's */
+    CHECK_INT(a.deltas, 0);
+    CHECK_INT(le_reply_feed(r, 49, NULL, collect, &a), TG_OK);
     CHECK_INT(le_reply_feed(r, 3029, NULL, collect, &a), TG_OK);
     CHECK_INT(le_reply_end(r, collect, &a), TG_OK);
     CHECK_INT(le_reply_bad_calls(r), 1);
-    CHECK_INT(a.deltas, 0);
+    CHECK_INT(a.deltas, 1);
+    CHECK_INT(a.content.n, 1);
     answer_free(&a);
     le_reply_free(r);
     le_tokenizer_close(t);

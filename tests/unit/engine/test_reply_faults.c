@@ -121,10 +121,20 @@ static void other_quotes(void)
     SHAPES({ CALL("x:`y`"), NULL, NULL, "f({\"x\":\"y\"});", false, 0 },
            { CALL("x:\"y\",z:'w'"), NULL, NULL, "f({\"x\":\"y\",\"z\":\"w\"});", false, 0 },
            { CALL("x:`y"), NULL, NULL, NULL, false, 1 },
-           { "a" CALL("x:" "<|\"|>y") "b", "a", NULL, NULL, false, 1 },
+           { "a" CALL("x:" "<|\"|>y") "b", "ab", NULL, NULL, false, 1 },
            { "<|tool_call>call:f{x:``````", NULL, NULL, NULL, false, 1 },
            { "<|tool_call><|tool_call><|tool_call>", NULL, NULL, NULL, false, 3 },
            { CALL("x:`y") CALL("x:1"), NULL, NULL, "f({\"x\":1});", false, 1 });
+}
+
+/* Text behind a call is dropped, but not behind one that was lost: the answer may lie there. */
+static void text_behind_calls(void)
+{
+    SHAPES({ "a<|tool_call>bad<|\"|>x<tool_call|>the answer", "athe answer", NULL, NULL, false, 1 },
+           { CALL("x:`y") THOUGHT("hm") "b<|channel>c", "bc", "hm", NULL, false, 1 },
+           { CALL("x:`y") "a" CALL("x:1") "b", "a", NULL, "f({\"x\":1});", false, 1 },
+           { CALL("x:1") "a" CALL("x:`y") "b", NULL, NULL, "f({\"x\":1});", false, 1 },
+           { CALL("x:`y") "<|tool_response>a", NULL, NULL, NULL, false, 1 });
 }
 
 /* A call, its end and the stop in whatever order they come. */
@@ -286,6 +296,7 @@ int main(int argc, char **argv)
         CASE(thoughts_behind_results),
         CASE(thoughts_with_thinking_off),
         CASE(other_quotes),
+        CASE(text_behind_calls),
         CASE(stops_and_calls),
         CASE(null_and_numbers_survive),
         CASE(calls_come_back_as_they_were),
