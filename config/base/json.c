@@ -32,6 +32,59 @@ __attribute__((constructor)) static void install_hooks(void)
     cJSON_InitHooks(&hooks);
 }
 
+/* ---- numbers as written ----
+ *
+ * cJSON keeps a double, and prints what that is. Where its print would differ from the text, the
+ * node becomes cJSON's raw kind, which prints its string; the double stays beside it. */
+
+/* The next number of scanned text from *at on: what looks like one outside strings. */
+static struct tg_str next_number(struct tg_str text, size_t *at)
+{
+    size_t i = *at;
+    for (bool quoted = false; i < text.n; i++) {
+        char c = text.p[i];
+        if (!quoted && (c == '-' || (c >= '0' && c <= '9')))
+            break;
+        if (c == '"')
+            quoted = !quoted;
+        else if (c == '\\')
+            i++;
+    }
+    size_t end = i;
+    while (end < text.n && memchr("+-.0123456789eE", text.p[end], 15))
+        end++;
+    *at = end;
+    return (struct tg_str){ text.p + i, end - i };
+}
+
+/* Whole and of so few digits that a double prints as the same text. */
+static bool prints_alike(struct tg_str number)
+{
+    return number.n <= 15 && !memchr(number.p, '.', number.n) && !memchr(number.p, 'e', number.n) &&
+           !memchr(number.p, 'E', number.n) && !tg_str_eq(number, TG_STR("-0"));
+}
+
+/* The numbers of v and its siblings, in the order of the text. False when out of memory. */
+static bool keep_numbers(cJSON *v, struct tg_str text, size_t *at)
+{
+    for (; v; v = v->next) {
+        if (!cJSON_IsNumber(v)) {
+            if (!keep_numbers(v->child, text, at))
+                return false;
+            continue;
+        }
+        struct tg_str number = next_number(text, at);
+        if (prints_alike(number))
+            continue;
+        if (!(v->valuestring = tg_alloc(number.n + 1)))
+            return false;
+        memcpy(v->valuestring, number.p, number.n);
+        v->valuestring[number.n] = '\0';
+        v->type = cJSON_Raw;
+    }
+    return true;
+}
+
 enum tg_status tg_json_parse(struct tg_str text, struct tg_json **root, struct tg_error *err)
 {
     *root = NULL;
@@ -39,6 +92,11 @@ enum tg_status tg_json_parse(struct tg_str text, struct tg_json **root, struct t
     if (status)
         return status;
     cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
+    size_t at = 0;
+    if (tree && !keep_numbers(tree, text, &at)) {
+        cJSON_Delete(tree);
+        tree = NULL;
+    }
     if (!tree)
         return tg_fail(err, TG_NOMEM, "out of memory while reading JSON");
     *root = (struct tg_json *)(void *)tree;
@@ -57,6 +115,7 @@ enum tg_json_type tg_json_type(const struct tg_json *v)
     case cJSON_True:
         return TG_JSON_BOOL;
     case cJSON_Number:
+    case cJSON_Raw:
         return TG_JSON_NUMBER;
     case cJSON_String:
         return TG_JSON_STRING;

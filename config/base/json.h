@@ -1,7 +1,7 @@
 /* JSON: a strict scanner of ours in front, then a tree. Nothing reaches the tree that the scanner
  * did not accept: UTF-8, RFC 8259 grammar, depth 64, a million values, no duplicate keys, integers
  * within int64, finite numbers of at most 63 characters, no U+0000, no lone surrogates. The tree is
- * read-only; numbers are doubles. */
+ * read-only; numbers are doubles that are printed as they were written. */
 #ifndef TG_BASE_JSON_H
 #define TG_BASE_JSON_H
 
@@ -50,7 +50,7 @@ bool tg_json_string(const struct tg_json *v, struct tg_str *out);
 bool tg_json_number(const struct tg_json *v, double *out);
 bool tg_json_int(const struct tg_json *v, int64_t *out);
 bool tg_json_bool(const struct tg_json *v, bool *out);
-/* Appends v as compact JSON text; null for NULL. */
+/* Appends v as compact JSON text, numbers as they were written; null for NULL. */
 enum tg_status tg_json_print(const struct tg_json *v, struct tg_buf *out);
 
 #endif

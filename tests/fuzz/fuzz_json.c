@@ -1,5 +1,5 @@
 /* Any bytes as JSON. What the scanner accepts must become a tree, and what the tree prints must be
- * accepted again and print the same. */
+ * accepted again and print the same, and without escapes be the text itself, white space aside. */
 #include <stdlib.h>
 
 #include "config/base/json.h"
@@ -15,6 +15,23 @@ static void print(const struct tg_json *root, struct tg_buf *out)
         abort();
 }
 
+static void check_as_written(struct tg_str text, struct tg_str printed)
+{
+    size_t n = 0;
+    bool quoted = false;
+    if (text.n == 0 || memchr(text.p, '\\', text.n))
+        return;
+    for (size_t i = 0; i < text.n; i++) {
+        quoted ^= text.p[i] == '"';
+        if (!quoted && strchr(" \t\r\n", text.p[i]))
+            continue;
+        if (n == printed.n || printed.p[n++] != text.p[i])
+            abort();
+    }
+    if (n != printed.n)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tg_str text = { (const char *)data, size };
@@ -27,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status)
         return 0;
     print(root, &first);
+    check_as_written(text, tg_buf_str(&first));
     if (tg_json_parse(tg_buf_str(&first), &again, &err) != TG_OK)
         abort();
     print(again, &second);

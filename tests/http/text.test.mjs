@@ -204,6 +204,20 @@ test('render: the golden conversations', async () => {
   });
 });
 
+test('render: numbers are kept as written, in arguments and schemas', async () => {
+  const f = (name, more) => ({ function: { name, ...more } });
+  const items = { type: 'integer', enum: ['BIG', 'HALF'] };
+  const parameters = { type: 'object', properties: { l: { type: 'array', items } } };
+  const call = { role: 'assistant', tool_calls: [f('f', { arguments: { n: 'BIG', x: 'HALF' } })] };
+  const messages = [{ role: 'user', content: 'u' }, call];
+  const input = JSON.stringify({ messages, tools: [f('f', { parameters })] })
+    .replaceAll('"BIG"', '9007199254740993')
+    .replaceAll('"HALF"', '1.50');
+  const { prompt } = JSON.parse((await good(tollgate, ['render', '-m', model], input)).out);
+  assert.ok(prompt.includes('items:{enum:[9007199254740993,1.50],'), prompt);
+  assert.ok(prompt.includes('call:f{n:9007199254740993,x:1.50}'), prompt);
+});
+
 test('render: arguments as text keep their numbers; reasoning may be a list', async () => {
   const text = '{"n":123456789012345678901,"x":1.50}';
   const call = { id: 'c', function: { name: 'f', arguments: text } };

@@ -273,11 +273,40 @@ static void null_is_absent(void)
     tg_json_free(NULL);
 }
 
+/* Whatever their size and form, wherever they stand; what looks like one in a string is none. */
+static void numbers_are_printed_as_written(void)
+{
+    static const char *const texts[] = {
+        "9007199254740993", "-0", "-9223372036854775808", "0", "-7", "123456789012345",
+        "1234567890123456", "-12345678901234", "2147483648", "1.50", "1E5", "1e+5", "-0.0E-3",
+        "0.1000000000000000055511151231257827",
+        "{\"1.50\":[1.50,\"2.0\\\"3.0\",{\"\\\\\":4.0}],\"a\":[-5,[6.0],7e1]}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        struct tg_json *root;
+        struct tg_buf out;
+        tg_buf_init(&out, 1000);
+        CHECK_INT(tg_json_parse(tg_str_of(texts[i]), &root, NULL), TG_OK);
+        CHECK_INT(tg_json_print(root, &out), TG_OK);
+        CHECK_STR(out.p, texts[i]);
+        tg_buf_free(&out);
+        tg_json_free(root);
+    }
+    struct tg_json *root;
+    double number = 0;
+    int64_t whole = 0;
+    CHECK_INT(tg_json_parse(TG_STR(" [ 2.0 , 0.25 ] "), &root, NULL), TG_OK);
+    const struct tg_json *v = tg_json_first(root);
+    CHECK(tg_json_is(v, TG_JSON_NUMBER) && tg_json_int(v, &whole) && whole == 2);
+    CHECK(tg_json_number(tg_json_next(v), &number) && number == 0.25);
+    tg_json_free(root);
+}
+
 /* Any allocation may fail: the answer is TG_NOMEM, and nothing leaks (ASan). */
 static void every_allocation_may_fail(void)
 {
     static const char text[] =
-        "{\"a\":[1,{\"b\":\"text\"},null],\"c\":{\"d\":\"\\u00e9\",\"e\":2}}";
+        "{\"a\":[1,{\"b\":\"text\"},null],\"c\":{\"d\":\"\\u00e9\",\"e\":2.0}}";
     struct tg_json *root = NULL;
     tg_alloc_fail_nth(0);
     CHECK_INT(tg_json_parse(tg_str_of(text), &root, NULL), TG_OK);
@@ -299,7 +328,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(accepted), CASE(refused_at_the_right_place), CASE(every_prefix), CASE(depth),
         CASE(a_million_values), CASE(chosen_names_do_not_collide), CASE(tree),
-        CASE(null_is_absent), CASE(every_allocation_may_fail),
+        CASE(null_is_absent), CASE(numbers_are_printed_as_written), CASE(every_allocation_may_fail),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -13,7 +13,7 @@ static const char k_chat[] =
     "\"refusal\":null,\"annotations\":[],\"reasoning_content\":[\"r\",{\"text\":\"s\"}],"
     "\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"index\":0,\"function\":{\"name\":\"f\","
     "\"arguments\":\"{\\\"n\\\":1.50}\"}},"
-    "{\"function\":{\"name\":\"g\",\"arguments\":{\"k\":[1]}}},"
+    "{\"function\":{\"name\":\"g\",\"arguments\":{\"k\":[9007199254740993, 1.50]}}},"
     "{\"function\":{\"name\":\"h\",\"arguments\":null}}]},"
     "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"name\":\"f\",\"content\":\"done\"}],"
     "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"does\","
@@ -42,7 +42,7 @@ static void everything_is_read(void)
     CHECK_INT(m[2].n_calls, 3);
     CHECK(tg_str_eq(m[2].calls[0].id, TG_STR("c1")));
     CHECK(tg_str_eq(m[2].calls[0].arguments, TG_STR("{\"n\":1.50}")));
-    CHECK(tg_str_eq(m[2].calls[1].arguments, TG_STR("{\"k\":[1]}")));
+    CHECK(tg_str_eq(m[2].calls[1].arguments, TG_STR("{\"k\":[9007199254740993,1.50]}")));
     CHECK(tg_str_eq(m[2].calls[2].arguments, TG_STR("{}")));
     CHECK_INT(m[3].role, LE_ROLE_TOOL);
     CHECK(tg_str_eq(m[3].call_id, TG_STR("c1")) && tg_str_eq(m[3].name, TG_STR("f")));

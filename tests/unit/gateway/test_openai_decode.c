@@ -282,7 +282,8 @@ static void honours_tools(void)
 {
     static const char tools[] =
         "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"get_w\",\"description\":\"d\","
-        "\"parameters\":{\"type\":\"object\", \"properties\":{}},\"strict\":false}},"
+        "\"parameters\":{\"type\":\"object\", \"properties\":{},\"enum\":[9007199254740993, 1.50]},"
+        "\"strict\":false}},"
         "{\"type\":\"function\",\"function\":{\"name\":\"g-2\",\"parameters\":null}}]";
     struct tg_buf text;
     tg_buf_init(&text, 4096);
@@ -291,7 +292,8 @@ static void honours_tools(void)
     CHECK_INT(t.status, TG_OK);
     CHECK_INT(t.rq.n_tools, 2);
     CHECK(is(t.rq.tools[0].name, "get_w") && is(t.rq.tools[0].description, "d"));
-    CHECK(is(t.rq.tools[0].parameters, "{\"type\":\"object\",\"properties\":{}}"));
+    CHECK(is(t.rq.tools[0].parameters, "{\"type\":\"object\",\"properties\":{},"
+                                       "\"enum\":[9007199254740993,1.50]}"));
     CHECK(is(t.rq.tools[1].name, "g-2") && !t.rq.tools[1].parameters.n);
     finish(&t);
     tg_buf_reset(&text);

@@ -67,10 +67,10 @@ static const struct row {
               FINISH("tool_calls") DONE,
       "", "", "0:c0:f:|0:::{\"a\":|0:::1}|1:c1:g:|1:::{}|", 'F', CHAT_FINISH_TOOL_CALLS },
     { DELTA(
-          "\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]")
+          "\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":-0}}}]")
           DELTA("\"tool_calls\":[{\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]")
               DELTA("\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]") FINISH("stop") DONE,
-      "", "", "0:a:f:{\"x\":1}|1:b:g:|1:::{}|", 'F', CHAT_FINISH_TOOL_CALLS },
+      "", "", "0:a:f:{\"x\":-0}|1:b:g:|1:::{}|", 'F', CHAT_FINISH_TOOL_CALLS },
     { DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]")
           FINISH("tool_calls") DONE,
       "", "", "0:call_5692161d100b05e5:f:{}|", 'F', CHAT_FINISH_TOOL_CALLS },
