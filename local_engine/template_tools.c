@@ -18,7 +18,10 @@ static void fail(struct context *c, enum tg_status status)
 static const struct le_json **sorted(struct context *c, const struct le_json *object)
 {
     static const struct le_json *const none[1];
-    const struct le_json **members = le_json_sorted(c->arena, object);
+    const struct le_json **members = NULL;
+    if (c->w->status) /* nothing is written any more: no deeper */
+        return (const struct le_json **)(uintptr_t)none;
+    members = le_json_sorted(c->arena, object);
     if (members)
         return members;
     fail(c, TG_NOMEM);
@@ -147,7 +150,13 @@ static void write_names(struct context *c, const struct le_json *list)
     le_write_literal(c->w, "]");
 }
 
-static void write_parameters(struct context *c, const struct le_json *properties, bool is_schema);
+/* What an object schema without "properties", which stands in for them, has that are no parameters:
+ * its keywords, and what was written before. Written twice, a schema inside would double the output
+ * at each of its levels. */
+enum { KEYWORDS = 1, ITEMS = 2, VALUES = 4 };
+
+/* skip: some of these; 0: properties are properties. */
+static void write_parameters(struct context *c, const struct le_json *properties, unsigned skip);
 
 static void write_item_type(struct context *c, const struct le_json *v)
 {
@@ -170,7 +179,7 @@ static void write_items(struct context *c, const struct le_json *items)
         if (tg_str_eq(v->key, TG_STR("properties"))) {
             le_write_literal(c->w, "properties:{");
             if (v->kind == LE_JSON_OBJECT)
-                write_parameters(c, v, false);
+                write_parameters(c, v, 0);
             le_write_literal(c->w, "}");
         } else if (tg_str_eq(v->key, TG_STR("required"))) {
             write_names(c, v);
@@ -185,14 +194,15 @@ static void write_items(struct context *c, const struct le_json *items)
     le_write_literal(c->w, "}");
 }
 
-static void write_object_fields(struct context *c, const struct le_json *schema, bool *some)
+static void write_object_fields(struct context *c, const struct le_json *schema, unsigned written,
+                                bool *some)
 {
     const struct le_json *properties = le_json_get(schema, "properties");
     const struct le_json *required = le_json_get(schema, "required");
     bool has = le_json_is(properties, LE_JSON_OBJECT);
     comma(c, some);
     le_write_literal(c->w, "properties:{");
-    write_parameters(c, has ? properties : schema, !has);
+    write_parameters(c, has ? properties : schema, has ? 0 : KEYWORDS | written);
     le_write_literal(c->w, "}");
     if (le_json_truthy(required)) {
         comma(c, some);
@@ -206,6 +216,7 @@ static void write_property(struct context *c, const struct le_json *schema)
     const struct le_json *description = le_json_get(schema, "description");
     const struct le_json *values = le_json_get(schema, "enum");
     const struct le_json *items = le_json_get(schema, "items");
+    unsigned written = 0;
     bool some = false;
     if (le_json_truthy(description)) {
         comma(c, &some);
@@ -216,38 +227,45 @@ static void write_property(struct context *c, const struct le_json *schema)
         comma(c, &some);
         le_write_literal(c->w, "enum:");
         write_argument(c, values, true);
+        written |= VALUES;
     }
     if (type_is(c, schema, "ARRAY") && le_json_is(items, LE_JSON_OBJECT) && items->n) {
         comma(c, &some);
         write_items(c, items);
+        written |= ITEMS;
     }
     if (le_json_truthy(le_json_get(schema, "nullable"))) {
         comma(c, &some);
         le_write_literal(c->w, "nullable:true");
     }
     if (type_is(c, schema, "OBJECT"))
-        write_object_fields(c, schema, &some);
+        write_object_fields(c, schema, written, &some);
     comma(c, &some);
     le_write_literal(c->w, "type:");
     write_type(c, le_json_get(schema, "type"));
 }
 
-static bool is_keyword(struct tg_str key)
+static bool is_skipped(struct tg_str key, unsigned skip)
 {
-    static const char *const words[] = { "description", "type", "properties", "required",
-                                         "nullable" };
+    static const struct {
+        const char *key;
+        unsigned skip;
+    } words[] = {
+        { "description", KEYWORDS }, { "type", KEYWORDS },     { "properties", KEYWORDS },
+        { "required", KEYWORDS },    { "nullable", KEYWORDS }, { "items", ITEMS },
+        { "enum", VALUES },
+    };
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-        if (tg_str_eq(key, tg_str_of(words[i])))
+        if (skip & words[i].skip && tg_str_eq(key, tg_str_of(words[i].key)))
             return true;
     return false;
 }
 
-/* is_schema: an object schema without "properties" stands in for them, its keywords are skipped. */
-static void write_parameters(struct context *c, const struct le_json *properties, bool is_schema)
+static void write_parameters(struct context *c, const struct le_json *properties, unsigned skip)
 {
     bool some = false;
     for (const struct le_json **m = sorted(c, properties); *m; m++) {
-        if (is_schema && is_keyword((*m)->key))
+        if (is_skipped((*m)->key, skip))
             continue;
         comma(c, &some);
         le_write_text(c->w, (*m)->key);
@@ -280,7 +298,7 @@ static void write_schema(struct context *c, const struct le_json *schema)
     le_write_literal(c->w, ",parameters:{");
     if (le_json_is(properties, LE_JSON_OBJECT) && properties->n) {
         le_write_literal(c->w, "properties:{");
-        write_parameters(c, properties, false);
+        write_parameters(c, properties, 0);
         le_write_literal(c->w, "},");
     }
     if (le_json_truthy(required)) {

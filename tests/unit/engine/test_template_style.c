@@ -303,7 +303,44 @@ static void lists_of_types(void)
     CHECK(strstr(out.p, "x:{enum:[" Q "a" Q "],type:[" Q "STRING" Q "," Q "NULL" Q "]}"));
     CHECK(strstr(out.p, "y:{items:{type:" Q "NUMBER" Q "},type:[" Q "ARRAY" Q "]}"));
     CHECK(strstr(out.p, ",type:[" Q "OBJECT" Q "," Q "NULL" Q "]}}<tool|>"));
+    tg_buf_reset(&out); /* several types at once: nothing is written twice */
+    tool.parameters = TG_STR("{\"properties\":{\"x\":{\"type\":[\"object\",\"array\",\"string\"],"
+                             "\"items\":{\"type\":\"number\"},\"enum\":[\"b\"],\"a\":{}}}}");
+    CHECK_INT(le_template_render(&chat, &out), TG_OK);
+    CHECK(strstr(out.p, "x:{enum:[" Q "b" Q "],items:{type:" Q "NUMBER" Q "},properties:{a:{type:"
+                        Q Q "}},type:[" Q "OBJECT" Q "," Q "ARRAY" Q "," Q "STRING" Q "]}"));
     tg_buf_free(&out);
+}
+
+/* Schemas that were written twice at each of their levels: 20 of them were a million. */
+static void nested_types_stay_in_proportion(void)
+{
+    static const char *const levels[] = {
+        "{\"type\":[\"object\",\"array\"],\"items\":{\"type\":\"object\",\"properties\":{\"a\":",
+        "{\"type\":[\"object\",\"array\"],\"items\":{\"items\":[],\"properties\":{\"items\":",
+        "{\"type\":[\"object\",\"string\",\"array\"],\"enum\":{\"enum\":1},\"items\":{"
+        "\"properties\":{\"enum\":",
+    };
+    struct le_message m = { .role = LE_ROLE_USER, .text = TG_STR("u") };
+    for (size_t k = 0; k < sizeof(levels) / sizeof(*levels); k++) {
+        struct tg_buf schema, out;
+        tg_buf_init(&schema, 1 << 16);
+        tg_buf_init(&out, 1 << 16);
+        tg_buf_adds(&schema, "{\"properties\":{\"x\":");
+        for (int i = 0; i < 20; i++)
+            tg_buf_adds(&schema, levels[k]);
+        tg_buf_adds(&schema, "1");
+        for (int i = 0; i < 20; i++)
+            tg_buf_adds(&schema, "}}}");
+        tg_buf_adds(&schema, "}}");
+        struct le_tool tool = { .name = TG_STR("f"), .parameters = tg_buf_str(&schema) };
+        struct le_chat chat = { .messages = &m, .n = 1, .tools = &tool, .n_tools = 1,
+                                .style = { .type_lists = true } };
+        CHECK_INT(le_template_render(&chat, &out), TG_OK);
+        CHECK(out.n < 4 * schema.n);
+        tg_buf_free(&schema);
+        tg_buf_free(&out);
+    }
 }
 
 int main(int argc, char **argv)
@@ -316,6 +353,7 @@ int main(int argc, char **argv)
         CASE(older_gemma),
         CASE(golden_prompts_of_every_template),
         CASE(lists_of_types),
+        CASE(nested_types_stay_in_proportion),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
