@@ -6,7 +6,8 @@
 #include "local_engine/cmd_common.h"
 #include "local_engine/cmd_text.h"
 
-enum { ARENA_MAX = 1 << 30, PROMPT_MAX = 1 << 30 };
+/* A prompt is a few times its conversation at most, unless that was made to be otherwise. */
+enum { ARENA_MAX = 1 << 30, PROMPT_MAX = 64 << 20 };
 
 static const char usage[] =
     "usage: tollgate render --model FILE  < CONVERSATION\n"
@@ -30,7 +31,7 @@ static const char *cause_of(enum tg_status status, const struct le_text_model *m
     const char *missing = le_template_missing(m->tokenizer);
     if (status == TG_UNSUPPORTED && missing)
         return missing;
-    return tg_status_name(status);
+    return status == TG_LIMIT ? "it is longer than 64 MiB" : tg_status_name(status);
 }
 
 static enum tg_status print(const struct le_text_model *m, const struct le_chat *chat,
@@ -41,7 +42,7 @@ static enum tg_status print(const struct le_text_model *m, const struct le_chat 
     tg_buf_init(&prompt, PROMPT_MAX);
     enum tg_status status = le_template_render(chat, &prompt);
     if (!status)
-        status = le_template_encode(m->tokenizer, chat, &ids);
+        status = le_template_encode(m->tokenizer, chat, PROMPT_MAX, &ids);
     if (status) {
         fprintf(stderr, "render: the prompt cannot be made: %s%s\n",
                 status == TG_UNSUPPORTED ? "the vocabulary has no token " : "",

@@ -170,10 +170,16 @@ static enum tg_status submit(struct chat *c, uint64_t *id, struct tg_error *err)
                                   .add_generation_prompt = true,
                                   .style = le_engine_template(c->e)->style };
     struct le_ids ids = { 0 };
-    enum tg_status status = le_template_encode(le_engine_tokenizer(c->e), &chat, &ids);
-    const char *missing = le_template_missing(le_engine_tokenizer(c->e));
+    uint32_t context = le_engine_context(c->e);
+    enum tg_status status =
+        le_template_encode(le_engine_tokenizer(c->e), &chat, 2 * (size_t)context, &ids);
+    const char *missing =
+        status == TG_UNSUPPORTED ? le_template_missing(le_engine_tokenizer(c->e)) : NULL;
     if (status) {
         le_ids_free(&ids);
+        if (status == TG_LIMIT)
+            return tg_fail(err, status, "the prompt has more than twice the %u tokens that the "
+                           "context holds", context);
         return tg_fail(err, status, "the prompt cannot be encoded: %s%s", missing ?
                        "the vocabulary has no token " : tg_status_name(status),
                        missing ? missing : "");

@@ -318,12 +318,15 @@ enum tg_status le_template_render(const struct le_chat *chat, struct tg_buf *out
 }
 
 enum tg_status le_template_encode(const struct le_tokenizer *t, const struct le_chat *chat,
-                                  struct le_ids *out)
+                                  size_t max, struct le_ids *out)
 {
     struct tg_buf text;
-    struct le_writer w = { .text = &text, .t = t, .ids = out };
-    size_t n_before = out->n;
-    tg_buf_init(&text, INT32_MAX);
+    size_t n_before = out->n, longest = le_tokenizer_longest(t);
+    struct le_writer w = { .text = &text, .t = t, .ids = out, .ids_max = n_before + max };
+    if (w.ids_max < max)
+        w.ids_max = SIZE_MAX;
+    /* tokenising takes tens of times its text: one that must become too many ids is not begun */
+    tg_buf_init(&text, max < INT32_MAX / longest ? max * longest : INT32_MAX);
     write_chat(&w, chat);
     if (w.status)
         out->n = n_before;

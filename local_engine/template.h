@@ -98,13 +98,15 @@ struct le_chat {
 };
 
 /* The prompt as text, byte-equal to the model's own template. For tests and `render`. Appended to
- * out. TG_INVALID (no messages, a schema that is no JSON object), TG_LIMIT, TG_NOMEM. */
+ * out, whose maximum bounds it. TG_INVALID (no messages, a schema that is no JSON object),
+ * TG_LIMIT, TG_NOMEM. */
 enum tg_status le_template_render(const struct le_chat *chat, struct tg_buf *out);
 /* The prompt as ids, BOS included: literals of the template as special tokens, texts with special
  * off; equal to encoding the rendered text where no text holds a special token. Appended to out,
- * nothing on failure. As above, and TG_UNSUPPORTED: the vocabulary lacks a token it needs. */
+ * nothing on failure. As above; TG_LIMIT also when there would be more than max ids, with no more
+ * work and memory than for about as many; TG_UNSUPPORTED: the vocabulary lacks a token it needs. */
 enum tg_status le_template_encode(const struct le_tokenizer *t, const struct le_chat *chat,
-                                  struct le_ids *out);
+                                  size_t max, struct le_ids *out);
 
 /* The first special token that templates write and the vocabulary lacks, as text; NULL: none. */
 const char *le_template_missing(const struct le_tokenizer *t);

@@ -31,6 +31,7 @@ struct le_writer {
     struct tg_buf *text; /* rendering: the output; encoding: text since the last mark */
     const struct le_tokenizer *t; /* NULL: rendering */
     struct le_ids *ids;
+    size_t ids_max; /* what ids->n may become */
     enum tg_status status; /* sticky */
     struct le_template_style style;
 };

@@ -50,12 +50,19 @@ static void note(struct le_writer *w, enum tg_status status)
         w->status = status;
 }
 
+static void check_limit(struct le_writer *w)
+{
+    if (w->ids->n > w->ids_max)
+        note(w, TG_LIMIT);
+}
+
 void le_write_end(struct le_writer *w)
 {
     if (w->status || !w->t || w->text->n == 0)
         return;
     note(w, le_tokenizer_encode(w->t, tg_buf_str(w->text), false, w->ids));
     tg_buf_reset(w->text);
+    check_limit(w);
 }
 
 void le_write_mark(struct le_writer *w, enum le_mark mark)
@@ -70,6 +77,7 @@ void le_write_mark(struct le_writer *w, enum le_mark mark)
     int32_t id = id_of(w->t, mark);
     if (!w->status)
         note(w, id < 0 ? TG_UNSUPPORTED : le_ids_add(w->ids, id));
+    check_limit(w);
 }
 
 void le_write_text(struct le_writer *w, struct tg_str s)

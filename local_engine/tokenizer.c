@@ -309,6 +309,8 @@ enum tg_status le_tokenizer_open(const struct le_gguf *g, struct le_tokenizer **
         (status = le_tok_assign_roles(t, g, err)))
         goto fail;
     t->space_id = le_tok_find(t, TG_STR("\xE2\x96\x81"));
+    for (uint32_t i = 0; i < t->n; i++)
+        t->longest = t->tok[i].text_n > t->longest ? t->tok[i].text_n : t->longest;
     for (int c = 0; c < 128; c++) {
         char byte = (char)c;
         t->ascii_id[c] = c == ' ' ? t->space_id : le_tok_find(t, (struct tg_str){ &byte, 1 });
@@ -336,6 +338,11 @@ void le_tokenizer_close(struct le_tokenizer *t)
 uint32_t le_tokenizer_n(const struct le_tokenizer *t)
 {
     return t->n;
+}
+
+uint32_t le_tokenizer_longest(const struct le_tokenizer *t)
+{
+    return t->longest;
 }
 
 const struct le_special_ids *le_tokenizer_special(const struct le_tokenizer *t)

@@ -37,6 +37,8 @@ enum tg_status le_tokenizer_open(const struct le_gguf *g, struct le_tokenizer **
 void le_tokenizer_close(struct le_tokenizer *t);
 
 uint32_t le_tokenizer_n(const struct le_tokenizer *t);
+/* The most bytes of a text that one id can stand for. */
+uint32_t le_tokenizer_longest(const struct le_tokenizer *t);
 const struct le_special_ids *le_tokenizer_special(const struct le_tokenizer *t);
 /* Appends the ids of text. special: recognise special tokens in it (for template text only; user
  * text is encoded with special off: then none is recognised, user-defined ones neither, so that no

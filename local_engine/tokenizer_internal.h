@@ -50,6 +50,7 @@ struct le_tokenizer {
     bool special_first[256];                     /* some special token begins with this byte */
     uint8_t special_len[LE_SPECIAL_LEN_MAX + 1]; /* their lengths, shortest first, 0 ends */
     struct le_special_ids special;
+    uint32_t longest; /* bytes of the longest token text */
     int32_t *never;
     size_t n_never;
 };

@@ -2,8 +2,6 @@
 #include "local_engine/engine.h"
 #include "providers/backend.h"
 
-enum { SHORT_TOKEN = 8 }; /* bytes; texts below context times this are simply tokenised */
-
 static const char *lacking(enum chat_part_kind kind)
 {
     switch (kind) {
@@ -43,11 +41,17 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
                        "messages[%zu].role: the local model takes a tool message only directly "
                        "behind the message with the call that it answers",
                        at);
-    for (size_t i = 0; i < m->n_parts; i++)
+    size_t calls = 0;
+    for (size_t i = 0; i < m->n_parts; i++) {
+        calls += m->parts[i].kind == CHAT_PART_TOOL_CALL;
+        if (calls > LE_CALLS_MAX)
+            return tg_fail(err, TG_LIMIT, "messages[%zu].tool_calls: the local model takes at most "
+                           "%d calls in a message", at, LE_CALLS_MAX);
         if (lacking(m->parts[i].kind))
             return tg_fail(err, TG_UNSUPPORTED,
                            "messages[%zu].content[%zu]: the local model of this version takes no "
                            "%s", at, i, lacking(m->parts[i].kind));
+    }
     return TG_OK;
 }
 
@@ -61,6 +65,10 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
         if (status)
             return status;
     }
+    for (size_t i = 0; i < r->n_tools; i++)
+        if (r->tools[i].parameters.n > LE_SCHEMA_BYTES_MAX)
+            return tg_fail(err, TG_LIMIT, "tools[%zu].function.parameters: the local model takes "
+                           "at most %d bytes", i, LE_SCHEMA_BYTES_MAX);
     if (presence || frequency)
         return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
                        presence ? "presence_penalty" : "frequency_penalty");
@@ -141,8 +149,12 @@ static enum tg_status encode(const struct le_engine *engine, const struct le_cha
     struct le_ids out = { 0 };
     uint32_t context = le_engine_context(engine);
     const struct le_tokenizer *t = le_engine_tokenizer(engine);
-    enum tg_status status = le_template_encode(t, chat, &out);
-    if (status == TG_UNSUPPORTED && le_template_missing(t))
+    size_t max = 2 * (size_t)context; /* up to there what is too long is told by its tokens */
+    enum tg_status status = le_template_encode(t, chat, max, &out);
+    if (status == TG_LIMIT)
+        tg_fail(err, status, "messages: the prompt has more than %zu tokens, tools included; the "
+                "local model's context holds %u and needs one for the answer", max, context);
+    else if (status == TG_UNSUPPORTED && le_template_missing(t))
         tg_fail(err, status, "the prompt cannot be tokenised: the local model's vocabulary has no "
                 "token %s", le_template_missing(t));
     else if (status)
@@ -161,10 +173,13 @@ static enum tg_status encode(const struct le_engine *engine, const struct le_cha
     return TG_OK;
 }
 
-/* Bytes of text that the template keeps whatever it trims. */
+/* Bytes of text that the template keeps whatever it trims. (What it keeps of a schema shows when it
+ * is written, which ends where the prompt gets too long.) */
 static size_t kept_bytes(const struct chat_request *r)
 {
     size_t n = 0;
+    for (size_t i = 0; i < r->n_tools; i++)
+        n += r->tools[i].name.n + r->tools[i].description.n;
     for (size_t i = 0; i < r->n_messages; i++)
         for (size_t k = 0; k < r->messages[i].n_parts; k++)
             if (r->messages[i].role != CHAT_ASSISTANT)
@@ -177,15 +192,8 @@ static size_t kept_bytes(const struct chat_request *r)
 static enum tg_status check_length(const struct le_engine *engine, const struct chat_request *r,
                                    struct tg_error *err)
 {
-    const struct le_tokenizer *t = le_engine_tokenizer(engine);
     uint32_t context = le_engine_context(engine);
-    size_t bytes = kept_bytes(r), longest = 1;
-    if (bytes / SHORT_TOKEN < context)
-        return TG_OK;
-    for (uint32_t id = 0; id < le_tokenizer_n(t); id++) {
-        size_t n = le_tokenizer_piece(t, (int32_t)id).n;
-        longest = n > longest ? n : longest;
-    }
+    size_t bytes = kept_bytes(r), longest = le_tokenizer_longest(le_engine_tokenizer(engine));
     if (bytes / longest < context)
         return TG_OK;
     return tg_fail(err, TG_LIMIT,

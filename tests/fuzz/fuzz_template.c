@@ -1,5 +1,6 @@
 /* Any bytes as a tool's schema, a call's arguments and the texts of a conversation, cut at bytes
- * 0xFE. No field may bring in a special token: their number follows from the chat's shape. */
+ * 0xFE. No field may bring in a special token: their number follows from the chat's shape. The
+ * prompt stays in proportion to the bytes, and within the ids that are allowed. */
 #include "local_engine/template.h"
 #include "tests/fuzz/support_tokenizer.h"
 
@@ -13,13 +14,27 @@ static size_t count(const struct le_ids *ids, int32_t id)
     return n;
 }
 
-static void check(const struct le_chat *chat)
+/* At most five times a schema (names without a type, in a list of what is required), three times a
+ * text, and what stands around them. */
+static void check_size(const struct le_chat *chat, size_t size, size_t text_n, size_t ids_n)
+{
+    struct le_ids ids = { 0 };
+    if (text_n > 8 * size + 4096 || ids_n > text_n)
+        abort();
+    if (le_template_encode(tokenizer(), chat, ids_n - 1, &ids) != TG_LIMIT || ids.n)
+        abort();
+    if (le_template_encode(tokenizer(), chat, ids_n / 2, &ids) != TG_LIMIT || ids.n)
+        abort();
+    le_ids_free(&ids);
+}
+
+static void check(const struct le_chat *chat, size_t size)
 {
     const struct le_special_ids *s = le_tokenizer_special(tokenizer());
     struct le_ids ids = { 0 };
     struct tg_buf text;
     tg_buf_init(&text, (size_t)1 << 30);
-    enum tg_status status = le_template_encode(tokenizer(), chat, &ids);
+    enum tg_status status = le_template_encode(tokenizer(), chat, SIZE_MAX, &ids);
     if (le_template_render(chat, &text) != status)
         abort();
     if (status == TG_OK &&
@@ -29,6 +44,8 @@ static void check(const struct le_chat *chat)
         abort();
     if (status != TG_OK && ids.n)
         abort();
+    if (status == TG_OK)
+        check_size(chat, size, text.n, ids.n);
     tg_buf_free(&text);
     le_ids_free(&ids);
 }
@@ -55,9 +72,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     struct le_chat chat = { .messages = messages, .n = 5, .thinking = true, .tools = &tool,
                             .n_tools = 1 };
-    check(&chat);
+    check(&chat, size);
     chat.style = (struct le_template_style){ .null_word = true, .all_reasoning = true,
                                              .joined_turns = true, .type_lists = true };
-    check(&chat);
+    check(&chat, size);
     return 0;
 }

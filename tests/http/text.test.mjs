@@ -276,6 +276,17 @@ test('render: faults are named by their path', async () => {
   }
 });
 
+test('render: a prompt out of proportion to its conversation ends early', async () => {
+  const name = 'f'.repeat(1 << 20);
+  const call = { role: 'assistant', tool_calls: [{ id: 'c', function: { name } }] };
+  const results = Array(80).fill({ role: 'tool', tool_call_id: 'c', content: 'r' });
+  const input = JSON.stringify({ messages: [call, ...results] });
+  const r = await run(tollgate, ['render', '--model', model], input);
+  assert.equal(r.code, 1);
+  assert.match(r.err, /^render: the prompt cannot be made: it is longer than 64 MiB/);
+  assert.equal(r.out.length, 0);
+});
+
 // What we do otherwise, on purpose (tests/golden/README.md).
 const otherwise = {
   'reasoning_format none': { role: 'assistant', content: 'Answer', reasoning_content: 't\n' },

@@ -45,7 +45,7 @@ static void ids_are_those_of_the_rendering(void)
         struct le_ids got = { 0 }, want = { 0 };
         struct tg_str prompt = text_member(c, "expected_prompt");
         chat_golden_read(&g, c);
-        CHECK_INT(le_template_encode(t, &g.chat, &got), TG_OK);
+        CHECK_INT(le_template_encode(t, &g.chat, SIZE_MAX, &got), TG_OK);
         CHECK_INT(le_tokenizer_encode(t, prompt, true, &want), TG_OK);
         CHECK(got.n > 0 && got.id[0] == le_tokenizer_special(t)->bos);
         for (size_t i = 1; i < got.n; i++)
@@ -95,7 +95,7 @@ static void no_text_can_forge_a_special_token(void)
     struct le_chat chat = { .messages = messages, .n = 4, .thinking = true,
                             .add_generation_prompt = true, .tools = &tool, .n_tools = 1 };
     struct le_ids ids = { 0 };
-    CHECK_INT(le_template_encode(t, &chat, &ids), TG_OK);
+    CHECK_INT(le_template_encode(t, &chat, SIZE_MAX, &ids), TG_OK);
     CHECK_INT(count_id(&ids, s->turn_open), 3); /* system, user, model */
     CHECK_INT(count_id(&ids, s->turn_close), 2);
     CHECK_INT(count_id(&ids, s->call_close), 1);
@@ -293,6 +293,53 @@ static void bad_chats_are_refused(void)
     tg_buf_free(&deep);
 }
 
+/* As many ids as are allowed, and one less; nothing is left of what is too long. */
+static void too_many_ids(void)
+{
+    struct le_tokenizer *t = text_tokenizer_reduced();
+    struct tg_json *golden = text_golden("render.json");
+    const struct tg_json *c = tg_json_first(tg_json_get(golden, "cases"));
+    for (; c; c = tg_json_next(c)) {
+        struct chat_golden g;
+        struct le_ids whole = { 0 }, ids = { 0 };
+        chat_golden_read(&g, c);
+        CHECK_INT(le_template_encode(t, &g.chat, SIZE_MAX, &whole), TG_OK);
+        CHECK_INT(le_ids_add(&ids, 7), TG_OK);
+        for (size_t max = 0; max < whole.n; max += 1 + whole.n / 16) {
+            CHECK_INT(le_template_encode(t, &g.chat, max, &ids), TG_LIMIT);
+            CHECK_INT(ids.n, 1);
+        }
+        CHECK_INT(le_template_encode(t, &g.chat, whole.n - 1, &ids), TG_LIMIT);
+        CHECK_INT(le_template_encode(t, &g.chat, whole.n, &ids), TG_OK);
+        CHECK_INT(ids.n, 1 + whole.n);
+        le_ids_free(&whole);
+        le_ids_free(&ids);
+        chat_golden_free(&g);
+    }
+    tg_json_free(golden);
+    le_tokenizer_close(t);
+}
+
+/* A text that must become too many ids is refused before it is tokenised, which takes memory. */
+static void too_long_is_not_tokenised(void)
+{
+    enum { SIZE = 8 << 20 };
+    struct le_tokenizer *t = text_tokenizer_reduced();
+    char *text = tg_calloc(1, SIZE);
+    struct le_message m = { .role = LE_ROLE_USER, .text = { text, SIZE } };
+    struct le_chat chat = { .messages = &m, .n = 1 };
+    struct le_ids ids = { 0 };
+    CHECK(text != NULL);
+    memset(text, 'x', SIZE);
+    uint64_t before = tg_alloc_count();
+    CHECK_INT(le_template_encode(t, &chat, 100, &ids), TG_LIMIT);
+    CHECK(tg_alloc_count() - before < 20);
+    CHECK(ids.cap < 100);
+    le_ids_free(&ids);
+    tg_free(text);
+    le_tokenizer_close(t);
+}
+
 static void failing_allocations(void)
 {
     struct le_tokenizer *t = text_tokenizer_reduced();
@@ -310,7 +357,7 @@ static void failing_allocations(void)
             tg_alloc_fail_nth(nth);
             status[0] = le_template_render(&g.chat, &text);
             tg_alloc_fail_nth(nth);
-            status[1] = le_template_encode(t, &g.chat, &ids);
+            status[1] = le_template_encode(t, &g.chat, SIZE_MAX, &ids);
             tg_alloc_fail_nth(0);
             for (int i = 0; i < 2; i++)
                 CHECK(status[i] == TG_OK || status[i] == TG_NOMEM);
@@ -339,6 +386,8 @@ int main(int argc, char **argv)
         CASE(results_find_their_call),
         CASE(reasoning_of_earlier_turns_is_dropped),
         CASE(bad_chats_are_refused),
+        CASE(too_many_ids),
+        CASE(too_long_is_not_tokenised),
         CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);

@@ -239,7 +239,7 @@ static void missing_special_tokens_are_named(void)
     struct le_message m = { .role = LE_ROLE_USER, .text = TG_STR("a") };
     struct le_chat chat = { .messages = &m, .n = 1 };
     struct le_ids ids = { 0 };
-    CHECK_INT(le_template_encode(t, &chat, &ids), TG_UNSUPPORTED);
+    CHECK_INT(le_template_encode(t, &chat, SIZE_MAX, &ids), TG_UNSUPPORTED);
     CHECK_INT(ids.n, 0);
     CHECK_STR(le_template_missing(t), "<bos>");
     CHECK(le_template_missing(whole) == NULL);

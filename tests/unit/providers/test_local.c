@@ -266,6 +266,13 @@ static void what_it_cannot_take(void)
     refused(&b, &(struct chat_request){ .messages = hello, .n_messages = 1,
                                         .sampling = { .has_presence = true, .presence = 1 } },
             TG_UNSUPPORTED, "presence_penalty: ");
+    static struct chat_part calls[LE_CALLS_MAX + 1];
+    for (size_t i = 0; i < LE_CALLS_MAX + 1; i++)
+        calls[i] = (struct chat_part){ .kind = CHAT_PART_TOOL_CALL, .name = TG_STR("f") };
+    const struct chat_message many = { .role = CHAT_ASSISTANT, .parts = calls,
+                                       .n_parts = LE_CALLS_MAX + 1 };
+    refused(&b, &(struct chat_request){ .messages = &many, .n_messages = 1 }, TG_LIMIT,
+            "messages[0].tool_calls: ");
     static char text[20000];
     for (size_t i = 0; i < sizeof(text); i++)
         text[i] = i % 2 ? 'q' : '7';
@@ -370,11 +377,7 @@ static void too_long_to_be_tokenised(void)
     struct bench b;
     bench_open(&b);
     const struct le_tokenizer *t = le_engine_tokenizer(b.engine);
-    size_t longest = 1;
-    for (uint32_t id = 0; id < le_tokenizer_n(t); id++)
-        if (le_tokenizer_piece(t, (int32_t)id).n > longest)
-            longest = le_tokenizer_piece(t, (int32_t)id).n;
-    size_t size = CONTEXT * longest;
+    size_t size = CONTEXT * (size_t)le_tokenizer_longest(t);
     struct tg_str text = { tg_calloc(1, size), size };
     CHECK(text.p);
     memset((char *)text.p, 'x', size);
@@ -389,6 +392,23 @@ static void too_long_to_be_tokenised(void)
     uint32_t n;
     CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &counted), TG_LIMIT);
     CHECK(!strstr(counted.text, "at least"));
+    part.text = TG_STR("hello");
+    struct chat_tool tool = { .name = TG_STR("f"), .description = text };
+    r.tools = &tool; /* tools count */
+    r.n_tools = 1;
+    refused(&b, &r, TG_LIMIT, "messages: the prompt has at least 512 tokens");
+    struct tg_buf schema;
+    tg_buf_init(&schema, 1 << 20);
+    for (int i = 0; i < 2000; i++)
+        tg_buf_addf(&schema, "%s\"a%d\":{}", i ? "," : "{\"properties\":{", i);
+    tg_buf_adds(&schema, "}}");
+    tool = (struct chat_tool){ .name = TG_STR("f"), .parameters = tg_buf_str(&schema) };
+    refused(&b, &r, TG_LIMIT, "messages: the prompt has more than 1024 tokens, tools included");
+    tool.parameters.n = LE_SCHEMA_BYTES_MAX + 1; /* is not read */
+    refused(&b, &r, TG_LIMIT, "tools[0].function.parameters: ");
+    tg_buf_free(&schema);
+    r.n_tools = 0;
+    part.text = text;
     memset((char *)text.p, ' ', size);
     memcpy((char *)text.p + size / 2, "hello", 5);
     part.text.n = size;
