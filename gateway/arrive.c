@@ -256,7 +256,7 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->started_ms = tg_wall_ms();
     x->failure_name = "";
     x->prepared.body = ask->body;
-    x->prepared.engine = app->engine;
+    x->prepared.local = app->local;
     x->answer.created_s = x->started_ms / 1000;
     snprintf(x->answer.id, sizeof(x->answer.id), "chatcmpl-%016llx", (unsigned long long)x->id);
     gw_try_init(&x->local, x);

@@ -47,7 +47,7 @@ struct gw_prepared {
     struct tg_arena *arena;
     struct tg_str body; /* borrowed from the connection, or body_copy */
     char *body_copy;
-    const struct le_engine *engine;
+    struct prov_backend *local;
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct oai_error error;

@@ -26,7 +26,7 @@ void gw_prepare(struct gw_prepared *p)
         p->failed = true;
         return;
     }
-    enum tg_status status = prov_local_prepare(p->engine, &p->request, &p->prompt, &p->n_prompt,
+    enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt, &p->n_prompt,
                                                &p->local_error);
     p->local_can = status == TG_OK;
     if (!p->local_can)

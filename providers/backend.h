@@ -1,5 +1,5 @@
 /* A backend answers a chat_request with a stream of chat_events: the local engine or a provider.
- * Everything here runs on the loop thread. */
+ * Everything here runs on the loop thread, unless it says otherwise. */
 #ifndef PROVIDERS_BACKEND_H
 #define PROVIDERS_BACKEND_H
 
@@ -52,11 +52,16 @@ void prov_backend_free(struct prov_backend *b);
 /* The local engine as a backend; the engine stays the caller's and must outlive it. NULL: err. */
 struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *engine,
                                     struct tg_error *err);
-/* Renders and tokenises for the local engine. Pure, any thread. *ids is owned by the caller
- * (tg_free). TG_UNSUPPORTED when the local model cannot take the request: err names the field.
- * TG_LIMIT when the prompt does not fit into the context: err has both numbers. */
-enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
+/* Renders and tokenises for the local engine. Any thread; the request is not changed. Where a
+ * message's calls are answers of this backend and come without their reasoning, the prompt has the
+ * reasoning remembered for them, unless it fits into the context only without. *ids is owned by the
+ * caller (tg_free). TG_UNSUPPORTED when the local model cannot take the request: err names the
+ * field. TG_LIMIT when the prompt does not fit into the context: err has both numbers. */
+enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct tg_error *err);
+/* The most bytes of remembered reasoning that prov_local_prepare may add to a request with this
+ * JSON body: it takes as long as for a body that has them. Any thread. */
+size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body);
 
 struct prov_openai_options {
     const char *name;      /* the provider's name in the configuration */

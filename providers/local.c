@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "local_engine/engine.h"
-#include "providers/backend_internal.h"
+#include "providers/local_internal.h"
 
 /* An attempt is found by the id of its job, never by a pointer that the engine kept: events of jobs
  * that were given up are dropped here. */
@@ -19,7 +20,7 @@ struct local {
     struct le_engine *engine;
     struct event *readable;
     struct attempt *attempts;
-    uint64_t salt;
+    struct prov_memory *memory;
 };
 
 struct attempt {
@@ -34,6 +35,8 @@ struct attempt {
     uint32_t n_calls;
     uint32_t n_odd_calls; /* of tools that nobody declared */
     uint64_t n_reasoning;
+    uint64_t salt;           /* of its calls' ids, which open the memory: nobody else's follow */
+    struct tg_buf reasoning; /* what it thought, to be remembered if it ends in calls */
     const struct chat_tool *tools; /* the request's */
     size_t n_tools;
     bool paused, dead;
@@ -71,6 +74,7 @@ static void release(struct attempt *a)
 {
     if (a->timer)
         event_free(a->timer);
+    tg_buf_free(&a->reasoning);
     tg_free(a);
 }
 
@@ -120,7 +124,7 @@ static bool take_call(struct attempt *a, const struct le_event *e)
 static void emit_call(struct attempt *a, const struct le_event *e, const struct chat_token *token)
 {
     char id[PROV_CALL_ID_MAX];
-    prov_call_id(id, a->local->salt, a->job * 1024 + a->n_calls);
+    prov_call_id(id, a->salt, a->n_calls);
     struct chat_event event = {
         .kind = CHAT_EVENT_TOOL_CALL,
         .index = a->n_calls++,
@@ -140,6 +144,8 @@ static void emit_texts(struct attempt *a, const struct le_event *e, const struct
 {
     bool call = take_call(a, e), thought = e->cls == LE_TOKEN_REASONING;
     struct chat_event event = { .kind = CHAT_EVENT_REASONING, .text = e->reasoning };
+    if (a->n_tools)
+        tg_buf_add(&a->reasoning, e->reasoning.p, e->reasoning.n);
     event.has_token = token && !call && thought;
     if (event.has_token)
         event.token = *token;
@@ -200,6 +206,20 @@ static void emit_end(struct attempt *a, const struct le_event *e)
     emit(a, &event);
 }
 
+/* Before the client can answer. A thought that is not there whole is none. */
+static void remember(const struct attempt *a)
+{
+    char ids[CHAT_CALLS_MAX][PROV_CALL_ID_MAX];
+    size_t n = a->n_calls < CHAT_CALLS_MAX ? a->n_calls : CHAT_CALLS_MAX;
+    if (a->dead || n == 0 || a->reasoning.n == 0 || a->reasoning.failed)
+        return;
+    for (size_t i = 0; i < n; i++)
+        prov_call_id(ids[i], a->salt, i);
+    /* out of memory: the answer is as good, only its thought is lost */
+    (void)prov_memory_keep(a->local->memory, (const char (*)[PROV_CALL_ID_MAX])ids, n,
+                           tg_buf_str(&a->reasoning), tg_mono_ns());
+}
+
 static void on_end(struct attempt *a, const struct le_event *e)
 {
     struct chat_event usage = { .kind = CHAT_EVENT_USAGE };
@@ -208,6 +228,8 @@ static void on_end(struct attempt *a, const struct le_event *e)
     usage.usage.reasoning = (struct chat_count){ true, a->n_reasoning };
     emit_texts(a, e, NULL);
     retire(a);
+    if (e->end != LE_END_ERROR && e->end != LE_END_CANCELLED)
+        remember(a);
     emit(a, &usage);
     emit_end(a, e);
 }
@@ -328,6 +350,8 @@ static struct prov_attempt *start(struct prov_backend *b, const struct prov_call
     a->local = l;
     a->fn = fn;
     a->arg = arg;
+    a->salt = prov_salt();
+    tg_buf_init(&a->reasoning, PROV_MEMORY_THOUGHT);
     if (submit(a, call, err)) {
         release(a);
         return NULL;
@@ -365,6 +389,7 @@ static void destroy(struct prov_backend *b)
     struct local *l = local_of(b);
     if (l->readable)
         event_free(l->readable);
+    prov_memory_free(l->memory);
     tg_free(l);
 }
 
@@ -372,6 +397,8 @@ struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *e
                                     struct tg_error *err)
 {
     static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy, NULL };
+    static const struct prov_memory_limits limits = { PROV_MEMORY_CALLS, PROV_MEMORY_BYTES,
+                                                      PROV_MEMORY_AGE_MS * INT64_C(1000000) };
     struct local *l = tg_calloc(1, sizeof(*l));
     if (!l || prov_backend_init(&l->base, &ops, "local", true)) {
         tg_free(l);
@@ -380,12 +407,26 @@ struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *e
     }
     l->loop = base;
     l->engine = engine;
-    l->salt = prov_salt();
+    l->memory = prov_memory_new(&limits);
     l->readable = event_new(base, le_engine_fd(engine), EV_READ | EV_PERSIST, on_readable, l);
-    if (!l->readable || event_add(l->readable, NULL) != 0) {
+    if (!l->memory || !l->readable || event_add(l->readable, NULL) != 0) {
         prov_unref(&l->base);
-        tg_fail(err, TG_NOMEM, "the engine's descriptor cannot be watched");
+        tg_fail(err, TG_NOMEM, "out of memory, or the engine's descriptor cannot be watched");
         return NULL;
     }
     return &l->base;
+}
+
+enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
+                                  int32_t **ids, uint32_t *n, struct tg_error *err)
+{
+    struct local *l = local_of(local);
+    return prov_local_render(l->engine, l->memory, r, ids, n, err);
+}
+
+/* An id of ours has no byte that JSON must escape, but may be escaped all the same. */
+size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body)
+{
+    bool named = body.n && (memmem(body.p, body.n, "call_", 5) || memmem(body.p, body.n, "\\u", 2));
+    return named ? prov_memory_bytes(local_of(local)->memory) : 0;
 }

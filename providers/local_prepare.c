@@ -1,6 +1,7 @@
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "local_engine/engine.h"
-#include "providers/backend.h"
+#include "providers/local_internal.h"
 
 static const char *lacking(enum chat_part_kind kind)
 {
@@ -119,8 +120,31 @@ static bool make_message(struct tg_arena *arena, const struct chat_message *m,
     return true;
 }
 
+/* Puts what is remembered where a client left it out. Behind the last user message: the template
+ * drops it elsewhere. A request that repeats ids gets no more than there is. *n: bytes put in. */
+static bool recall(struct prov_memory *memory, struct tg_arena *arena, const struct chat_request *r,
+                   struct le_message *messages, size_t *n)
+{
+    int64_t now = tg_mono_ns();
+    size_t left = PROV_MEMORY_BYTES, at = r->n_messages;
+    while (at > 0 && r->messages[at - 1].role != CHAT_USER)
+        at--;
+    for (; at < r->n_messages; at++) {
+        struct le_message *m = &messages[at];
+        bool wanted = m->role == LE_ROLE_MODEL && m->reasoning.n == 0;
+        for (size_t i = 0; i < m->n_calls && wanted && m->reasoning.n == 0; i++)
+            if (prov_memory_find(memory, m->calls[i].id, now, left, arena, &m->reasoning))
+                return false;
+        left -= wanted ? m->reasoning.n : 0;
+    }
+    *n = PROV_MEMORY_BYTES - left;
+    return true;
+}
+
+/* memory: NULL: nothing is recalled. *recalled: bytes of the prompt that r does not have. */
 static bool make_chat(struct tg_arena *arena, const struct le_engine *engine,
-                      const struct chat_request *r, struct le_chat *out)
+                      struct prov_memory *memory, const struct chat_request *r,
+                      struct le_chat *out, size_t *recalled)
 {
     struct le_message *messages = tg_arena_alloc(arena, r->n_messages, sizeof(*messages));
     struct le_tool *tools = tg_arena_alloc(arena, r->n_tools, sizeof(*tools));
@@ -129,6 +153,9 @@ static bool make_chat(struct tg_arena *arena, const struct le_engine *engine,
     for (size_t i = 0; i < r->n_messages; i++)
         if (!make_message(arena, &r->messages[i], &messages[i]))
             return false;
+    *recalled = 0;
+    if (memory && !recall(memory, arena, r, messages, recalled))
+        return false;
     for (size_t i = 0; i < r->n_tools; i++)
         tools[i] = (struct le_tool){ .name = r->tools[i].name,
                                      .description = r->tools[i].description,
@@ -202,10 +229,12 @@ static enum tg_status check_length(const struct le_engine *engine, const struct 
                    bytes / longest, (unsigned)context);
 }
 
-enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
-                                  int32_t **ids, uint32_t *n, struct tg_error *err)
+enum tg_status prov_local_render(const struct le_engine *engine, struct prov_memory *memory,
+                                 const struct chat_request *r, int32_t **ids, uint32_t *n,
+                                 struct tg_error *err)
 {
     struct le_chat chat;
+    size_t recalled;
     *ids = NULL;
     *n = 0;
     enum tg_status status = check_request(r, err);
@@ -216,15 +245,20 @@ enum tg_status prov_local_prepare(const struct le_engine *engine, const struct c
     size_t parts = 0;
     for (size_t i = 0; i < r->n_messages; i++)
         parts += r->messages[i].n_parts;
-    /* each message has three lists, each of which may be rounded up to 16 bytes */
-    struct tg_arena *arena = tg_arena_new(r->n_messages * (sizeof(struct le_message) + 48) +
-                                          parts * (sizeof(struct le_part) +
-                                                   sizeof(struct le_call)) +
-                                          r->n_tools * sizeof(struct le_tool) + 64);
-    if (!arena || !make_chat(arena, engine, r, &chat))
+    /* each message has three lists and a thought, each of which may be rounded up to 16 bytes */
+    size_t size = r->n_messages * (sizeof(struct le_message) + 64) +
+                  parts * (sizeof(struct le_part) + sizeof(struct le_call)) +
+                  r->n_tools * sizeof(struct le_tool) + 64;
+    struct tg_arena *arena = tg_arena_new(2 * size + PROV_MEMORY_BYTES);
+    if (!arena || !make_chat(arena, engine, memory, r, &chat, &recalled)) {
         status = tg_fail(err, TG_NOMEM, "out of memory");
-    else
+    } else {
         status = encode(engine, &chat, ids, n, err);
+        if (status == TG_LIMIT && recalled) /* by what the client did not send: not refused */
+            status = make_chat(arena, engine, NULL, r, &chat, &recalled)
+                         ? encode(engine, &chat, ids, n, err)
+                         : tg_fail(err, TG_NOMEM, "out of memory");
+    }
     tg_arena_free(arena);
     return status;
 }

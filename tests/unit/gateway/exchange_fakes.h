@@ -58,6 +58,7 @@ static struct fake {
     size_t n_attempts, n_money, n_timers;
     enum tel_outcome outcome; /* of the next reservations */
     bool full_output, no_slots, refuse_start, worker_busy, local_cannot, accepting;
+    size_t recall_max;
     int rows, retired, admitted;
     struct tel_row row;
     char reason[POL_REASON_MAX], error[64], backend[160];

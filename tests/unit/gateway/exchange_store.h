@@ -16,10 +16,17 @@ void gw_snapshot_unref(struct gw_snapshot *s)
     s->refs--;
 }
 
-enum tg_status prov_local_prepare(const struct le_engine *engine, const struct chat_request *r,
+size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body)
+{
+    (void)body;
+    CHECK(local->local);
+    return fake.recall_max;
+}
+
+enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct tg_error *err)
 {
-    (void)engine;
+    CHECK(local->local);
     *ids = NULL;
     *n = fake.local_cannot ? 0 : (uint32_t)r->n_messages;
     return fake.local_cannot ? tg_fail(err, TG_UNSUPPORTED, "tools: takes no tools") : TG_OK;

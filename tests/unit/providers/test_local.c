@@ -48,7 +48,7 @@ static void bench_open(struct bench *b)
     b->backend = prov_local_new(b->base, b->engine, &err);
     CHECK(b->backend);
     b->call = (struct prov_call){ .request = &b->request, .max_tokens = 40 };
-    CHECK_INT(prov_local_prepare(b->engine, &b->request, &b->ids, &b->call.n_prompt, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b->backend, &b->request, &b->ids, &b->call.n_prompt, &err), TG_OK);
     b->call.prompt = b->ids;
 }
 
@@ -239,7 +239,7 @@ static void refused(const struct bench *b, const struct chat_request *r, enum tg
     struct tg_error err = { .code = TG_OK };
     int32_t *ids;
     uint32_t n;
-    CHECK_INT(prov_local_prepare(b->engine, r, &ids, &n, &err), want);
+    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, &err), want);
     CHECK(!ids);
     if (strncmp(err.text, begins, strlen(begins)) != 0)
         CHECK_STR(err.text, begins);
@@ -297,7 +297,7 @@ static void prompts(void)
     struct chat_request r = { .messages = tricky, .n_messages = 4 };
     int32_t *ids;
     uint32_t n, opened = 0;
-    CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &err), TG_OK);
     for (uint32_t i = 0; i < n; i++)
         opened += ids[i] == special->turn_open;
     CHECK_INT(ids[0], special->bos);
@@ -306,7 +306,7 @@ static void prompts(void)
     bool finished = false;
     for (uint64_t nth = 1; nth < 1000 && !finished; nth++) {
         tg_alloc_fail_nth(nth);
-        enum tg_status status = prov_local_prepare(b.engine, &r, &ids, &n, &err);
+        enum tg_status status = prov_local_prepare(b.backend, &r, &ids, &n, &err);
         finished = tg_alloc_count() < nth;
         tg_alloc_fail_nth(0);
         tg_free(ids);
@@ -324,7 +324,7 @@ static void check_prompt(const struct bench *b, const struct chat_request *r, co
     int32_t *ids;
     uint32_t n;
     tg_buf_init(&text, 1 << 16);
-    CHECK_INT(prov_local_prepare(b->engine, r, &ids, &n, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, &err), TG_OK);
     for (uint32_t i = 0; i < n; i++)
         tg_buf_add(&text, le_tokenizer_piece(t, ids[i]).p, le_tokenizer_piece(t, ids[i]).n);
     CHECK_STR(text.p, want);
@@ -390,7 +390,7 @@ static void too_long_to_be_tokenised(void)
     struct tg_error counted;
     int32_t *ids;
     uint32_t n;
-    CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &counted), TG_LIMIT);
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &counted), TG_LIMIT);
     CHECK(!strstr(counted.text, "at least"));
     part.text = TG_STR("hello");
     struct chat_tool tool = { .name = TG_STR("f"), .description = text };
@@ -412,7 +412,7 @@ static void too_long_to_be_tokenised(void)
     memset((char *)text.p, ' ', size);
     memcpy((char *)text.p + size / 2, "hello", 5);
     part.text.n = size;
-    CHECK_INT(prov_local_prepare(b.engine, &r, &ids, &n, &counted), TG_OK);
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &counted), TG_OK);
     tg_free(ids);
     tg_free((char *)text.p);
     bench_close(&b);
