@@ -6,7 +6,8 @@
 #include "config/base/clock.h"
 
 enum {
-    WORKER_BODY = 8 << 10,  /* larger ones are read on a worker: about 0.4 ms a KiB */
+    WORKER_BODY = 8 << 10,  /* larger ones are read on a worker: about 0.4 ms a KiB; what is
+                             * remembered of their tool calls counts */
     WAITING_MAX = 1024,     /* unadmitted requests above which accepting stops */
     LOOK_AGAIN_MS = 50,     /* slots come back from the disk's side without a word */
 };
@@ -133,7 +134,7 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
 static void begin(struct gw_exchange *x)
 {
     struct gw_prepared *p = &x->prepared;
-    if (p->body.n <= WORKER_BODY) {
+    if (p->body.n + prov_local_recall_max(p->local, p->body) <= WORKER_BODY) {
         gw_prepare(p);
         scored(x);
         return;

@@ -423,6 +423,23 @@ static void bodies_on_workers_are_bounded(void)
     tear_down();
 }
 
+/* A small body whose calls bring long thoughts with them would hold up the loop. */
+static void remembered_thoughts_are_tokenised_on_a_worker(void)
+{
+    set_up(0, NULL);
+    fake.recall_max = 4096;
+    ask(false);
+    CHECK(!fake.work);
+    finishes(attempt(0, true), 1, 1);
+    fake.recall_max = 8192;
+    ask(false);
+    CHECK(fake.work && fake.n_attempts == 1);
+    worker_works();
+    finishes(attempt(1, true), 1, 1);
+    CHECK_INT(w.rq.status, 200);
+    tear_down();
+}
+
 static void back_pressure_follows_the_attempt(void)
 {
     set_up(1, "confidence < 0.5");
@@ -567,6 +584,7 @@ int main(int argc, char **argv)
         CASE(tool_calls),
         CASE(waiting_requests_keep_their_order),
         CASE(bodies_on_workers_are_bounded),
+        CASE(remembered_thoughts_are_tokenised_on_a_worker),
         CASE(back_pressure_follows_the_attempt),
         CASE(a_slow_reader_does_not_stop_the_engine),
         CASE(anything_at_any_time),
