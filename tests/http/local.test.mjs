@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { before, test } from 'node:test';
-import { rawSocket, request, slow, startGateway } from './lib.mjs';
+import { rawSocket, request, slow, startGateway, waitFor } from './lib.mjs';
 import { chat, localConfig, logRow, model, post, sse } from './support.mjs';
 
 let gw;
@@ -194,7 +194,15 @@ test('requests that wait get heartbeats and are answered in order', async () => 
     return r;
   };
   const long = slow > 1 ? 150 : 1200;
-  const answers = await Promise.all([ask('first', long), ask('second', 2), ask('third', 2)]);
+  const asked = [];
+  for (const [name, n] of [['first', long], ['second', 2], ['third', 2]]) {
+    asked.push(ask(name, n)); // connections of one moment arrive in any order
+    await waitFor(async () => {
+      const { requests } = await (await fetch(`${busy.url}/healthz`)).json();
+      return requests - 1 >= asked.length || order.length > 0;
+    });
+  }
+  const answers = await Promise.all(asked);
   assert.deepEqual(order, ['first', 'second', 'third']);
   assert.ok(answers.every((r) => r.done && r.text.length > 0));
   assert.ok(answers[1].heartbeats > 0 && answers[2].heartbeats > 0);
