@@ -170,7 +170,9 @@ test('after commit a broken stream is an error event, never a clean end', async 
       assert.equal(typeof r.error?.message, 'string', model);
       const row = await logRow(gw, r.headers);
       assert.equal(row.estimated, 1, model);
-      const [end] = await gw.rows('ledger.db', 'select * from settlement');
+      const end = await waitFor(
+        async () => (await gw.rows('ledger.db', 'select * from settlement'))[0],
+      );
       assert.equal(end.cost_nano, end.reserved_nano, 'what was told before the end bounds nothing');
     });
 });
