@@ -113,8 +113,10 @@ static void use_tokenizer(const struct le_tokenizer *t)
     }
 }
 
-/* A model as small as its file: its buffers are bounded by the tensors that it must have. */
-static void run_model(const struct le_gguf *g, const struct le_params *p)
+/* A model as small as its file: its buffers are bounded by the tensors that it must have. On the
+ * oracle, or as it is served: the best kernels, packed. */
+static void run_model(const struct le_gguf *g, const struct le_params *p,
+                      const struct cpu_options *device)
 {
     static const struct le_model_options options = { .context = 8 };
     const int32_t ids[3] = { 0, (int32_t)p->n_vocab - 1, 0 };
@@ -122,7 +124,7 @@ static void run_model(const struct le_gguf *g, const struct le_params *p)
     const struct le_ops *ops;
     struct le_backend *be;
     struct le_model *m;
-    if (cpu_open(NULL, &ops, &be, NULL))
+    if (cpu_open(device, &ops, &be, NULL))
         return;
     if (le_model_open(g, ops, be, &options, &m, NULL) == TG_OK) {
         (void)le_model_step(m, ids, 3, 0, out, 1, NULL);
@@ -142,8 +144,11 @@ static void read_all(const struct le_gguf *g)
     show_keys(g);
     read_tensors(g);
     (void)le_template_read(g, &template, &err);
-    if (le_params_read(g, &params, &err) == TG_OK)
-        run_model(g, &params);
+    if (le_params_read(g, &params, &err) == TG_OK) {
+        for (int fast = 0; fast < 2; fast++)
+            run_model(g, &params,
+                      fast ? &(struct cpu_options){ .precision = LE_FAST, .threads = 1 } : NULL);
+    }
     if (le_tokenizer_open(g, &t, &err) == TG_OK) {
         use_tokenizer(t);
         le_tokenizer_close(t);

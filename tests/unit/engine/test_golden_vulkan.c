@@ -52,8 +52,6 @@ static void bundled_moe_q4_0(void)
 /* Precision fast: keys and values as halves. */
 static void halves_within_their_row(void)
 {
-    check_opened(&(struct golden_case){ GOLDEN, "tiny-dense.json", "tiny-dense-Q8_0.gguf",
-                                        "hfdeq_Q8_0", "hfdeq/Q8_0", GOLDEN_F16 }, open_vulkan_fast);
     check_opened(&(struct golden_case){ GOLDEN, "tiny-e.json", "tiny-e-Q4_0.gguf", "hfdeq_Q4_0",
                                         "hfdeq/Q4_0", GOLDEN_F16 }, open_vulkan_fast);
     check_opened(&(struct golden_case){ GOLDEN, "tiny-moe.json", "tiny-moe-Q4_0.gguf",

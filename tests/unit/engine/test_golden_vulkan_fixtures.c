@@ -1,5 +1,5 @@
-/* The Vulkan backend against the full fixture set, where that lies beside the checkout, under the
- * validation layers. */
+/* The Vulkan backend, exact and fast, against the full fixture set, where that lies beside the
+ * checkout, under the validation layers. */
 #include "tests/unit/check.h"
 
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static void check_case(const struct golden_case *c)
     struct golden_report r;
     struct tg_error err = { 0 };
     vulkan_messages();
-    enum tg_status st = golden_check(c, open_vulkan, &r, &err);
+    enum tg_status st = golden_check(c, c->row == GOLDEN_F32 ? open_vulkan : open_vulkan_fast, &r,
+                                     &err);
     if (st && no_vulkan())
         CHECK_SKIP(err.text);
     golden_print(c, &r);
@@ -30,13 +31,14 @@ static void check_fixture(const char *model, const char *type, bool quantised)
     if (access(FIXTURES, R_OK) != 0)
         CHECK_SKIP("the full fixture set is not beside this checkout");
     if (!getenv("TOLLGATE_FULL"))
-        CHECK_SKIP("five minutes on a software driver: set TOLLGATE_FULL=1");
+        CHECK_SKIP("ten minutes on a software driver: set TOLLGATE_FULL=1");
     snprintf(dir, sizeof(dir), FIXTURES "%s", model);
     snprintf(file, sizeof(file), "%s-%s.gguf", model, type);
     snprintf(source, sizeof(source), quantised ? "hfdeq_%s" : "hf_fp32", type);
     snprintf(greedy, sizeof(greedy), quantised ? "hfdeq/%s" : "hf_fp32", type);
-    check_case(&(struct golden_case){ dir, "golden.json", file, source, greedy,
-                                      GOLDEN_F32 });
+    for (int fast = 0; fast < 2; fast++)
+        check_case(&(struct golden_case){ dir, "golden.json", file, source, greedy,
+                                          fast ? GOLDEN_F16 : GOLDEN_F32 });
 }
 
 static void fixture_dense_f32(void) { check_fixture("tiny-dense", "F32", false); }

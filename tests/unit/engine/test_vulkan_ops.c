@@ -217,6 +217,34 @@ static void softcap_scale_and_gather(void)
     close_pair();
 }
 
+/* What is not finite, or overflows on its way, never comes out as a number. */
+static void what_is_no_number_stays_so(void)
+{
+    enum { WIDTH = 300, ROWS = 4 };
+    static const float bad[ROWS] = { NAN, INFINITY, -INFINITY, 3e30f };
+    open_pair();
+    struct map_args m = { .width = WIDTH, .scale = 30.0f };
+    struct rms_args n = { .rms = { .width = WIDTH, .per_row = 1, .eps = 1e-6f, .src_scale = 1.0f,
+                                   .dst_scale = 1.0f } };
+    m.a = n.src = pair_input(&pair, ROWS * WIDTH, 1.0f);
+    m.dst = pair_output(&pair, ROWS * WIDTH);
+    n.dst = pair_output(&pair, ROWS * WIDTH);
+    for (int r = 0; r < ROWS; r++)
+        for (int side = 0; side < 2; side++)
+            pair.ops[side]->host(m.a.b[side])[r * WIDTH + 7 + 60 * r] = bad[r];
+    struct le_step step = step_of(ROWS, 0, 0);
+    bool held = !pair_run(&pair, emit_softcap, &m, &step, ROWS, 0, false, NULL) &&
+                !pair_run(&pair, emit_rms, &n, &step, ROWS, 0, false, NULL);
+    for (int r = 0; held && r < ROWS; r++) {
+        const float *capped = pair.ops[1]->host(m.dst.b[1]) + r * WIDTH;
+        const float *normed = pair.ops[1]->host(n.dst.b[1]) + r * WIDTH;
+        held = r == 3 ? capped[187] == 30.0f : !isfinite(capped[7 + 60 * r]);
+        held = held && !isfinite(normed[7 + 60 * r]) && isfinite(capped[0]);
+    }
+    close_pair();
+    CHECK(held);
+}
+
 /* ---- the checked variant: no op leaves its buffers, at shapes that fill no workgroup ---- */
 
 static void ops_stay_inside_their_buffers(void)
@@ -238,6 +266,7 @@ int main(int argc, char **argv)
         CASE(rope_up_to_the_last_position),
         CASE(geglu_shapes_and_ranges),
         CASE(softcap_scale_and_gather),
+        CASE(what_is_no_number_stays_so),
         CASE(ops_stay_inside_their_buffers),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
