@@ -40,7 +40,7 @@ static void run_chunk(void *arg, uint32_t chunk, uint32_t thread)
         chunk -= s++->chunks;
     size_t begin = chunk * s->grain, end = begin + s->grain;
     s->op->compute(&s->work, begin, end < s->units ? end : s->units,
-                   t->be->scratch.p + thread * t->be->scratch_bytes);
+                   t->be->scratch.p ? t->be->scratch.p + thread * t->be->scratch_bytes : NULL);
 }
 
 /* Cuts round `round` into chunks; the work of all in ns, more or less. */
@@ -97,7 +97,7 @@ static bool place_shared(struct le_backend *be, struct together *t)
             size += align(t->share[i].op->shared(&t->share[i].work));
     if (!cpu_block_reserve(&be->shared, size))
         return false;
-    for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t i = 0; size > 0 && i < t->n; i++)
         if (t->share[i].op->shared) {
             t->share[i].work.shared = be->shared.p + at;
             at += align(t->share[i].op->shared(&t->share[i].work));
