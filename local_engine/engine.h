@@ -61,7 +61,8 @@ const struct le_template_info *le_engine_template(const struct le_engine *e);
 uint32_t le_engine_context(const struct le_engine *e);
 const char *le_engine_device(const struct le_engine *e);      /* one line for people */
 const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulkan" */
-const char *le_engine_precision(const struct le_engine *e);   /* "exact" or "fast", as it runs */
+/* "exact" or "fast": what runs since the engine was opened, not what was asked for. */
+const char *le_engine_precision(const struct le_engine *e);
 const char *le_engine_model_name(const struct le_engine *e);  /* general.name, or the file's name */
 /* general.sampling.{temp,top_k,top_p} of the file, else 1, 64 and 0.95; min_p 0, seed 0. */
 struct le_sampling le_engine_default_sampling(const struct le_engine *e);

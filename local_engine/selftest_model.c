@@ -6,7 +6,7 @@
 #include "local_engine/params_tensors.h"
 
 enum {
-    LAYERS = 6, /* at most */
+    LAYERS = 8, /* at most: four kinds, and as many for types */
     EMBD = 256,
     WIDTH = 256, /* of a feed-forward, and what is left over of the model's */
     VOCAB = 512,

@@ -66,12 +66,12 @@ bool prov_is_local(const struct prov_backend *b)
     return b->local;
 }
 
-uint64_t prov_salt(void)
+bool prov_salt(uint64_t *salt)
 {
-    uint64_t salt;
-    if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) != (ssize_t)sizeof(salt))
-        salt = (uint64_t)tg_mono_ns() ^ ((uint64_t)tg_wall_ms() << 20);
-    return salt;
+    if (getrandom(salt, sizeof(*salt), GRND_NONBLOCK) == (ssize_t)sizeof(*salt))
+        return true;
+    *salt = (uint64_t)tg_mono_ns() ^ ((uint64_t)tg_wall_ms() << 20);
+    return false;
 }
 
 void prov_call_id(char out[PROV_CALL_ID_MAX], uint64_t salt, uint64_t n)

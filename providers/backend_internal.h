@@ -34,9 +34,11 @@ enum tg_status prov_backend_init(struct prov_backend *b, const struct prov_ops *
 void prov_unref(struct prov_backend *b);
 
 enum { PROV_CALL_ID_MAX = 32 };
-/* A number that differs between runs of the program. */
-uint64_t prov_salt(void);
-/* "call_" and 16 hex digits of salt and n: unlikely to repeat within a conversation. */
+/* A number that differs between runs of the program. false: it can be guessed, since the system had
+ * no random ones. */
+bool prov_salt(uint64_t *salt);
+/* "call_" and 16 hex digits of salt and n: unlikely to repeat within a conversation, and as hard to
+ * guess as the salt. */
 void prov_call_id(char out[PROV_CALL_ID_MAX], uint64_t salt, uint64_t n);
 
 #endif

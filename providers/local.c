@@ -40,6 +40,7 @@ struct attempt {
     const struct chat_tool *tools; /* the request's */
     size_t n_tools;
     bool paused, dead;
+    bool guessable; /* the salt */
     unsigned depth; /* callbacks under way */
 };
 
@@ -206,12 +207,13 @@ static void emit_end(struct attempt *a, const struct le_event *e)
     emit(a, &event);
 }
 
-/* Before the client can answer. A thought that is not there whole is none. */
+/* Before the client can answer. A thought that is not there whole is none; ids that others could
+ * guess open nothing. */
 static void remember(const struct attempt *a)
 {
     char ids[CHAT_CALLS_MAX][PROV_CALL_ID_MAX];
     size_t n = a->n_calls < CHAT_CALLS_MAX ? a->n_calls : CHAT_CALLS_MAX;
-    if (a->dead || n == 0 || a->reasoning.n == 0 || a->reasoning.failed)
+    if (a->guessable || a->dead || n == 0 || a->reasoning.n == 0 || a->reasoning.failed)
         return;
     for (size_t i = 0; i < n; i++)
         prov_call_id(ids[i], a->salt, i);
@@ -296,7 +298,10 @@ static struct le_sampling sampling_of(const struct local *l, const struct chat_s
         out.min_p = (float)s->min_p;
     if (s->has_top_k)
         out.top_k = s->top_k;
-    out.seed = s->has_seed ? s->seed : prov_salt();
+    if (s->has_seed)
+        out.seed = s->seed;
+    else
+        prov_salt(&out.seed);
     return out;
 }
 
@@ -350,7 +355,7 @@ static struct prov_attempt *start(struct prov_backend *b, const struct prov_call
     a->local = l;
     a->fn = fn;
     a->arg = arg;
-    a->salt = prov_salt();
+    a->guessable = !prov_salt(&a->salt);
     tg_buf_init(&a->reasoning, PROV_MEMORY_THOUGHT);
     if (submit(a, call, err)) {
         release(a);

@@ -46,8 +46,10 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
     for (size_t i = 0; i < m->n_parts; i++) {
         calls += m->parts[i].kind == CHAT_PART_TOOL_CALL;
         if (calls > LE_CALLS_MAX)
-            return tg_fail(err, TG_LIMIT, "messages[%zu].tool_calls: the local model takes at most "
-                           "%d calls in a message", at, LE_CALLS_MAX);
+            return tg_fail(err, TG_UNSUPPORTED,
+                           "messages[%zu].tool_calls: the local model takes at most %d calls in a "
+                           "message",
+                           at, LE_CALLS_MAX);
         if (lacking(m->parts[i].kind))
             return tg_fail(err, TG_UNSUPPORTED,
                            "messages[%zu].content[%zu]: the local model of this version takes no "
@@ -68,8 +70,9 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
     }
     for (size_t i = 0; i < r->n_tools; i++)
         if (r->tools[i].parameters.n > LE_SCHEMA_BYTES_MAX)
-            return tg_fail(err, TG_LIMIT, "tools[%zu].function.parameters: the local model takes "
-                           "at most %d bytes", i, LE_SCHEMA_BYTES_MAX);
+            return tg_fail(err, TG_UNSUPPORTED,
+                           "tools[%zu].function.parameters: the local model takes at most %d bytes",
+                           i, LE_SCHEMA_BYTES_MAX);
     if (presence || frequency)
         return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
                        presence ? "presence_penalty" : "frequency_penalty");

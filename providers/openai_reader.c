@@ -12,7 +12,8 @@ enum { SSE_EVENT_MAX = 1 << 20 };
 
 void prov_reader_init(struct prov_reader *r, size_t answer_max, prov_event_fn emit, void *arg)
 {
-    *r = (struct prov_reader){ .emit = emit, .arg = arg, .left = answer_max, .salt = prov_salt() };
+    *r = (struct prov_reader){ .emit = emit, .arg = arg, .left = answer_max };
+    prov_salt(&r->salt);
     size_t event_max = answer_max < SSE_EVENT_MAX ? answer_max : SSE_EVENT_MAX;
     prov_sse_init(&r->sse, event_max + 64, event_max);
 }

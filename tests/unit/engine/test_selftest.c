@@ -189,7 +189,7 @@ static void the_small_model(void)
         if (le_gguf_open_memory("small", file.p, file.n, &small, &err) ||
             le_params_read(small, &s, &err))
             CHECK_FAIL("%s", err.text);
-        CHECK(s.n_layers >= 2 && s.n_layers <= 6 && s.n_vocab == 512);
+        CHECK(s.n_layers >= 2 && s.n_layers <= 8 && s.n_vocab == 512);
         CHECK(s.ple == p.ple && s.n_used == p.n_used && s.softcap == p.softcap);
         bool kind[2] = { false, false }, sharing[2] = { false, false };
         for (uint32_t j = 0; j < s.n_layers; j++) {

@@ -271,8 +271,8 @@ static void what_it_cannot_take(void)
         calls[i] = (struct chat_part){ .kind = CHAT_PART_TOOL_CALL, .name = TG_STR("f") };
     const struct chat_message many = { .role = CHAT_ASSISTANT, .parts = calls,
                                        .n_parts = LE_CALLS_MAX + 1 };
-    refused(&b, &(struct chat_request){ .messages = &many, .n_messages = 1 }, TG_LIMIT,
-            "messages[0].tool_calls: ");
+    refused(&b, &(struct chat_request){ .messages = &many, .n_messages = 1 },
+            TG_UNSUPPORTED, "messages[0].tool_calls: ");
     static char text[20000];
     for (size_t i = 0; i < sizeof(text); i++)
         text[i] = i % 2 ? 'q' : '7';
@@ -405,7 +405,7 @@ static void too_long_to_be_tokenised(void)
     tool = (struct chat_tool){ .name = TG_STR("f"), .parameters = tg_buf_str(&schema) };
     refused(&b, &r, TG_LIMIT, "messages: the prompt has more than 1024 tokens, tools included");
     tool.parameters.n = LE_SCHEMA_BYTES_MAX + 1; /* is not read */
-    refused(&b, &r, TG_LIMIT, "tools[0].function.parameters: ");
+    refused(&b, &r, TG_UNSUPPORTED, "tools[0].function.parameters: ");
     tg_buf_free(&schema);
     r.n_tools = 0;
     part.text = text;
