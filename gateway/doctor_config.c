@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "gateway/port_holder.h"
+#include "local_engine/plan.h"
+#include "telemetry/store.h"
 
 #define GIB (INT64_C(1) << 30)
 
@@ -148,16 +150,32 @@ static void check_folder(struct gw_doctor *d, const char *area, const char *what
                      "%s %s: %s: %s", what, dir, there, strerror(errno));
         return;
     }
-    double left = statvfs(there, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : -1;
-    bool tight = left >= 0 && left < (double)low;
+    bool known = statvfs(there, &disk) == 0;
+    uint64_t left = known ? (uint64_t)disk.f_bavail * disk.f_frsize : 0;
+    bool tight = known && left < (uint64_t)low;
+    char size[LE_SIZE_TEXT] = "an unknown size";
+    if (known)
+        le_size_text(size, left);
     gw_check_add(d, tight ? GW_CHECK_WARN : GW_CHECK_OK, area, tight ? "make room" : NULL,
-                 "%s %s: %s, %.1f GiB free", what, dir,
-                 exists ? "can be written" : "will be made when it is needed", left / (double)GIB);
+                 "%s %s: %s, %s free", what, dir,
+                 exists ? "can be written" : "will be made when it is needed", size);
+}
+
+/* The databases that serve would find there. */
+static void check_databases(struct gw_doctor *d)
+{
+    static const char *const files[] = { "ledger.db", "log.db" };
+    struct tg_error err;
+    for (size_t i = 0; d->survey->data_dir && i < sizeof(files) / sizeof(*files); i++)
+        if (tel_look(d->survey->data_dir, files[i], &err))
+            gw_check_add(d, GW_CHECK_FAIL, "data", "stop the gateway first, if one runs", "%s",
+                         err.text);
 }
 
 void gw_check_folders(struct gw_doctor *d)
 {
     check_folder(d, "data", "dataDir", d->survey->data_dir, GIB);
+    check_databases(d);
     check_folder(d, "models", "modelDir", d->survey->model_dir, 4 * GIB);
 }
 

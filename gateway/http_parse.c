@@ -66,7 +66,7 @@ static void finish_head(struct gw_parser *p)
     if (r.status) {
         fail(p, r.status, r.text);
     } else if (p->head.length > p->limits.body) {
-        fail(p, 413, "the body is larger than this server accepts");
+        fail(p, 413, "the body is larger than this server accepts (limits.body)");
     } else {
         bool body = p->head.chunked || p->head.length > 0;
         p->state = body ? GW_PARSE_BODY : GW_PARSE_DONE;
@@ -111,7 +111,7 @@ static bool head_has_room(struct gw_parser *p, char c)
     } else {
         if (++p->field_bytes <= p->limits.headers)
             return true;
-        fail(p, 431, "the headers are larger than this server accepts");
+        fail(p, 431, "the headers are larger than this server accepts (limits.headers)");
     }
     return false;
 }
@@ -213,14 +213,14 @@ static void begin_chunk(struct gw_parser *p)
     p->chunk_digits = 0;
     p->step = p->chunk_left ? STEP_DATA : STEP_TRAILER;
     if (p->chunk_left > p->limits.body - p->body.n)
-        fail(p, 413, "the body is larger than this server accepts");
+        fail(p, 413, "the body is larger than this server accepts (limits.body)");
 }
 
 /* One line of a trailer, or the empty line that ends the request. */
 static void push_trailer(struct gw_parser *p, char c)
 {
     if (++p->trailer_bytes > p->limits.headers + 2) {
-        fail(p, 431, "the trailers are larger than this server accepts");
+        fail(p, 431, "the trailers are larger than this server accepts (limits.headers)");
     } else if (p->step == STEP_TRAILER && c == '\r') {
         p->step = STEP_END_LF;
     } else if (p->step == STEP_TRAILER_VALUE) {

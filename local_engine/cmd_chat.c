@@ -107,7 +107,7 @@ static void write_event(struct chat *c, const struct le_event *event)
 static void print_figures(const struct figures *f)
 {
     static const char *const ends[] = {
-        [LE_END_STOP] = "complete", [LE_END_LENGTH] = "cut: no tokens left",
+        [LE_END_STOP] = "complete", [LE_END_LENGTH] = "cut: the limit of tokens is reached",
         [LE_END_TOOL_CALLS] = "tool call", [LE_END_CANCELLED] = "cancelled",
         [LE_END_ERROR] = "failed",
     };

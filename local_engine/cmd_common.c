@@ -131,7 +131,8 @@ enum le_args le_args_parse(const struct le_command *command, int argc, char **ar
         } else if (!command->argument) {
             return wrong(command, "nothing is expected that is no option:", arg);
         } else if (*command->argument) {
-            return wrong(command, "only one text is possible (put it in quotes); too much is", arg);
+            return wrong(command, "only one file or text is possible (a text goes in quotes, a "
+                         "split model is named by its first file); too much is", arg);
         } else {
             *command->argument = arg;
         }

@@ -140,7 +140,8 @@ static int compare_kv(const void *a, const void *b)
 static enum tg_status read_metadata(struct reader *r, struct le_gguf *g)
 {
     if (g->n_kv > KV_MAX || g->n_kv > left(r) / KV_BYTES_MIN)
-        return malformed(r, 16, "more metadata keys than the file can hold");
+        return malformed(r, 16, "more metadata keys than the file can hold: is the download "
+                                "complete?");
     g->kv = tg_calloc((size_t)g->n_kv, sizeof(*g->kv));
     if (!g->kv)
         return tg_fail(r->err, TG_NOMEM, "%s: out of memory", g->path);
@@ -306,6 +307,9 @@ static enum tg_status read_version(struct reader *r, struct le_gguf *g)
 enum tg_status le_gguf_parse(struct le_gguf *g, struct tg_error *err)
 {
     struct reader r = { .g = g, .err = err };
+    if (g->size >= 4 && g->size < HEADER_BYTES && memcmp(g->base, "GGUF", 4) == 0)
+        return tg_fail(err, TG_INVALID, "%s: offset 4: the file ends within its header: is the "
+                       "download complete?", g->path);
     if (g->size < HEADER_BYTES || memcmp(g->base, "GGUF", 4) != 0) {
         const char *other = other_format(g);
         return tg_fail(err, TG_INVALID, "%s: offset 0: this is no GGUF file%s%s", g->path,

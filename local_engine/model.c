@@ -432,7 +432,9 @@ static enum tg_status check_logits(struct le_model *m, uint32_t n_out, struct tg
         const float *logits = le_model_logits(m, r);
         for (uint32_t i = 0; i < m->params.n_vocab; i++)
             if (!isfinite(logits[i]))
-                return tg_fail(err, TG_INTERNAL, "the logit of token %u is not finite", i);
+                return tg_fail(err, TG_INTERNAL,
+                               "the logit of token %u is not finite; the file may be damaged "
+                               "(compare its SHA-256, or fetch it again)", i);
     }
     return TG_OK;
 }

@@ -247,7 +247,8 @@ static CURLcode configure(struct prov_getter *getter, struct get *g, struct curl
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
+    /* Unchecked: a handle whose last transfer found no host keeps its buffer, and refuses. */
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
     SET(CURLOPT_USERAGENT, "tollgate/" TG_VERSION);
     SET(CURLOPT_HTTPHEADER, headers);

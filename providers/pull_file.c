@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/base/alloc.h"
+#include "local_engine/plan.h"
 
 enum { CHUNK = 1 << 20 };
 
@@ -55,13 +56,13 @@ enum tg_status prov_pull_room(const char *dir, int64_t bytes, struct tg_error *e
     struct statvfs disk;
     if (statvfs(dir, &disk) != 0)
         return TG_OK; /* nobody knows; writing will tell */
-    double left = (double)disk.f_bavail * (double)disk.f_frsize, gib = 1 << 30;
-    if (left >= (double)bytes)
+    char need[LE_SIZE_TEXT], has[LE_SIZE_TEXT];
+    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (bytes < 0 || left >= (uint64_t)bytes)
         return TG_OK;
     return tg_fail(err, TG_LIMIT,
-                   "%s: %.2f GiB are needed and %.2f GiB are free: make room, or name another "
-                   "folder with --dir",
-                   dir, (double)bytes / gib, left / gib);
+                   "%s: %s are needed and %s are free: make room, or name another folder with "
+                   "--dir", dir, le_size_text(need, (uint64_t)bytes), le_size_text(has, left));
 }
 
 static enum tg_status sync_folder(const char *dir, struct tg_error *err)

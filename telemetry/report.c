@@ -270,6 +270,18 @@ static enum tg_status open_in(struct report *r, const char *dir, const char *nam
     return tel_sql_open_readonly(*path, schema, &r->db, err);
 }
 
+enum tg_status tel_look(const char *dir, const char *file, struct tg_error *err)
+{
+    struct report r = { .since = 0 };
+    char *path = NULL;
+    bool ledger = strcmp(file, "ledger.db") == 0;
+    enum tg_status status =
+        open_in(&r, dir, file, ledger ? &tel_ledger_schema : &tel_log_schema, &path, err);
+    sqlite3_close(r.db);
+    tg_free(path);
+    return status == TG_NOTFOUND ? TG_OK : status;
+}
+
 enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, bool json, FILE *out,
                           struct tg_error *err)
 {

@@ -19,7 +19,8 @@ enum tg_status tel_sql_fail(sqlite3 *db, const char *path, const char *doing, st
     case SQLITE_NOTADB:
         return tg_fail(err, TG_INVALID,
                        "%s: %s: %s; the file is damaged: put a backup in its place, or move it "
-                       "away (what it recorded is then unknown, and spending starts at $0)",
+                       "away (what it recorded is then unknown; without ledger.db spending starts "
+                       "at $0)",
                        path, doing, text);
     case SQLITE_FULL:
         return tg_fail(err, TG_IO, "%s: %s: %s; free some space", path, doing, text);

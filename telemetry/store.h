@@ -124,6 +124,10 @@ void tel_row(struct tel_store *s, const struct tel_row *row);
  * serving. False: one of the files could not be written; what is pending stays so. */
 bool tel_flush(struct tel_store *s);
 
+/* Whether file ("ledger.db" or "log.db") of dir is one that this program opens; TG_OK where there
+ * is none. Errors as tel_open logs them. Any process, read-only, while a gateway runs or not. */
+enum tg_status tel_look(const char *dir, const char *file, struct tg_error *err);
+
 /* --- report: any process, read-only, while a gateway runs or not --- */
 /* since_ms, until_ms: wall clock, half-open. Prints totals (requests, share local, cost, saved,
  * mean confidence), per route and per backend, and the budgets of the ledger in their latest

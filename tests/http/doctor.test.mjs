@@ -61,6 +61,14 @@ test('all is well; nothing is made', async () => {
   assert.equal(text.err, '');
 });
 
+test('a database that serve would not open is told', async () => {
+  const data = await tempDir();
+  writeFileSync(path.join(data, 'log.db'), 'x'.repeat(5000));
+  const r = await doctor({ ...good(), dataDir: data });
+  assert.deepEqual(r.fails, ['data']);
+  assert.match(r.of('data')[1].text, /log\.db: .*the file is damaged: put a backup/);
+});
+
 test('a configuration that is wrong: all else is looked at as far as it goes', async () => {
   const typo = await doctor({ ...good(), liste: 1 });
   assert.deepEqual(typo.fails, ['config']);

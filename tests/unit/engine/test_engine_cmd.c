@@ -139,7 +139,7 @@ static void wrong_options(void)
         { { "chat", "-m", MODEL, "--threads", "0", "x" }, 2, "from 1 to 512" },
         { { "chat", "-m", MODEL, "--think=1", "x" }, 2, "no value" },
         { { "chat", "-m", MODEL, "--seed" }, 2, "missing after --seed" },
-        { { "chat", "-m", MODEL, "a", "b" }, 2, "only one text" },
+        { { "chat", "-m", MODEL, "a", "b" }, 2, "only one file or text" },
         { { "chat", "-m", "none.gguf", "x" }, 1, "none.gguf" },
         { { "chat", "-m", MODEL, "--context", "4", "hello" }, 1, "--context N" },
         { { "bench" }, 2, "--model FILE" },
