@@ -11,10 +11,10 @@
 
 enum {
     GPU_CLASSES_MAX = 16,
-    GPU_PARTS_MAX = 4096,       /* command buffers of a class */
+    GPU_PARTS_MAX = 1 << 16,    /* command buffers of a class: as many as dispatches */
     GPU_PIECES_MAX = 32,        /* dispatches that a matmul is cut into */
     GPU_IN_FLIGHT = 2,          /* submits at a time */
-    GPU_DISPATCHES_MAX = 1 << 14, /* of a class */
+    GPU_DISPATCHES_MAX = 1 << 16, /* of a class: 60 layers of matmuls, in pieces for each kernel */
     GPU_PIPELINES_MAX = 256,
     GPU_SPECS_MAX = 8,         /* the last is CHECK of access.glsl */
     GPU_GRID_MAX = 32768,       /* workgroups in x; longer grids fold into z */

@@ -108,6 +108,37 @@ static void a_pass_in_pieces_is_the_same(void)
     CLOSE_AND_CHECK(held);
 }
 
+enum { LAYERS = 60, MATRICES = 12 }; /* as many as the largest model has, and more */
+
+static void emit_long_pass(struct pair *p, int side, void *arg)
+{
+    struct pass *a = arg;
+    const struct le_ops *ops = p->ops[side];
+    ops->embed(p->be[side], a->x.b[side], a->table.w[side], 8.0f);
+    ops->gather(p->be[side], a->h.b[side], a->x.b[side], WIDTH);
+    for (int i = 0; i < LAYERS * MATRICES; i++)
+        ops->matmul(p->be[side], a->logits.b[side], a->head.w[side], a->h.b[side],
+                    LE_ROWS_OUTPUTS);
+}
+
+/* A large model on a slow device: each matrix in pieces, each piece a segment. */
+static void a_pass_of_thousands_of_pieces(void)
+{
+    open_pair();
+    gpu_set_cut(pair.be[1], 200000);
+    struct pass a;
+    struct le_step step = step_of(OUTPUTS, OUTPUTS);
+    struct tg_error err = { .text = "" };
+    bool held = make_pass(&a) && pair_run(&pair, emit_long_pass, &a, &step, OUTPUTS, OUTPUTS, true,
+                                          &err) == TG_OK;
+    if (!held)
+        fprintf(stderr, "%s\n", err.text);
+    uint32_t segments = held ? pair.be[1]->current->n_segments : 0;
+    held = held && pair_error(&pair, &a.logits, (size_t)OUTPUTS * VOCAB) <= 5e-6;
+    fprintf(stderr, "%u segments\n", segments);
+    CLOSE_AND_CHECK(held && segments > 4096);
+}
+
 static void a_replayed_step_makes_no_command(void)
 {
     open_pair();
@@ -458,6 +489,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(a_pass_in_pieces_is_the_same),
+        CASE(a_pass_of_thousands_of_pieces),
         CASE(a_replayed_step_makes_no_command),
         CASE(one_class_runs_every_smaller_step),
         CASE(a_step_beyond_its_class_is_refused_and_the_next_one_runs),
