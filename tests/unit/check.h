@@ -27,7 +27,7 @@ struct check_case {
 
 #define CASE(function) { #function, function }
 
-static jmp_buf check_jump;
+__attribute__((weak)) jmp_buf check_jump; /* weak: one for all files of a test */
 
 #define CHECK_FAIL(...)                                                                            \
     do {                                                                                           \

@@ -102,11 +102,11 @@ static void uploads_go_through_bounded_host_memory(void)
 
 static void no_allocation_above_the_limit(void)
 {
-    enum { LIMIT = 256 << 10 };
+    enum { LIMIT = 1 << 20, ROWS = 36000 };
     open_pair_as(LE_EXACT, LIMIT);
     pair.be[1]->unified = false; /* the slots of host memory are small then, too */
-    check_uploaded(LE_TYPE_Q4_0, 256, 9000);
-    struct pair_weight w = pair_weight(&pair, LE_TYPE_Q4_0, 256, 9000);
+    check_uploaded(LE_TYPE_Q4_0, 256, ROWS);
+    struct pair_weight w = pair_weight(&pair, LE_TYPE_Q4_0, 256, ROWS);
     uint32_t parts = w.w[0] ? gpu_weight_parts(w.w[1]) : 0;
     struct tg_error err = { .text = "" };
     struct le_buf *large = pair.ops[1]->buf_new(pair.be[1], LIMIT, LE_BUF_DEVICE, &err);
