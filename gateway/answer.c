@@ -80,6 +80,18 @@ static void tell(struct gw_exchange *x, enum occasion occasion)
         header(x, "x-tollgate-cost-usd", "%s", dollars(x->cost_nano, text));
 }
 
+/* As a header of a whole answer. Without memory it is left out: it is only asked for by people. */
+static void tell_explanation(struct gw_exchange *x)
+{
+    struct tg_buf out;
+    if (!x->explain)
+        return;
+    tg_buf_init(&out, GW_EXPLAIN_MAX);
+    if (gw_explain(x, &out) == TG_OK)
+        gw_http_header(x->rq, "x-tollgate-explain", tg_buf_str(&out));
+    tg_buf_free(&out);
+}
+
 static void begin_stream(struct gw_exchange *x, enum occasion occasion)
 {
     if (x->headers_sent)
@@ -150,7 +162,7 @@ static struct pol_score last_confidence(const struct gw_exchange *x)
 {
     if (x->state != GW_COMMITTED || x->current->step.target != POL_LOCAL || !x->current->finished)
         return x->confidence;
-    return pol_confidence_score(&x->confidence_sums, POL_SPAN_ANSWER);
+    return gw_confidence(x, POL_SPAN_ANSWER);
 }
 
 /* `: tollgate {...}`: what was not known when the headers left. */
@@ -172,6 +184,10 @@ static void add_comment(struct gw_exchange *x, struct tg_buf *out)
         tg_buf_addf(out, ",\"complexity\":%.4f", x->prepared.complexity.value);
     if (!x->cost_unknown)
         tg_buf_addf(out, ",\"cost_usd\":%s", dollars(x->cost_nano, text));
+    if (x->explain) {
+        tg_buf_adds(out, ",\"explain\":");
+        gw_explain(x, out);
+    }
     tg_buf_addf(out, ",\"estimated\":%s}\n\n", x->estimated ? "true" : "false");
 }
 
@@ -221,6 +237,7 @@ static void finish_whole(struct gw_exchange *x)
         x->status = 200;
         x->failure_name = "";
         tell(x, TELL_WHOLE);
+        tell_explanation(x);
         gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
         x->rq = NULL;
     }

@@ -12,6 +12,7 @@
 #include "gateway/http.h"
 #include "gateway/loop.h"
 #include "local_engine/engine.h"
+#include "policy/calibration.h"
 #include "policy/decide.h"
 #include "providers/backend.h"
 #include "telemetry/store.h"
@@ -26,6 +27,8 @@ struct gw_snapshot {
     int budget[CFG_ROUTES_MAX]; /* of each route; -1: none could be declared */
     struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
     struct prov_backend *providers[CFG_PROVIDERS_MAX];
+    struct pol_calibration *calibrations; /* those of dataDir first, then the model's own */
+    size_t n_calibrations;
 };
 
 struct gw_app {
@@ -33,6 +36,8 @@ struct gw_app {
     struct tg_workers *workers;
     struct tel_store *store;
     struct le_engine *engine;
+    bool exact; /* the precision that the engine runs; else fast */
+    char model_hash[POL_MODEL_HEX + 1]; /* of the model's file; "": not known yet */
     struct prov_backend *local;
     struct prov_http *upstream;
     struct gw_http *http;

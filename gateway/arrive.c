@@ -222,20 +222,28 @@ static bool read_tags(struct gw_exchange *x, struct tg_str list)
     return true;
 }
 
-/* x-tollgate-local-only, x-tollgate-tags. False with *e filled. */
-static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct oai_error *e)
+/* Sets *mark when a header of that name says true. */
+static bool read_mark(const struct gw_ask *ask, const char *name, bool *mark, struct oai_error *e)
 {
     for (size_t i = 0; i < ask->n_headers; i++) { /* a proxy may have added a second one */
-        struct tg_str only = ask->headers[i].value;
-        if (!tg_str_ieq(ask->headers[i].name, TG_STR("x-tollgate-local-only")))
+        struct tg_str value = ask->headers[i].value;
+        if (!tg_str_ieq(ask->headers[i].name, tg_str_of(name)))
             continue;
-        x->local_only = x->local_only || tg_str_ieq(only, TG_STR("true"));
-        if (tg_str_ieq(only, TG_STR("true")) || tg_str_ieq(only, TG_STR("false")))
+        *mark = *mark || tg_str_ieq(value, TG_STR("true"));
+        if (tg_str_ieq(value, TG_STR("true")) || tg_str_ieq(value, TG_STR("false")))
             continue;
-        *e = gw_failure(400, "invalid_request_error", NULL,
-                        "header x-tollgate-local-only takes true or false");
+        *e = gw_failure(400, "invalid_request_error", NULL, "header %s takes true or false", name);
         return false;
     }
+    return true;
+}
+
+/* x-tollgate-local-only, x-tollgate-explain, x-tollgate-tags. False with *e filled. */
+static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct oai_error *e)
+{
+    if (!read_mark(ask, "x-tollgate-local-only", &x->local_only, e) ||
+        !read_mark(ask, "x-tollgate-explain", &x->explain, e))
+        return false;
     if (!read_tags(x, gw_header_of(ask, "x-tollgate-tags"))) {
         *e = gw_failure(400, "invalid_request_error", NULL,
                         "header x-tollgate-tags takes at most %d tags", GW_TAGS_MAX);

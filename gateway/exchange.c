@@ -143,8 +143,9 @@ static void judge(struct gw_exchange *x)
 {
     bool whole = x->local.finished;
     x->window_over = true;
-    x->confidence = pol_confidence_score(&x->confidence_sums,
-                                         whole ? POL_SPAN_ANSWER : POL_SPAN_WINDOW);
+    x->weighed = has_tiers(x);
+    x->span = whole ? POL_SPAN_ANSWER : POL_SPAN_WINDOW;
+    x->confidence = gw_confidence(x, x->span);
     int step = wanted_tier(x);
     if (step < 0) {
         commit(x, &x->local);

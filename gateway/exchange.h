@@ -1,6 +1,7 @@
 /* One request from arrival to its row: the life that DESIGN.md section 1 draws. Internal to
  * gateway/; exchange.c is the state machine, arrive.c admits, prepare.c scores, attempt.c runs
- * backends and pays, answer.c writes to the client. Loop thread, but for gw_prepare.
+ * backends and pays, answer.c writes to the client, explain.c says what scores are made of. Loop
+ * thread, but for gw_prepare.
  *
  *   RECEIVED -> SCORED          scored, after gw_prepare here or on a worker
  *   SCORED -> RUNNING           gw_exchange_next: the plan's first step
@@ -19,7 +20,7 @@
 
 enum gw_state { GW_RECEIVED, GW_SCORED, GW_RUNNING, GW_COMMITTED, GW_DONE };
 
-enum { GW_TAGS_MAX = 16, GW_ANSWER_MAX = 16 << 20 };
+enum { GW_TAGS_MAX = 16, GW_ANSWER_MAX = 16 << 20, GW_EXPLAIN_MAX = 4096 };
 
 /* One attempt of the plan, and what it has said so far. */
 struct gw_try {
@@ -70,6 +71,8 @@ struct gw_exchange {
     struct gw_request *rq; /* NULL once answered or gone */
     bool gone, admitted, on_worker, headers_sent, blocked, local_only;
     bool window_over; /* confidence was judged: local may commit */
+    bool weighed;     /* and a tier could have been tried for it */
+    bool explain;     /* x-tollgate-explain: true */
     bool *done_flag;  /* set when x is freed; NULL: nobody asks */
     uint64_t id;
     int64_t begun_ns, started_ms;
@@ -84,7 +87,8 @@ struct gw_exchange {
     struct gw_try *current;      /* whose answer the client gets, if it commits */
     bool local_parked;           /* held while a tier is tried */
     struct pol_confidence confidence_sums;
-    struct pol_score confidence;
+    struct pol_score confidence; /* as it was judged, of span */
+    enum pol_span span;
     char reason[POL_REASON_MAX];
     struct oai_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
@@ -146,6 +150,12 @@ bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, in
 const struct cfg_tier *gw_try_tier(const struct gw_try *t);
 /* "local" or "provider/model". */
 void gw_try_route(const struct gw_try *t, char *out, size_t n);
+
+/* explain.c */
+/* The score of what the local model has said so far, calibrated if something fits. */
+struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span);
+/* What x-tollgate-explain gives: JSON in one line, below GW_EXPLAIN_MAX bytes (README.md). */
+enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out);
 
 /* answer.c */
 /* An error in the client's terms; type and code are static. Pure, any thread. */

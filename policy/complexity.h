@@ -20,6 +20,8 @@ struct pol_part {
 struct pol_score {
     bool known;      /* false: abstains (nothing to judge by) */
     double value;    /* [0, 1] when known */
+    bool calibrated; /* confidence: a calibration made it */
+    double raw;      /* confidence: what it would be without one */
     struct pol_part part[POL_PARTS_MAX];
     size_t n_parts;
     double bias;

@@ -4,38 +4,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* score = 1 / (1 + exp(-(bias + sum of value x weight))). The shipped weights are not calibrated:
- * no pairs exist yet. They are all penalties, each value in [0, 1], from a bias that says 0.9 at
- * most, so the score errs towards escalation; a calibration from pairs replaces them. */
-
 #define BIAS_ANSWER 2.197 /* ln(0.9 / 0.1) */
 #define BIAS_WINDOW 2.0   /* the beginning alone says less: 0.88 at most */
+#define SURE_WEIGHT 1.5
 #define LOW_MARGIN 0.1f
 
 enum { FEW_TOKENS = 8 };
+
+/* Set by hand: calibrations replace them. What is gained by a minimal probability of 1 is taken
+ * from the bias, so that the biases above are what the surest answer gets. How long an answer is
+ * says nothing by itself, so the total counts for nothing here. */
+static const double default_weight[POL_FEATURES] = {
+    [POL_MEAN_UNCERTAINTY] = -1.5, [POL_MEDIAN_UNCERTAINTY] = -0.5,
+    [POL_P90_UNCERTAINTY] = -1.0,  [POL_MIN_PROBABILITY] = SURE_WEIGHT,
+    [POL_MEAN_DOUBT] = -1.0,       [POL_MAX_ENTROPY] = -0.5,
+    [POL_FIRST_ENTROPY] = -0.5,    [POL_FIRST_DOUBT] = -0.5,
+    [POL_LOW_MARGIN] = -1.0,       [POL_FEW_TOKENS] = -0.3,
+};
+
+static double default_bias(enum pol_span span)
+{
+    return (span == POL_SPAN_WINDOW ? BIAS_WINDOW : BIAS_ANSWER) - SURE_WEIGHT;
+}
 
 void pol_confidence_init(struct pol_confidence *c)
 {
     memset(c, 0, sizeof(*c));
 }
 
-static float finite_or(float v, float worst)
+/* v within its range; NaN and infinity are the worst there is. */
+static float within(float v, float least, float most, float worst)
 {
-    return isfinite(v) ? v : worst;
+    if (!isfinite(v))
+        return worst;
+    return v < least ? least : v > most ? most : v;
 }
 
 void pol_confidence_add(struct pol_confidence *c, const struct chat_token *token)
 {
     if (token->cls == CHAT_TOKEN_MASKED || c->n == UINT32_MAX)
         return;
-    float uncertainty = finite_or(-token->logprob, 20), entropy = finite_or(token->entropy, 20);
-    float margin = finite_or(token->margin, 0);
+    float uncertainty = within(-token->logprob, 0, 100, 20);
+    float entropy = within(token->entropy, 0, 100, 20);
+    float margin = within(token->margin, 0, 1, 0);
     if (c->n < POL_CONFIDENCE_TOKENS)
         c->uncertainty[c->n] = uncertainty;
-    if (c->n == 0)
+    if (c->n == 0) {
         c->first_entropy = entropy;
-    c->sum_logprob -= (double)uncertainty;
+        c->first_margin = margin;
+    }
+    c->sum_uncertainty += (double)uncertainty;
     c->sum_margin += (double)margin;
+    c->max_uncertainty = fmax(c->max_uncertainty, (double)uncertainty);
     c->max_entropy = fmax(c->max_entropy, (double)entropy);
     c->low_margin += margin < LOW_MARGIN;
     c->n++;
@@ -47,43 +67,55 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double scaled(double v, double full)
+static double squashed(double nats)
 {
-    double share = v / full;
-    return share < 0 ? 0 : share > 1 ? 1 : share;
+    return nats / (nats + 1);
 }
 
-static void add_part(struct pol_score *score, const char *name, double value, double weight)
+struct pol_features pol_confidence_features(const struct pol_confidence *c)
 {
-    score->part[score->n_parts++] = (struct pol_part){ name, value, weight };
-}
-
-struct pol_score pol_confidence_score(const struct pol_confidence *c, enum pol_span span)
-{
-    struct pol_score score = { .bias = span == POL_SPAN_WINDOW ? BIAS_WINDOW : BIAS_ANSWER };
-    if (c->n == 0)
-        return score;
+    struct pol_features f = { .known = c->n > 0 };
+    if (!f.known)
+        return f;
     float sorted[POL_CONFIDENCE_TOKENS];
     size_t kept = c->n < POL_CONFIDENCE_TOKENS ? c->n : POL_CONFIDENCE_TOKENS;
     memcpy(sorted, c->uncertainty, kept * sizeof(*sorted));
     qsort(sorted, kept, sizeof(*sorted), by_value);
     double n = c->n;
     /* Quantiles by nearest rank: the smallest value with at least that share at or below it. */
-    double median = (double)sorted[(kept + 1) / 2 - 1];
-    double high = (double)sorted[(kept * 9 + 9) / 10 - 1], most = (double)sorted[kept - 1];
-    add_part(&score, "mean_uncertainty", scaled(-c->sum_logprob / n, 3), -2.0);
-    add_part(&score, "median_uncertainty", scaled(median, 2), -1.0);
-    add_part(&score, "p90_uncertainty", scaled(high, 5), -1.5);
-    add_part(&score, "max_uncertainty", scaled(most, 10), -0.5);
-    add_part(&score, "mean_doubt", scaled(1 - c->sum_margin / n, 1), -1.5);
-    add_part(&score, "max_entropy", scaled(c->max_entropy, 8), -0.5);
-    add_part(&score, "first_entropy", scaled((double)c->first_entropy, 6), -0.7);
-    add_part(&score, "low_margin", scaled(c->low_margin, n), -1.0);
-    add_part(&score, "few_tokens", scaled(FEW_TOKENS - n, FEW_TOKENS), -0.3);
-    double sum = score.bias;
-    for (size_t i = 0; i < score.n_parts; i++)
-        sum += score.part[i].value * score.part[i].weight;
-    score.known = true;
-    score.value = 1 / (1 + exp(-sum));
+    f.v[POL_MEAN_UNCERTAINTY] = squashed(c->sum_uncertainty / n);
+    f.v[POL_MEDIAN_UNCERTAINTY] = squashed((double)sorted[(kept + 1) / 2 - 1]);
+    f.v[POL_P90_UNCERTAINTY] = squashed((double)sorted[(kept * 9 + 9) / 10 - 1]);
+    f.v[POL_MAX_UNCERTAINTY] = squashed(c->max_uncertainty);
+    f.v[POL_TOTAL_UNCERTAINTY] = squashed(c->sum_uncertainty);
+    f.v[POL_MIN_PROBABILITY] = exp(-c->max_uncertainty);
+    f.v[POL_MEAN_DOUBT] = fmax(1 - c->sum_margin / n, 0);
+    f.v[POL_MAX_ENTROPY] = squashed(c->max_entropy);
+    f.v[POL_FIRST_ENTROPY] = squashed((double)c->first_entropy);
+    f.v[POL_FIRST_DOUBT] = 1 - (double)c->first_margin;
+    f.v[POL_LOW_MARGIN] = c->low_margin / n;
+    f.v[POL_FEW_TOKENS] = c->n < FEW_TOKENS ? (FEW_TOKENS - n) / FEW_TOKENS : 0;
+    return f;
+}
+
+double pol_confidence_default(const struct pol_features *features, enum pol_span span)
+{
+    return pol_sigmoid(pol_linear(default_bias(span), default_weight, features));
+}
+
+struct pol_score pol_confidence_score(const struct pol_confidence *c, enum pol_span span,
+                                      const struct pol_calibration *calibration)
+{
+    const double *weight = calibration ? calibration->weight : default_weight;
+    struct pol_features features = pol_confidence_features(c);
+    struct pol_score score = { .known = features.known, .calibrated = calibration != NULL };
+    score.bias = calibration ? calibration->bias : default_bias(span);
+    if (!features.known)
+        return score;
+    for (size_t i = 0; i < POL_FEATURES; i++)
+        score.part[score.n_parts++] =
+            (struct pol_part){ pol_feature_name((enum pol_feature)i), features.v[i], weight[i] };
+    score.raw = pol_confidence_default(&features, span);
+    score.value = calibration ? pol_calibration_apply(calibration, &features) : score.raw;
     return score;
 }

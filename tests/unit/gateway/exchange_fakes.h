@@ -1,6 +1,6 @@
 /* Everything around an exchange, made of records that a test reads and of buttons that it presses:
  * HTTP, backends, store, workers and timers are defined here instead of being linked. Included by
- * test_exchange.c only. */
+ * the tests of exchanges only. */
 #ifndef TESTS_UNIT_GATEWAY_EXCHANGE_FAKES_H
 #define TESTS_UNIT_GATEWAY_EXCHANGE_FAKES_H
 
@@ -75,7 +75,7 @@ void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value
     CHECK(rq->n_headers < sizeof(rq->headers));
 }
 
-static void fake_text(struct gw_request *rq, struct tg_str data)
+static inline void fake_text(struct gw_request *rq, struct tg_str data)
 {
     CHECK(rq->n_text + data.n < sizeof(rq->text));
     memcpy(rq->text + rq->n_text, data.p, data.n);
@@ -187,7 +187,7 @@ void gw_timer_free(struct gw_timer *t)
     *t = (struct gw_timer){ .ms = -1 };
 }
 
-static void fire(struct gw_timer *t)
+static inline void fire(struct gw_timer *t)
 {
     CHECK(t->ms >= 0);
     t->ms = -1;

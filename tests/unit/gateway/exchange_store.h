@@ -32,7 +32,7 @@ enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_
     return fake.local_cannot ? tg_fail(err, TG_UNSUPPORTED, "tools: takes no tools") : TG_OK;
 }
 
-static char *large_body(size_t n)
+static inline char *large_body(size_t n)
 {
     static const char head[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"", tail[] = "\"}]}";
     char *body = tg_calloc(1, n + sizeof(head) + sizeof(tail));
@@ -71,7 +71,7 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
     return fake.outcome;
 }
 
-static struct fake_reservation *reservation(uint64_t id, enum fake_money state)
+static inline struct fake_reservation *reservation(uint64_t id, enum fake_money state)
 {
     CHECK(id > 0 && id <= fake.n_money);
     CHECK_INT(fake.money[id - 1].state, state);
@@ -100,7 +100,7 @@ void tel_release(struct tel_store *s, uint64_t id)
 }
 
 /* The lease that a reservation waits for is there, or is not to be had. */
-static void lease_comes(size_t at, enum tel_outcome outcome)
+static inline void lease_comes(size_t at, enum tel_outcome outcome)
 {
     struct fake_reservation *r = reservation(at + 1, MONEY_WAITS);
     r->state = outcome == TEL_RESERVED ? MONEY_OPEN : MONEY_DROPPED;
@@ -136,7 +136,7 @@ enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),
     return TG_OK;
 }
 
-static void worker_works(void)
+static inline void worker_works(void)
 {
     void (*work)(void *arg) = fake.work, (*done)(void *arg) = fake.work_done;
     CHECK(work);
@@ -145,20 +145,20 @@ static void worker_works(void)
     done(fake.work_arg);
 }
 
-static void press(struct prov_attempt *a, struct chat_event e)
+static inline void press(struct prov_attempt *a, struct chat_event e)
 {
     CHECK(a->live && !a->ended);
     a->ended = e.kind == CHAT_EVENT_FINISH || e.kind == CHAT_EVENT_ERROR;
     a->fn(a->arg, &e);
 }
 
-static void started(struct prov_attempt *a)
+static inline void started(struct prov_attempt *a)
 {
     press(a, (struct chat_event){ .kind = CHAT_EVENT_STARTED });
 }
 
 /* A token of the local model, sure or not; a piece of text of the cloud's. */
-static void says(struct prov_attempt *a, const char *text, bool sure)
+static inline void says(struct prov_attempt *a, const char *text, bool sure)
 {
     press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,
                                   .text = tg_str_of(text),
@@ -167,7 +167,7 @@ static void says(struct prov_attempt *a, const char *text, bool sure)
                                              sure ? 0.01f : 5.0f, sure ? 0.99f : 0.01f } });
 }
 
-static void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
+static inline void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
 {
     struct chat_event usage = { .kind = CHAT_EVENT_USAGE };
     usage.usage.input = (struct chat_count){ true, in };
@@ -176,7 +176,7 @@ static void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
     press(a, (struct chat_event){ .kind = CHAT_EVENT_FINISH });
 }
 
-static void fails(struct prov_attempt *a, bool billed)
+static inline void fails(struct prov_attempt *a, bool billed)
 {
     press(a, (struct chat_event){ .kind = CHAT_EVENT_ERROR,
                                   .error = a->local ? CHAT_ERROR_ENGINE : CHAT_ERROR_TRUNCATED,

@@ -1,105 +1,8 @@
 /* The life of a request without sockets, engine, network or disk: each case presses events in the
  * order it is about; the last one presses them at random and looks at what must always hold. */
-#include "tests/unit/gateway/exchange_fakes.h"
+#include "tests/unit/gateway/exchange_world.h"
 
 #include "config/base/log.h"
-
-static struct world {
-    struct gw_app app;
-    struct gw_snapshot snapshot;
-    struct cfg_settings settings;
-    struct prov_backend local, cloud;
-    struct gw_request rq;
-    struct gw_exchange *x;
-} w;
-
-enum { IN = 1000, OUT = 2000 }; /* nano-dollars a token of the price below */
-
-/* n tiers with this trigger (NULL: none). */
-static void set_up(size_t n, const char *trigger)
-{
-    memset(&fake, 0, sizeof(fake));
-    memset(&w, 0, sizeof(w));
-    w.local.local = true;
-    w.settings.n_routes = 1;
-    w.settings.heartbeat_ms = 15000;
-    w.settings.time_zone = "UTC";
-    w.settings.engine.max_tokens = 100;
-    w.settings.limits.bodies_in_flight = 1 << 20;
-    struct cfg_route *r = &w.settings.routes[0];
-    *r = (struct cfg_route){ .name = "default", .timeout_ms = 600000, .n_tiers = n,
-                             .has_budget = true, .budget_nano = 1000000 };
-    r->hold.tokens = 4;
-    r->hold.bytes = 4096;
-    r->hold.time_ms = 2000;
-    for (size_t i = 0; i < n; i++)
-        r->tiers[i] = (struct cfg_tier){
-            .provider = "cloud", .model = "m", .trigger = trigger, .max_tokens = 64,
-            .price = { true, IN * 1000000LL, IN * 1000000LL, OUT * 1000000LL, 8, 32, 0 }
-        };
-    struct tg_error err;
-    if (pol_route_compile(r, &w.snapshot.routes[0], &err) != TG_OK)
-        CHECK_FAIL("%s", err.text);
-    w.snapshot.refs = 1;
-    w.snapshot.settings = &w.settings;
-    for (size_t i = 0; i < n; i++)
-        w.snapshot.tier[0][i] = &w.cloud;
-    w.app.now = &w.snapshot;
-    w.app.local = &w.local;
-    w.app.next_id = 1;
-    w.app.look_again = gw_timer_new(NULL, NULL, NULL);
-}
-
-static void ask_with(const char *body, const struct gw_header *headers, size_t n)
-{
-    struct gw_ask ask = { .headers = headers, .n_headers = n, .body = tg_str_of(body) };
-    memset(&w.rq, 0, sizeof(w.rq));
-    w.x = gw_exchange_new(&w.app, &w.rq, &ask);
-}
-
-static const char streamed[] =
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true}";
-static const char whole[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}";
-
-static void ask(bool stream)
-{
-    ask_with(stream ? streamed : whole, NULL, 0);
-}
-
-static struct prov_attempt *attempt(size_t at, bool local)
-{
-    CHECK(at < fake.n_attempts);
-    CHECK_INT(fake.attempt[at].local, local);
-    CHECK(fake.attempt[at].live);
-    return &fake.attempt[at];
-}
-
-static bool in_headers(const char *line)
-{
-    return strstr(w.rq.headers, line) != NULL;
-}
-
-static bool in_text(const char *text)
-{
-    return strstr(w.rq.text, text) != NULL;
-}
-
-/* What must hold when nothing is left: money ended once, all freed, one row for each admitted. */
-static void tear_down(void)
-{
-    CHECK(!w.app.exchanges && !w.app.waiting_head && w.app.n_waiting == 0);
-    CHECK_INT(w.app.worker_bytes, 0);
-    for (size_t i = 0; i < fake.n_attempts; i++)
-        CHECK(!fake.attempt[i].live);
-    for (size_t i = 0; i < fake.n_money; i++)
-        CHECK(fake.money[i].state >= MONEY_SETTLED);
-    for (size_t i = 1; i < fake.n_timers; i++)
-        CHECK(!fake.timer[i].live);
-    CHECK_INT(fake.rows, fake.admitted);
-    CHECK_INT(fake.retired, fake.admitted);
-    CHECK_INT(w.snapshot.refs, 1);
-    pol_route_free(&w.snapshot.routes[0]);
-}
 
 /* --- hold-back -------------------------------------------------------------------------------- */
 
@@ -162,7 +65,7 @@ static void last_comment_has_the_whole_answers_confidence(void)
     struct pol_confidence sums = w.x->confidence_sums;
     char want[64];
     snprintf(want, sizeof(want), "\"confidence\":%.4f",
-             pol_confidence_score(&sums, POL_SPAN_ANSWER).value);
+             pol_confidence_score(&sums, POL_SPAN_ANSWER, NULL).value);
     finishes(attempt(0, true), 1, 44);
     CHECK(in_text(want));
     tear_down();

@@ -1,0 +1,84 @@
+#include "gateway/exchange.h"
+
+/* The key under which a calibration of this request's scores would be kept. The local model does
+ * not think before it answers in this version. */
+static struct pol_key key_of(const struct gw_exchange *x, enum pol_span span)
+{
+    struct pol_key key = { .exact = x->app->exact, .span = span, .features = POL_FEATURES_VERSION };
+    memcpy(key.model, x->app->model_hash, sizeof(key.model));
+    return key;
+}
+
+struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span)
+{
+    const struct gw_snapshot *s = x->config;
+    struct pol_key key = key_of(x, span);
+    return pol_confidence_score(
+        &x->confidence_sums, span,
+        pol_calibration_find(s->calibrations, s->n_calibrations, &key));
+}
+
+static void add_number(struct tg_buf *out, const char *name, bool known, double value)
+{
+    tg_buf_addf(out, "\"%s\":", name);
+    if (known)
+        tg_buf_addf(out, "%.9g", value);
+    else
+        tg_buf_adds(out, "null");
+}
+
+static void add_features(struct tg_buf *out, const struct pol_score *score)
+{
+    tg_buf_adds(out, ",\"features\":{");
+    for (size_t i = 0; i < score->n_parts; i++)
+        tg_buf_addf(out, "%s\"%s\":%.9g", i ? "," : "", score->part[i].name, score->part[i].value);
+    tg_buf_adds(out, "}");
+}
+
+static void add_key(struct tg_buf *out, const struct pol_key *key)
+{
+    tg_buf_adds(out, "\"key\":{\"model\":");
+    if (key->model[0])
+        tg_buf_addf(out, "\"%s\"", key->model);
+    else
+        tg_buf_adds(out, "null");
+    tg_buf_addf(out, ",\"precision\":\"%s\",\"features\":%d,\"span\":\"%s\",\"thinking\":%s}",
+                key->exact ? "exact" : "fast", key->features, pol_span_name(key->span),
+                key->thinking ? "true" : "false");
+}
+
+/* What decided; where nothing could be decided, what is known of the whole answer. */
+static struct pol_score deciding_score(const struct gw_exchange *x, enum pol_span *span)
+{
+    bool local = x->state == GW_COMMITTED && x->current->step.target == POL_LOCAL;
+    *span = x->span;
+    if (x->weighed || !local || !x->current->finished)
+        return x->confidence;
+    *span = POL_SPAN_ANSWER;
+    return gw_confidence(x, POL_SPAN_ANSWER);
+}
+
+enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out)
+{
+    const struct pol_score *complexity = &x->prepared.complexity;
+    tg_buf_adds(out, "{\"confidence\":");
+    if (x->local.used) {
+        enum pol_span span;
+        struct pol_score score = deciding_score(x, &span);
+        struct pol_key key = key_of(x, span);
+        tg_buf_adds(out, "{");
+        add_key(out, &key);
+        tg_buf_addf(out, ",\"calibrated\":%s,", score.calibrated ? "true" : "false");
+        add_number(out, "value", score.known, score.value);
+        tg_buf_adds(out, ",");
+        add_number(out, "raw", score.known, score.raw);
+        add_features(out, &score);
+        tg_buf_adds(out, "}");
+    } else {
+        tg_buf_adds(out, "null");
+    }
+    tg_buf_adds(out, ",\"complexity\":{");
+    add_number(out, "value", complexity->known, complexity->value);
+    add_features(out, complexity);
+    return tg_buf_adds(out, "}}");
+}
