@@ -5,6 +5,7 @@
 
 int gw_cmd_serve(int argc, char **argv);
 int gw_cmd_report(int argc, char **argv);
+int gw_cmd_calibrate(int argc, char **argv);
 int gw_cmd_render(int argc, char **argv);
 int gw_cmd_parse(int argc, char **argv);
 int gw_cmd_pull(int argc, char **argv);

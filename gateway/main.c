@@ -16,6 +16,7 @@ static const struct {
     { "pull", "fetch a model, resumable and checked", gw_cmd_pull },
     { "doctor", "what is wrong on this machine, and how to mend it", gw_cmd_doctor },
     { "report", "requests, share answered locally, cost and savings of a period", gw_cmd_report },
+    { "calibrate", "make confidence a probability, from judged answers", gw_cmd_calibrate },
     { "tokenize", "token ids of a text", le_cmd_tokenize },
     { "detokenize", "text of token ids", le_cmd_detokenize },
     { "render", "the prompt that a conversation becomes", gw_cmd_render },

@@ -8,7 +8,7 @@
 struct elimination {
     struct pol_subset s; /* borrowed at */
     uint8_t *fold;
-    double *logit, *first; /* first: the losses with all candidates */
+    double *logit, *best; /* best: the losses with the best set of features so far */
 };
 
 static double loss_of(const struct elimination *e, size_t i)
@@ -16,7 +16,7 @@ static double loss_of(const struct elimination *e, size_t i)
     return pol_softplus(e->logit[i]) - (e->s.e[e->s.at[i]].right ? e->logit[i] : 0);
 }
 
-/* Rise of the mean held-out loss against the first, and its standard error. */
+/* Rise of the mean held-out loss against the best so far, and its standard error. */
 static enum tg_status judge(struct elimination *e, const bool use[POL_FEATURES],
                             struct pol_dropped *out)
 {
@@ -25,10 +25,10 @@ static enum tg_status judge(struct elimination *e, const bool use[POL_FEATURES],
         return status;
     double n = (double)e->s.n, sum = 0, squares = 0;
     for (size_t i = 0; i < e->s.n; i++)
-        sum += loss_of(e, i) - e->first[i];
+        sum += loss_of(e, i) - e->best[i];
     out->rise = sum / n;
     for (size_t i = 0; i < e->s.n; i++) {
-        double off = loss_of(e, i) - e->first[i] - out->rise;
+        double off = loss_of(e, i) - e->best[i] - out->rise;
         squares += off * off;
     }
     out->error = sqrt(squares / (n - 1) / n);
@@ -65,14 +65,20 @@ static enum tg_status least_missed(struct elimination *e, bool use[POL_FEATURES]
     return TG_OK;
 }
 
+static enum tg_status note_best(struct elimination *e, const bool use[POL_FEATURES])
+{
+    enum tg_status status = pol_out_of_fold(&e->s, e->fold, use, e->logit);
+    for (size_t i = 0; status == TG_OK && i < e->s.n; i++)
+        e->best[i] = loss_of(e, i);
+    return status;
+}
+
 static enum tg_status drop_all(struct elimination *e, bool use[POL_FEATURES],
                                struct pol_dropped *dropped, size_t *n_dropped)
 {
     enum tg_status status = pol_folds(&e->s, e->fold);
     if (status == TG_OK)
-        status = pol_out_of_fold(&e->s, e->fold, use, e->logit);
-    for (size_t i = 0; status == TG_OK && i < e->s.n; i++)
-        e->first[i] = loss_of(e, i);
+        status = note_best(e, use);
     while (status == TG_OK && count(use) > 1) {
         struct pol_dropped best;
         bool found;
@@ -82,6 +88,8 @@ static enum tg_status drop_all(struct elimination *e, bool use[POL_FEATURES],
         use[best.feature] = false;
         if (dropped)
             dropped[(*n_dropped)++] = best;
+        if (best.rise < 0) /* small losses must not add up: the mark goes down with the loss */
+            status = note_best(e, use);
     }
     return status;
 }
@@ -94,8 +102,8 @@ enum tg_status pol_eliminate(const struct pol_subset *s, bool use[POL_FEATURES],
     enum tg_status status = TG_OK;
     e.fold = tg_calloc(s->n, sizeof(*e.fold));
     e.logit = tg_calloc(s->n, sizeof(*e.logit));
-    e.first = tg_calloc(s->n, sizeof(*e.first));
-    if (!e.fold || !e.logit || !e.first)
+    e.best = tg_calloc(s->n, sizeof(*e.best));
+    if (!e.fold || !e.logit || !e.best)
         status = TG_NOMEM;
     if (status == TG_OK && s->n > POL_FIT_ELIMINATE_MAX) { /* every k-th: evenly over the file */
         part = (struct pol_subset){ .e = s->e, .n = POL_FIT_ELIMINATE_MAX };
@@ -110,6 +118,6 @@ enum tg_status pol_eliminate(const struct pol_subset *s, bool use[POL_FEATURES],
     tg_free(part.at);
     tg_free(e.fold);
     tg_free(e.logit);
-    tg_free(e.first);
+    tg_free(e.best);
     return status;
 }

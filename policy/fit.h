@@ -23,7 +23,7 @@ struct pol_example {
 /* One feature left out by backward elimination, in order. */
 struct pol_dropped {
     enum pol_feature feature;
-    double rise, error; /* of the held-out log loss against all features; its standard error */
+    double rise, error; /* of the held-out log loss against the best before; its standard error */
 };
 
 struct pol_fit_options {
@@ -43,8 +43,8 @@ struct pol_fit {
  * five folds give to what they have not seen. Quality: the same again, elimination and map
  * included, inside each of five outer folds, judged on what that fold has not seen.
  * Elimination: while there is a feature without which the held-out log loss rises, against that of
- * all candidates, by at most one standard error of the paired difference, the one with the smallest
- * rise is dropped.
+ * the best set before, by at most one standard error of the paired difference, the one with the
+ * smallest rise is dropped.
  * held: NULL, or [n], filled with the held-out probability of each example. TG_INVALID with the
  * reason: too few examples, or of one class; TG_NOMEM. */
 enum tg_status pol_fit(const struct pol_example *examples, size_t n, enum pol_span span,
