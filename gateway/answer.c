@@ -162,7 +162,7 @@ static struct pol_score last_confidence(const struct gw_exchange *x)
 {
     if (x->state != GW_COMMITTED || x->current->step.target != POL_LOCAL || !x->current->finished)
         return x->confidence;
-    return gw_confidence(x, POL_SPAN_ANSWER);
+    return gw_confidence(x, POL_SPAN_ANSWER, NULL);
 }
 
 /* `: tollgate {...}`: what was not known when the headers left. */

@@ -9,10 +9,10 @@
 
 #include "config/base/workers.h"
 #include "config/settings.h"
+#include "gateway/calibrations.h"
 #include "gateway/http.h"
 #include "gateway/loop.h"
 #include "local_engine/engine.h"
-#include "policy/calibration.h"
 #include "policy/decide.h"
 #include "providers/backend.h"
 #include "telemetry/store.h"
@@ -27,8 +27,8 @@ struct gw_snapshot {
     int budget[CFG_ROUTES_MAX]; /* of each route; -1: none could be declared */
     struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
     struct prov_backend *providers[CFG_PROVIDERS_MAX];
-    struct pol_calibration *calibrations; /* those of dataDir first, then the model's own */
-    size_t n_calibrations;
+    struct gw_calibrations calibrations; /* those of dataDir, then those beside the model */
+    size_t n_own_calibrations;           /* of dataDir */
 };
 
 struct gw_app {
@@ -37,6 +37,7 @@ struct gw_app {
     struct tel_store *store;
     struct le_engine *engine;
     bool exact; /* the precision that the engine runs; else fast */
+    struct gw_identity *identity;
     char model_hash[POL_MODEL_HEX + 1]; /* of the model's file; "": not known yet */
     struct prov_backend *local;
     struct prov_http *upstream;
@@ -52,7 +53,8 @@ struct gw_app {
     bool draining, ending;
 };
 
-/* Reads, validates and compiles a configuration; opens nothing. *out has one reference. */
+/* Reads, validates and compiles a configuration, and reads the calibrations; opens nothing. *out
+ * has one reference. */
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err);
 /* Makes the provider backends and declares the budgets, so that requests can use it. */
 enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struct tg_error *err);

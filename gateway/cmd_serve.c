@@ -12,6 +12,7 @@
 #include "config/base/log.h"
 #include "gateway/cmd.h"
 #include "gateway/exchange.h"
+#include "gateway/identity.h"
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
 
@@ -101,6 +102,7 @@ static void reload_swap(void *arg)
         s->app.now = s->loaded;
         gw_http_set_limits(s->app.http, &s->app.now->settings->limits);
         tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
+        gw_identity_tell(&s->app);
     } else {
         tg_log(TG_LOG_ERROR, "reload-refused", "%s; the old configuration stays in force",
                err->text);
@@ -252,6 +254,8 @@ static enum tg_status start(struct server *s, struct tg_error *err)
         status = open_engine(app, err); /* may take long: signals end it as they do any program */
     if (status == TG_OK)
         status = watch_signals(s, err);
+    if (status == TG_OK)
+        status = gw_identity_begin(app, err);
     if (status)
         return status;
     app->upstream = prov_http_new(gw_loop_base(app->loop), err);
@@ -272,6 +276,7 @@ static void stop(struct server *s)
     if (app->http)
         gw_http_close(app->http);
     tg_workers_free(app->workers); /* finishes what runs; exchanges on a worker are orphans now */
+    gw_identity_free(app->identity);
     while (app->exchanges) {
         app->exchanges->on_worker = false;
         gw_exchange_done(app->exchanges);

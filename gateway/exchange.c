@@ -144,8 +144,7 @@ static void judge(struct gw_exchange *x)
     bool whole = x->local.finished;
     x->window_over = true;
     x->weighed = has_tiers(x);
-    x->span = whole ? POL_SPAN_ANSWER : POL_SPAN_WINDOW;
-    x->confidence = gw_confidence(x, x->span);
+    x->confidence = gw_confidence(x, whole ? POL_SPAN_ANSWER : POL_SPAN_WINDOW, &x->key);
     int step = wanted_tier(x);
     if (step < 0) {
         commit(x, &x->local);

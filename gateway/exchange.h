@@ -87,8 +87,8 @@ struct gw_exchange {
     struct gw_try *current;      /* whose answer the client gets, if it commits */
     bool local_parked;           /* held while a tier is tried */
     struct pol_confidence confidence_sums;
-    struct pol_score confidence; /* as it was judged, of span */
-    enum pol_span span;
+    struct pol_score confidence; /* as it was judged */
+    struct pol_key key;          /* what its calibration was looked for by */
     char reason[POL_REASON_MAX];
     struct oai_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
@@ -152,8 +152,10 @@ const struct cfg_tier *gw_try_tier(const struct gw_try *t);
 void gw_try_route(const struct gw_try *t, char *out, size_t n);
 
 /* explain.c */
-/* The score of what the local model has said so far, calibrated if something fits. */
-struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span);
+/* The score of what the local model has said so far, calibrated if something fits its key, which
+ * is given too (key may be NULL). */
+struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span,
+                               struct pol_key *key);
 /* What x-tollgate-explain gives: JSON in one line, below GW_EXPLAIN_MAX bytes (README.md). */
 enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out);
 

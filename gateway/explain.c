@@ -9,13 +9,15 @@ static struct pol_key key_of(const struct gw_exchange *x, enum pol_span span)
     return key;
 }
 
-struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span)
+struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span,
+                               struct pol_key *key)
 {
-    const struct gw_snapshot *s = x->config;
-    struct pol_key key = key_of(x, span);
-    return pol_confidence_score(
-        &x->confidence_sums, span,
-        pol_calibration_find(s->calibrations, s->n_calibrations, &key));
+    const struct gw_calibrations *c = &x->config->calibrations;
+    struct pol_key own = key_of(x, span);
+    if (key)
+        *key = own;
+    return pol_confidence_score(&x->confidence_sums, span,
+                                pol_calibration_find(c->list, c->n, &own));
 }
 
 static void add_number(struct tg_buf *out, const char *name, bool known, double value)
@@ -48,14 +50,16 @@ static void add_key(struct tg_buf *out, const struct pol_key *key)
 }
 
 /* What decided; where nothing could be decided, what is known of the whole answer. */
-static struct pol_score deciding_score(const struct gw_exchange *x, enum pol_span *span)
+static struct pol_score deciding_score(const struct gw_exchange *x, struct pol_key *key)
 {
     bool local = x->state == GW_COMMITTED && x->current->step.target == POL_LOCAL;
-    *span = x->span;
-    if (x->weighed || !local || !x->current->finished)
-        return x->confidence;
-    *span = POL_SPAN_ANSWER;
-    return gw_confidence(x, POL_SPAN_ANSWER);
+    if (!x->weighed && local && x->current->finished)
+        return gw_confidence(x, POL_SPAN_ANSWER, key);
+    /* Given up before it could be judged: what it would have been judged as. */
+    *key = x->key.features ? x->key
+                           : key_of(x, x->prepared.request.stream ? POL_SPAN_WINDOW
+                                                                  : POL_SPAN_ANSWER);
+    return x->confidence;
 }
 
 enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out)
@@ -63,9 +67,8 @@ enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out)
     const struct pol_score *complexity = &x->prepared.complexity;
     tg_buf_adds(out, "{\"confidence\":");
     if (x->local.used) {
-        enum pol_span span;
-        struct pol_score score = deciding_score(x, &span);
-        struct pol_key key = key_of(x, span);
+        struct pol_key key;
+        struct pol_score score = deciding_score(x, &key);
         tg_buf_adds(out, "{");
         add_key(out, &key);
         tg_buf_addf(out, ",\"calibrated\":%s,", score.calibrated ? "true" : "false");

@@ -18,6 +18,7 @@ void gw_snapshot_unref(struct gw_snapshot *s)
         prov_backend_free(s->providers[i]);
     for (size_t i = 0; s->settings && i < s->settings->n_routes; i++)
         pol_route_free(&s->routes[i]);
+    gw_calibrations_free(&s->calibrations);
     cfg_free(s->settings);
     tg_free(s);
 }
@@ -31,6 +32,24 @@ static enum tg_status compile_route(const char *path, const struct cfg_route *se
     return status ? tg_fail(err, status, "%s: %.400s", path, cause.text) : TG_OK;
 }
 
+/* What the user made comes first: it is used where both have a key. */
+static enum tg_status load_calibrations(struct gw_snapshot *s, struct tg_error *err)
+{
+    char *own = gw_calibrations_of_dir(s->settings->data_dir);
+    char *shipped = gw_calibrations_of_model(s->settings->engine.model);
+    enum tg_status status = TG_OK;
+    if (!own || !shipped)
+        status = tg_fail(err, TG_NOMEM, "out of memory for calibrations");
+    if (status == TG_OK)
+        status = gw_calibrations_add(&s->calibrations, own, err);
+    s->n_own_calibrations = s->calibrations.n;
+    if (status == TG_OK)
+        status = gw_calibrations_add(&s->calibrations, shipped, err);
+    tg_free(own);
+    tg_free(shipped);
+    return status;
+}
+
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)
 {
     struct gw_snapshot *s = tg_calloc(1, sizeof(*s));
@@ -40,6 +59,8 @@ enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, stru
     enum tg_status status = cfg_load(path, &s->settings, err);
     for (size_t i = 0; status == TG_OK && i < s->settings->n_routes; i++)
         status = compile_route(path, &s->settings->routes[i], &s->routes[i], err);
+    if (status == TG_OK)
+        status = load_calibrations(s, err);
     if (status) {
         gw_snapshot_unref(s);
         return status;

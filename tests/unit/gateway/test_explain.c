@@ -46,8 +46,7 @@ static void calibrations_are_found_by_key(void)
                                             .features = POL_FEATURES_VERSION };
             memset(list[i].key.model, 'a', POL_MODEL_HEX);
         }
-        w.snapshot.calibrations = list;
-        w.snapshot.n_calibrations = 2;
+        w.snapshot.calibrations = (struct gw_calibrations){ .list = list, .n = 2 };
         ask_why(whole);
         says(attempt(0, true), "unsure", false);
         finishes(attempt(0, true), 1, 1);

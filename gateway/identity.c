@@ -1,0 +1,148 @@
+#include "gateway/identity.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "config/base/alloc.h"
+#include "config/base/clock.h"
+#include "config/base/log.h"
+#include "gateway/model_hash.h"
+
+enum { HASH_NICE = 10 };
+
+struct gw_identity {
+    struct gw_app *app;
+    struct tg_workers *workers; /* one */
+    char *data_dir, *model;     /* owned */
+    atomic_bool stop;
+    int64_t begun_ns;
+    enum tg_status status;
+    struct tg_error err;
+    char hex[TG_SHA256_HEX + 1];
+};
+
+_Static_assert((int)TG_SHA256_HEX == (int)POL_MODEL_HEX, "keys hold a SHA-256");
+
+static const struct pol_calibration *in_use(const struct gw_app *app, enum pol_span span)
+{
+    struct pol_key key = { .exact = app->exact, .span = span, .features = POL_FEATURES_VERSION };
+    const struct gw_calibrations *c = &app->now->calibrations;
+    memcpy(key.model, app->model_hash, sizeof(key.model));
+    return pol_calibration_find(c->list, c->n, &key);
+}
+
+static void describe(const struct gw_app *app, enum pol_span span, char *out, size_t n)
+{
+    const struct pol_calibration *c = in_use(app, span);
+    const struct gw_snapshot *s = app->now;
+    if (!c)
+        snprintf(out, n, "%s: none", pol_span_name(span));
+    else
+        snprintf(out, n, "%s: of %s, %lld examples, ECE %.3f, %s", pol_span_name(span), c->made,
+                 (long long)c->n, c->ece,
+                 c < s->calibrations.list + s->n_own_calibrations ? "in dataDir"
+                                                                  : "beside the model");
+}
+
+void gw_identity_tell(const struct gw_app *app)
+{
+    char answer[128], window[128];
+    const struct gw_calibrations *c = &app->now->calibrations;
+    if (c->stale)
+        tg_log(TG_LOG_WARN, "calibrations-stale",
+               "%zu calibrations were made for another version of the features and are not used: "
+               "ask the prompts again and run tollgate calibrate", c->stale);
+    if (!app->model_hash[0])
+        return;
+    if (!in_use(app, POL_SPAN_ANSWER) && !in_use(app, POL_SPAN_WINDOW)) {
+        tg_log(TG_LOG_INFO, "uncalibrated",
+               "confidence is not calibrated for this model with %s precision: it errs towards "
+               "paying, and its thresholds are no probabilities; tollgate calibrate makes it one",
+               app->exact ? "exact" : "fast");
+        return;
+    }
+    describe(app, POL_SPAN_ANSWER, answer, sizeof(answer));
+    describe(app, POL_SPAN_WINDOW, window, sizeof(window));
+    tg_log(TG_LOG_INFO, "calibrated", "confidence is calibrated: %s; %s", answer, window);
+}
+
+static void become_known(struct gw_app *app, const char *hex, const char *how)
+{
+    memcpy(app->model_hash, hex, sizeof(app->model_hash));
+    tg_log(TG_LOG_INFO, "model-hash", "the model's SHA-256 is %s (%s)", hex, how);
+    gw_identity_tell(app);
+}
+
+/* The thread is for this only, so it may stay behind all others. */
+static void hash_work(void *arg)
+{
+    struct gw_identity *id = arg;
+    setpriority(PRIO_PROCESS, 0, HASH_NICE); /* on Linux: of this thread */
+    id->status = gw_model_hash(id->data_dir, id->model, &id->stop, id->hex, &id->err);
+}
+
+static void hash_done(void *arg)
+{
+    struct gw_identity *id = arg;
+    char how[64];
+    if (id->status) {
+        tg_log(TG_LOG_WARN, "model-hash-failed", "%s; confidence stays uncalibrated",
+               id->err.text);
+        return;
+    }
+    snprintf(how, sizeof(how), "computed in %lld ms",
+             (long long)((tg_mono_ns() - id->begun_ns) / 1000000));
+    become_known(id->app, id->hex, how);
+}
+
+static void on_workers(void *arg)
+{
+    tg_workers_dispatch(arg);
+}
+
+static enum tg_status hash_later(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_settings *s = app->now->settings;
+    struct gw_identity *id = tg_calloc(1, sizeof(*id));
+    if (!id)
+        return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    app->identity = id;
+    id->app = app;
+    id->begun_ns = tg_mono_ns();
+    id->data_dir = tg_strdup(s->data_dir); /* a reload frees the settings */
+    id->model = tg_strdup(s->engine.model);
+    id->workers = tg_workers_new(1, 1);
+    if (!id->data_dir || !id->model || !id->workers ||
+        gw_loop_watch(app->loop, tg_workers_fd(id->workers), on_workers, id->workers) ||
+        tg_workers_submit(id->workers, hash_work, hash_done, id))
+        return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    tg_log(TG_LOG_INFO, "model-hashing",
+           "the SHA-256 of %s is being computed: until it is known, confidence is uncalibrated",
+           id->model);
+    return TG_OK;
+}
+
+enum tg_status gw_identity_begin(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_settings *s = app->now->settings;
+    char hex[TG_SHA256_HEX + 1];
+    struct tg_error cause = { 0 };
+    enum tg_status status = gw_model_hash_known(s->data_dir, s->engine.model, hex, &cause);
+    if (status == TG_OK)
+        become_known(app, hex, "known from an earlier start");
+    else
+        gw_identity_tell(app);
+    return status == TG_OK ? TG_OK : hash_later(app, err);
+}
+
+void gw_identity_free(struct gw_identity *id)
+{
+    if (!id)
+        return;
+    atomic_store(&id->stop, true);
+    tg_workers_free(id->workers);
+    tg_free(id->data_dir);
+    tg_free(id->model);
+    tg_free(id);
+}

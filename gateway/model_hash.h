@@ -1,0 +1,24 @@
+/* The SHA-256 of a model's file: what calibrations are kept under. Hashing gigabytes takes minutes,
+ * so results are kept in model-hashes.json of dataDir, by device, inode, size and time of
+ * modification; a file that is the same by these is not read again. Blocks on the disk: a worker,
+ * or before the loop runs. */
+#ifndef GATEWAY_MODEL_HASH_H
+#define GATEWAY_MODEL_HASH_H
+
+#include <stdatomic.h>
+
+#include "config/base/sha256.h"
+#include "config/base/status.h"
+
+/* A model of one file has that file's SHA-256 (what sha256sum prints). One that is split,
+ * NAME-00001-of-000NN.gguf with the others beside it, has the SHA-256 of its parts' hashes, written
+ * as hexadecimal digits one behind the other, in order. */
+/* TG_AGAIN: it would have to be read. TG_IO, TG_NOTFOUND, TG_NOMEM. */
+enum tg_status gw_model_hash_known(const char *data_dir, const char *model,
+                                   char hex[TG_SHA256_HEX + 1], struct tg_error *err);
+/* Reads what is not known, and keeps it for the next time (failing that is only logged).
+ * TG_CANCELLED soon after *stop became true. TG_IO also for a file that changes meanwhile. */
+enum tg_status gw_model_hash(const char *data_dir, const char *model, const atomic_bool *stop,
+                             char hex[TG_SHA256_HEX + 1], struct tg_error *err);
+
+#endif
