@@ -85,7 +85,8 @@ test('beside the model; dataDir comes first for the same key; other keys do not 
       calibration({ span: 'window', bias: -1, map }),
     ),
   );
-  await place.own(file(calibration({ precision: 'exact' }), calibration({ model: 'a'.repeat(64) })));
+  const others = [{ precision: 'exact' }, { model: 'a'.repeat(64) }];
+  await place.own(file(...others.map(calibration)));
   const gw = await start(place);
   assert.match((await logged(gw, 'calibrated')).text, /answer: .*beside the model; window: /);
   const answer = await confidence(gw);
@@ -178,7 +179,7 @@ test('SIGHUP reads calibrations again; a bad file changes nothing', async () => 
   await gw.stop();
 });
 
-test('a bad file at the start is an error, for --check too; old features are passed over', async () => {
+test('a bad file at the start is an error, for --check too; old features are left', async () => {
   const place = await copied();
   const bad = file(calibration({ map: { kind: 'isotonic', x: [0.1, 0.2], y: [0.9, 0.1] } }));
   const run = async (...args) => {
