@@ -28,9 +28,10 @@ enum tg_status gw_file_read(const char *path, struct tg_buf *out, struct tg_erro
 {
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return tg_fail(err, errno == ENOENT ? TG_NOTFOUND : TG_IO, "%s: %s", path,
-                       strerror(errno));
+    if (fd < 0) {
+        bool missing = errno == ENOENT || errno == ENOTDIR;
+        return tg_fail(err, missing ? TG_NOTFOUND : TG_IO, "%s: %s", path, strerror(errno));
+    }
     enum tg_status status = TG_IO;
     if (fstat(fd, &info) != 0)
         tg_fail(err, status, "%s: %s", path, strerror(errno));

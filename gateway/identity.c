@@ -67,8 +67,13 @@ void gw_identity_tell(const struct gw_app *app)
     tg_log(TG_LOG_INFO, "calibrated", "confidence is calibrated: %s; %s", answer, window);
 }
 
-static void become_known(struct gw_app *app, const char *hex, const char *how)
+/* begun_ns: 0 when it was known from another time. */
+static void become_known(struct gw_app *app, const char *hex, int64_t begun_ns)
 {
+    char how[64] = "known from an earlier start";
+    if (begun_ns)
+        snprintf(how, sizeof(how), "computed in %lld ms",
+                 (long long)((tg_mono_ns() - begun_ns) / 1000000));
     memcpy(app->model_hash, hex, sizeof(app->model_hash));
     tg_log(TG_LOG_INFO, "model-hash", "the model's SHA-256 is %s (%s)", hex, how);
     gw_identity_tell(app);
@@ -85,15 +90,11 @@ static void hash_work(void *arg)
 static void hash_done(void *arg)
 {
     struct gw_identity *id = arg;
-    char how[64];
-    if (id->status) {
+    if (id->status)
         tg_log(TG_LOG_WARN, "model-hash-failed", "%s; confidence stays uncalibrated",
                id->err.text);
-        return;
-    }
-    snprintf(how, sizeof(how), "computed in %lld ms",
-             (long long)((tg_mono_ns() - id->begun_ns) / 1000000));
-    become_known(id->app, id->hex, how);
+    else
+        become_known(id->app, id->hex, id->begun_ns);
 }
 
 static void on_workers(void *arg)
@@ -128,9 +129,15 @@ enum tg_status gw_identity_begin(struct gw_app *app, struct tg_error *err)
     const struct cfg_settings *s = app->now->settings;
     char hex[TG_SHA256_HEX + 1];
     struct tg_error cause = { 0 };
+    const atomic_bool never = false;
+    int64_t begun_ns = 0;
     enum tg_status status = gw_model_hash_known(s->data_dir, s->engine.model, hex, &cause);
+    if (status == TG_AGAIN && gw_model_hash_is_small(s->engine.model)) {
+        begun_ns = tg_mono_ns();
+        status = gw_model_hash(s->data_dir, s->engine.model, &never, hex, &cause);
+    }
     if (status == TG_OK)
-        become_known(app, hex, "known from an earlier start");
+        become_known(app, hex, begun_ns);
     else
         gw_identity_tell(app);
     return status == TG_OK ? TG_OK : hash_later(app, err);

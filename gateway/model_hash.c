@@ -234,6 +234,12 @@ static enum tg_status hash_model(const char *data_dir, const char *model, const 
     return status;
 }
 
+bool gw_model_hash_is_small(const char *model)
+{
+    struct stat info;
+    return parts_of(model) == 1 && stat(model, &info) == 0 && info.st_size <= GW_MODEL_HASH_SMALL;
+}
+
 enum tg_status gw_model_hash_known(const char *data_dir, const char *model,
                                    char hex[TG_SHA256_HEX + 1], struct tg_error *err)
 {

@@ -6,6 +6,7 @@
 #define GATEWAY_MODEL_HASH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "config/base/sha256.h"
 #include "config/base/status.h"
@@ -13,6 +14,11 @@
 /* A model of one file has that file's SHA-256 (what sha256sum prints). One that is split,
  * NAME-00001-of-000NN.gguf with the others beside it, has the SHA-256 of its parts' hashes, written
  * as hexadecimal digits one behind the other, in order. */
+enum { GW_MODEL_HASH_SMALL = 16 << 20 };
+
+/* One file of at most GW_MODEL_HASH_SMALL bytes: read in a tenth of a second, so that nobody has to
+ * wait for its hash. */
+bool gw_model_hash_is_small(const char *model);
 /* TG_AGAIN: it would have to be read. TG_IO, TG_NOTFOUND, TG_NOMEM. */
 enum tg_status gw_model_hash_known(const char *data_dir, const char *model,
                                    char hex[TG_SHA256_HEX + 1], struct tg_error *err);

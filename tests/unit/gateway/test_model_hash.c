@@ -70,6 +70,22 @@ static void one_file(void)
     tear_down();
 }
 
+static void small_ones(void)
+{
+    set_up();
+    put("m.gguf", "abc");
+    put("m-00001-of-00002.gguf", "abc");
+    put("m-00002-of-00002.gguf", "abc");
+    CHECK(gw_model_hash_is_small(at("m.gguf")));
+    CHECK(!gw_model_hash_is_small(at("m-00001-of-00002.gguf")));
+    CHECK(!gw_model_hash_is_small(at("none.gguf")));
+    CHECK_INT(truncate(at("m.gguf"), GW_MODEL_HASH_SMALL), 0);
+    CHECK(gw_model_hash_is_small(at("m.gguf")));
+    CHECK_INT(truncate(at("m.gguf"), GW_MODEL_HASH_SMALL + 1), 0);
+    CHECK(!gw_model_hash_is_small(at("m.gguf")));
+    tear_down();
+}
+
 /* Size, time or inode: each makes it another file. */
 static void a_changed_file_is_read_again(void)
 {
@@ -196,7 +212,7 @@ static void failing_allocations(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(one_file), CASE(a_changed_file_is_read_again), CASE(split_models),
+        CASE(one_file), CASE(small_ones), CASE(a_changed_file_is_read_again), CASE(split_models),
         CASE(a_bad_cache_is_only_a_cache), CASE(the_cache_is_bounded), CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
