@@ -450,6 +450,7 @@ enum { SEEDS = 20000 };
 
 static void anything_at_any_time(void)
 {
+    static const struct gw_header why = { { "x-tollgate-explain", 18 }, { "true", 4 } };
     static const char *const triggers[] = { NULL, "confidence < 0.5", "turns > 0" };
     char *large = large_body(70 << 10);
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -458,7 +459,7 @@ static void anything_at_any_time(void)
         w.settings.routes[0].max_latency_ms = roll(2) ? 100 : 0;
         fake.no_slots = roll(5) == 0;
         fake.local_cannot = roll(5) == 0;
-        ask_with(roll(5) == 0 ? large : roll(2) ? streamed : whole, NULL, 0);
+        ask_with(roll(5) == 0 ? large : roll(2) ? streamed : whole, &why, roll(2));
         for (int i = 0; i < 300 && w.app.exchanges; i++)
             press_anything();
         bool cut = w.app.exchanges && w.app.exchanges->rq;

@@ -60,6 +60,22 @@ static void calibrations_are_found_by_key(void)
     }
 }
 
+/* The local model ran, but nothing could be judged: the key is told, the values are null. */
+static void given_up_before_it_was_judged(void)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        set_up(1, "confidence < 0.1");
+        w.settings.routes[0].max_latency_ms = 50;
+        ask_why(stream ? streamed : whole);
+        fire(w.x->latency);
+        finishes(attempt(1, false), 1, 1);
+        const char *told = stream ? w.rq.text : w.rq.headers;
+        CHECK(strstr(told, stream ? "\"span\":\"window\"" : "\"span\":\"answer\""));
+        CHECK(strstr(told, "\"calibrated\":false,\"value\":null,\"raw\":null,\"features\":{}}"));
+        tear_down();
+    }
+}
+
 static void no_local_run_no_confidence(void)
 {
     set_up(1, "turns > 0");
@@ -85,6 +101,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(the_window_is_explained),
         CASE(calibrations_are_found_by_key),
+        CASE(given_up_before_it_was_judged),
         CASE(no_local_run_no_confidence),
     };
     tg_log_set_level(TG_LOG_ERROR);
