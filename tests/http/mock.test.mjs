@@ -40,6 +40,28 @@ test('usage may be absent or zero', async () => {
   assert.ok(!(await streamed('usage-absent')).text.includes('prompt_tokens'));
 });
 
+test('a script decides by the request', async () => {
+  const call = { name: 'add', arguments: '{"a":1}' };
+  const script = (body, entry) =>
+    body.tools
+      ? { behaviour: 'tool-call', call }
+      : { behaviour: 'answer', text: `no. ${entry.id}` };
+  const scripted = await startMock({ script });
+  const to = (body) =>
+    request(scripted.port, { method: 'POST', path: '/v1/chat/completions', body });
+  try {
+    assert.equal((await to({ messages: [] })).json.choices[0].message.content, 'no. 1');
+    const whole = await to({ tools: [] });
+    assert.deepEqual(whole.json.choices[0].message.tool_calls[0].function, call);
+    const { events } = readSse((await to({ tools: [], stream: true })).text);
+    const parts = events.flatMap((e) => e.json?.choices[0].delta.tool_calls ?? []);
+    assert.equal(parts[0].function.name, 'add');
+    assert.equal(parts.map((c) => c.function.arguments).join(''), call.arguments);
+  } finally {
+    await scripted.stop();
+  }
+});
+
 test('errors, by the name of the model and by control', async () => {
   const error = await ask('error:{"status":429,"retryAfter":3}');
   assert.equal(error.status, 429);

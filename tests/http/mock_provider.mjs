@@ -9,7 +9,7 @@
 //
 //   answer         whole or streamed, as asked, with usage (the default)
 //   usage-absent   the same without usage                  usage-zero    with usage 0 and 0
-//   tool-call      calls get_weather({"city":"Paris"})     reasoning     thinks first
+//   tool-call      calls `call` (get_weather in Paris)     reasoning     thinks first
 //   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header
 //   error-inside   200, then an error object in the stream
 //   hang           never answers                           hang-mid      stops after `after` chunks
@@ -18,6 +18,9 @@
 //   malformed      a broken JSON chunk                     not-http      no HTTP response at all
 //   huge           `bytes` of text, 64 KiB a chunk         slow          `bytes` one at a time
 //   redirect       302 to /elsewhere
+//
+// or by a function: startMock({ script: (body, entry) => ({ behaviour, options... }) }), which sees
+// each request and its entry in the log.
 //
 // Options: running (false; true: usage so far in each chunk),
 // chunks (5), delayMs (0, before each chunk), firstMs (0, before the head), text,
@@ -39,6 +42,7 @@ const defaults = {
   after: 2,
   status: 500,
   bytes: 4 << 20,
+  call: { name: 'get_weather', arguments: '{"city":"Paris"}' },
 };
 const now = () => performance.timeOrigin + performance.now();
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -157,15 +161,18 @@ async function answer(x) {
 }
 
 async function toolCall(x) {
-  const f = { name: 'get_weather', arguments: '{"city":"Paris"}' };
+  const f = x.p.call;
+  const half = f.arguments.indexOf(':') + 1;
   const call = { id: 'call_mock', type: 'function' };
   if (!x.ask.stream)
     return x.whole({ content: null, tool_calls: [{ ...call, function: f }] }, 'tool_calls');
   x.head();
   const begun = { index: 0, ...call, function: { name: f.name, arguments: '' } };
   await x.chunk({ role: 'assistant', tool_calls: [begun] });
-  for (const part of ['{"city":', '"Paris"}'])
+  for (const part of [f.arguments.slice(0, half), f.arguments.slice(half)]) {
+    if (x.p.delayMs) await sleep(x.p.delayMs);
     await x.chunk({ tool_calls: [{ index: 0, function: { arguments: part } }] });
+  }
   await x.chunk({}, 'tool_calls');
   await x.usage();
   await x.done();
@@ -300,7 +307,8 @@ async function readBody(req) {
 }
 
 class Mock {
-  constructor() {
+  constructor(script) {
+    this.script = script;
     this.requests = [];
     this.connections = 0;
     this.forced = null;
@@ -371,7 +379,7 @@ class Mock {
         .writeHead(404, { 'content-type': 'application/json' })
         .end('{"error":{"message":"not found"}}');
     const ask = JSON.parse(text);
-    const p = plan(ask.model, this.take());
+    const p = plan(ask.model, this.take() ?? this.script?.(ask, entry));
     Object.assign(entry, {
       model: ask.model,
       behaviour: p.behaviour,
@@ -384,8 +392,8 @@ class Mock {
 }
 
 // port: 0 takes a free one. The base URL to configure is url + '/v1'.
-export async function startMock({ port = 0, behaviour, ...options } = {}) {
-  const mock = new Mock();
+export async function startMock({ port = 0, behaviour, script, ...options } = {}) {
+  const mock = new Mock(script);
   if (behaviour) mock.force({ behaviour, ...options });
   await new Promise((done, failed) => {
     mock.server.once('error', failed);
