@@ -1,0 +1,112 @@
+// The evaluation against the real program, with a model that is always wrong.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { root, tempDir } from '../http/lib.mjs';
+import { goodEnough } from './analysis.mjs';
+import { calibrationLines, evaluate, mixed } from './evaluate.mjs';
+import { compare } from './predict.mjs';
+import { readSet } from './set.mjs';
+import { standIn } from './standin.mjs';
+
+const model = path.join(root, 'tests/golden/tiny-e-Q4_0.gguf');
+const options = {
+  model,
+  binary: process.env.TOLLGATE_BIN,
+  scale: 0,
+  maxTokens: 8,
+  resamples: 20,
+};
+const { items } = readSet([{ name: 'stand-in', text: standIn(32) }]);
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+for (const stream of [false, true])
+  test(`routed ${stream ? 'streams' : 'answers'} go as predicted, paid for or not`, async () => {
+    const maxTokens = stream ? 32 : 8; // longer than the window, or shorter
+    const common = { ...options, stream, maxTokens };
+    const first = await evaluate(items, { ...common, thresholds: [] });
+    const scores = first.rows.map((r) => r.local.confidence);
+    assert.ok(scores.every((s) => s > 0 && s < 1));
+    const keys = first.results.keys.sort((a, b) => b.n - a.n);
+    assert.equal(keys[0].key.span, stream ? 'window' : 'answer');
+    assert.equal(mixed(keys), false);
+    const middle = median(scores); // some on both sides
+    const thresholds = [middle, 1];
+    const { rows, results } = await evaluate(items, { ...common, thresholds });
+    assert.deepEqual(rows.map((r) => r.local.confidence), scores, 'scores are reproducible');
+    const [half, all] = results.real;
+    assert.deepEqual([half.differences, all.differences], [[], []]);
+    assert.ok(half.paid > 0.1 && half.paid < 0.9, `${half.paid}`);
+    assert.equal(all.paid, 1);
+    assert.equal(half.paid, half.predicted.paid);
+    assert.ok(half.cost > 0 && half.cost < all.cost);
+    assert.ok(half.heldMean > 0);
+    assert.ok(rows.every((r) => !r.local.right && !r.local.failed && !r.cloud.failed));
+    assert.ok(rows.every((r) => r.cloud.cost > 0 && r.local.ms >= 0));
+    const lines = calibrationLines(rows, goodEnough).map((l) => JSON.parse(l));
+    assert.equal(lines.length, 32);
+    assert.ok(Object.values(lines[0].features).every((v) => v >= 0 && v <= 1));
+  });
+
+test('a route that does not do what it says is found out', async () => {
+  // the run at 0.5 is judged as one at 0: everything pays where nothing should
+  const { rows } = await evaluate(items.slice(0, 4), { ...options, thresholds: [] });
+  const paid = rows.map((r) => ({ paid: true, right: true, answer: 'x', cost: r.cloud.cost }));
+  const found = compare(rows, 0, paid);
+  assert.equal(found.length, 4);
+  assert.ok(found.every((d) => !d.explained));
+});
+
+const run = (...args) =>
+  new Promise((done) => {
+    const child = execFile(
+      process.execPath,
+      [path.join(root, 'tests/eval/run.mjs'), ...args],
+      (cause, stdout, stderr) => done({ code: child.exitCode, stdout, stderr }),
+    );
+  });
+
+test('the command: its files, its exit status', async () => {
+  const out = await tempDir();
+  const common = ['--model', model, '--latency', '0', '--max-tokens', '8', '--limit', '12'];
+  const emit = path.join(out, 'emit.jsonl');
+  const set = path.join(out, 'set.jsonl');
+  await writeFile(set, standIn());
+  const ran = await run(...common, '--set', set, '--out', out, '--resamples', '10', '--emit', emit);
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(ran.stdout, /^# Evaluation of routing/);
+  const results = JSON.parse(await readFile(path.join(out, 'results.json'), 'utf8'));
+  assert.equal(results.real.length, 4);
+  const read = async (file) => {
+    const text = await readFile(file, 'utf8');
+    return text.trim().split('\n').map((l) => JSON.parse(l));
+  };
+  assert.equal((await read(path.join(out, 'rows.jsonl'))).length, 12);
+  const lines = await read(emit);
+  assert.ok(lines.length > 3 && lines.every((l) => l.split === 'fit'));
+  for (const name of ['report.md', 'cost-quality.svg', 'reliability.svg'])
+    assert.ok((await readFile(path.join(out, name), 'utf8')).length > 500);
+
+  const more = ['--set', set, '--out', out, '--thresholds', 'none', '--check'];
+  const missed = await run(...common, ...more);
+  assert.equal(missed.code, 1, 'a model that is always wrong misses targets');
+});
+
+test('a wrong command line is told and does nothing', async () => {
+  for (const [args, why] of [
+    [['--limit', 'x'], /--limit: x is not/],
+    [['--accuracy', '1.5'], /--accuracy/],
+    [['--thresholds', '0.5,2'], /--thresholds: 2/],
+    [['--split', 'train'], /--split is fit or test/],
+    [['--no-such'], /no-such/],
+    [['--model', '/no/such/file'], /is not there/],
+  ]) {
+    const r = await run(...args);
+    assert.equal(r.code, 2, r.stderr);
+    assert.match(r.stderr, why);
+    assert.equal(r.stdout, '');
+  }
+  assert.match((await run('--help')).stdout, /--check/);
+});

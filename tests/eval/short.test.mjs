@@ -1,0 +1,73 @@
+// A minute of the evaluation, in the test suite: Spark through a gateway with the mock cloud. Fails
+// when routing breaks; how good it is, the full run tells (README.md).
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { root } from '../http/lib.mjs';
+import { evaluate, mixed } from './evaluate.mjs';
+import { loadSet, thin } from './set.mjs';
+
+// [least, most]. Of the thinned set, whose mix is not the full one's.
+const BOUNDS = {
+  local: [0.35, 0.8], // accuracy of always local
+  cloud: [0.88, 1], // of always cloud
+  gained: [0.15, 0.6], // accuracy at the default trigger, above always local
+  ofCloud: [0.88, 1.1], // accuracy at the default trigger, of the cloud's
+  paid: [0.15, 0.75], // share at the default trigger
+  abovePaid: [-0.1, 0.25], // that, above the oracle's
+  ofOracle: [0.8, 1.001], // APGR of confidence, of the oracle's
+};
+const PROMPTS = 150;
+const STREAMED = 40;
+const DEFAULT = 'confidence < 0.85';
+
+const model = path.join(root, 'config/models/spark.gguf');
+const sets = ['fit.jsonl', 'test.jsonl'].map((name) => path.join(root, 'tests/eval', name));
+const missing = [model, ...sets].find((file) => !existsSync(file));
+const skip = missing ? `${path.relative(root, missing)} is not there yet` : false;
+
+const options = {
+  model,
+  binary: process.env.TOLLGATE_BIN,
+  scale: 0,
+  resamples: 0,
+  thresholds: [0.5, 0.85],
+};
+const prompts = (n) => thin(loadSet(sets).items.filter((item) => item.split === 'test'), n);
+
+function within(name, value) {
+  const [low, high] = BOUNDS[name];
+  assert.ok(value >= low && value <= high, `${name}: ${value} is not in ${low} to ${high}`);
+}
+
+test('routing pays for what local gets wrong', { skip }, async (t) => {
+  const { results } = await evaluate(prompts(PROMPTS), options);
+  const at = (name) => results.operations.find((o) => o.name === name);
+  const local = at('always local').accuracy.value,
+    routed = at(DEFAULT),
+    { against } = results;
+  const found = {
+    local,
+    cloud: at('always cloud').accuracy.value,
+    gained: routed.accuracy.value - local,
+    ofCloud: against.accuracy.ofCloud.value,
+    paid: routed.paid.value,
+    abovePaid: against.paid.aboveOracle.value,
+    ofOracle: against.apgr.ofOracle.value,
+  };
+  t.diagnostic(JSON.stringify(found));
+  assert.equal(results.scope.localFailed + results.scope.cloudFailed, 0);
+  assert.equal(mixed(results.keys), false, JSON.stringify(results.keys));
+  for (const [name, value] of Object.entries(found)) within(name, value);
+  for (const r of results.real)
+    assert.equal(r.unexplained, 0, JSON.stringify(r.differences.slice(0, 3)));
+});
+
+test('streams too', { skip }, async () => {
+  const { results } = await evaluate(prompts(STREAMED), { ...options, stream: true });
+  for (const r of results.real)
+    assert.equal(r.unexplained, 0, JSON.stringify(r.differences.slice(0, 3)));
+  const [, byDefault] = results.real;
+  assert.ok(byDefault.paid > 0 && byDefault.paid < 1, `${byDefault.paid}`);
+});
