@@ -55,6 +55,34 @@ for (const stream of [false, true])
     assert.ok(Object.values(lines[0].features).every((v) => v >= 0 && v <= 1));
   });
 
+// The set is made so that the model is right where it is sure of what it says: its own answers are
+// the right ones there.
+test('with a confidence that knows, routing pays for no more than the oracle', async () => {
+  const texts = items.filter((item) => item.family === 'arithmetic');
+  const { rows } = await evaluate(texts, { ...options, thresholds: [] });
+  const middle = between(rows.map((r) => r.local.confidence));
+  const sure = (i) => rows[i].local.confidence > middle && rows[i].local.answer.trim();
+  const knowing = texts.map((item, i) =>
+    sure(i) ? { ...item, answer: rows[i].local.answer.trim() } : item,
+  );
+  const known = knowing.filter((_, i) => sure(i)).length;
+  assert.ok(known >= 4 && known <= 12, `${known} of 16`);
+  const { results } = await evaluate(
+    knowing.map((item) => ({ ...item, split: 'test' })),
+    { ...options, thresholds: [middle], accuracy: 1 },
+  );
+  const at = (name) => results.operations.find((o) => o.name === name);
+  assert.equal(at('always local').accuracy.value, known / 16);
+  assert.equal(at('always cloud').accuracy.value, 1);
+  const routed = at(`confidence < ${middle}`);
+  assert.equal(routed.accuracy.value, 1);
+  assert.equal(routed.paid.value, at('oracle').paid.value);
+  assert.equal(results.against.apgr.ofOracle.value, 1);
+  assert.deepEqual(results.real[0].differences, []);
+  assert.equal(results.real[0].accuracy, 1);
+  assert.equal(results.real[0].paid, 1 - known / 16);
+});
+
 test('a route that does not do what it says is found out', async () => {
   // the run at 0.5 is judged as one at 0: everything pays where nothing should
   const { rows } = await evaluate(items.slice(0, 4), { ...options, thresholds: [] });
