@@ -210,7 +210,7 @@ export function analyse(all, { thresholds, resamples = 1000, seed = 1 }) {
   );
   const levels = levelsOf(rows);
   const scores = {
-    calibrated: calibrationOf(rows, (row) => row.local.confidence),
+    confidence: calibrationOf(rows, (row) => row.local.confidence),
     raw: calibrationOf(rows, (row) => row.local.raw),
   };
   const stats = (w) => {

@@ -69,7 +69,7 @@ test('a good confidence nears the oracle, a blind one is a coin', () => {
   const good = analyse(fakeRows(2000), quick);
   assert.ok(good.against.apgr.ofOracle.value > 0.88);
   assert.ok(good.against.cpt80.aboveOracle.value < 0.1);
-  const ece = good.calibration.find((c) => c.name === 'calibrated').ece.value;
+  const ece = good.calibration.find((c) => c.name === 'confidence').ece.value;
   assert.ok(ece < 0.06, `${ece}`);
   const blind = analyse(fakeRows(2000, { blind: true }), quick);
   assert.ok(blind.against.apgr.ofOracle.value < 0.75);

@@ -133,7 +133,8 @@ async function emit(file, rows, split) {
 }
 
 async function write(out, rows, results) {
-  const title = `Spark and a mock cloud, ${results.scope.n} prompts`;
+  const model = results.about.model.replace(/\.gguf$/, '');
+  const title = `${model} and a mock cloud, ${results.scope.n} prompts`;
   const files = {
     'report.md': markdown(results),
     'results.json': `${JSON.stringify(results, null, 1)}\n`,

@@ -142,8 +142,8 @@ export function reliability({ scores, title }) {
     '2 4',
   );
   plot.legend('perfect', '#a0a0a0', { dash: '2 4' });
-  const palette = { calibrated: '#0057b8', raw: '#b35900' };
-  for (const { name, bins } of scores) {
+  const palette = { confidence: '#0057b8', raw: '#b35900' };
+  for (const { name, bins } of [...scores].reverse()) {
     plot.curve(
       bins.map((b) => [b.score, b.share]),
       palette[name],

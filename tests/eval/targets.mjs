@@ -54,7 +54,7 @@ function levelTarget(name, wanted, results, names, bad) {
 // [{ name, wanted, found, met, sure }]; sure: the whole interval meets it.
 export function targets(results) {
   const at = (name) => results.operations.find((o) => o.name === name);
-  const ece = results.calibration.find((c) => c.name === 'calibrated')?.ece;
+  const ece = results.calibration.find((c) => c.name === 'confidence')?.ece;
   const { against, scope } = results;
   const n = scope.split === 'test' ? scope.n : 0;
   const unexplained = results.real.reduce((sum, r) => sum + r.unexplained, 0);
