@@ -8,7 +8,7 @@ import { targets } from './targets.mjs';
 
 export const DEFAULTS = {
   thresholds: [0.5, 0.7, 0.85, 0.95],
-  concurrency: 4,
+  concurrency: 8,
   stream: false,
   maxTokens: 64,
   accuracy: 0.95,

@@ -25,7 +25,7 @@ const USAGE = `Runs a set of prompts through a gateway with a mock cloud and mea
   --calibration FILE  used instead of what lies beside the model
   --stream            streamed: judged by the window
   --thresholds LIST   of the routed runs (0.5,0.7,0.85,0.95); none: no routed runs
-  --concurrency N     requests at a time (4)
+  --concurrency N     requests at a time (8)
   --max-tokens N      of an answer (64)
   --device, --precision, --threads   of the engine (cpu, auto, one for each core)
   --accuracy SHARE    of the mock cloud (0.95)
