@@ -111,14 +111,14 @@ function turns(lists) {
   return out;
 }
 
-// At most n prompts, evenly over families, in them over levels, in those over splits; which ones
+// At most n prompts, evenly over splits, in them over families, in those over levels; which ones
 // depends on the prompts alone. In the order of the set. Its mix is then another one.
 export function thin(items, n) {
   if (!n || items.length <= n) return items;
-  const byChance = (list) =>
-    [...list].sort((a, b) => chance('thin', a.key) - chance('thin', b.key));
-  const level = (list) => turns(groups(list, 'split').map(byChance));
+  const at = new Map(items.map((item) => [item, chance('thin', item.key)]));
+  const level = (list) => [...list].sort((a, b) => at.get(a) - at.get(b));
   const family = (list) => turns(groups(list, 'level').map(level));
-  const kept = new Set(turns(groups(items, 'family').map(family)).slice(0, n));
+  const split = (list) => turns(groups(list, 'family').map(family));
+  const kept = new Set(turns(groups(items, 'split').map(split)).slice(0, n));
   return items.filter((item) => kept.has(item));
 }

@@ -66,6 +66,7 @@ test('a thinned set is even over families and splits, and always the same', () =
     ['arithmetic', 'extraction', 'tools', 'fit', 'test'].map(count),
     [20, 20, 20, 30, 30],
   );
+  assert.equal(few.filter((i) => i.split === 'test' && i.level === 'sum-1').length, 5);
   assert.deepEqual(thin([...items].reverse(), 60).reverse(), few);
   assert.equal(thin(items, 0), items);
   assert.equal(thin(items, 400), items);

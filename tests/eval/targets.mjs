@@ -30,12 +30,15 @@ export const LIMITS = {
 const percent = (v) => `${(100 * v).toFixed(1)}%`;
 const plain = (v) => v.toFixed(3);
 
-// figure: { value, low, high }; within(value): whether a value meets the target.
+const interval = (f, show) => (f.low === null ? '' : ` [${show(f.low)}, ${show(f.high)}]`);
+
+// figure: { value, low, high }, low and high null where nothing was resampled; within(value):
+// whether a value meets the target.
 function judged(name, wanted, figure, within, show) {
   if (!figure || figure.value === null) return { name, wanted, met: false, found: 'no value' };
-  const found = `${show(figure.value)} [${show(figure.low)}, ${show(figure.high)}]`;
-  const sure = within(figure.low) === within(figure.high) && within(figure.low);
-  return { name, wanted, met: within(figure.value), sure: Boolean(sure), found };
+  const found = show(figure.value) + interval(figure, show);
+  const sure = figure.low !== null && within(figure.low) && within(figure.high);
+  return { name, wanted, met: within(figure.value), sure, found };
 }
 
 function counted(name, wanted, met, found) {
@@ -113,8 +116,9 @@ export function targets(results) {
 
 // The mock draws its errors by chance: the rate it was set to must lie in the interval.
 function cloudTarget(figure) {
-  const within = figure.low <= LIMITS.cloud && LIMITS.cloud <= figure.high;
-  const found = `${percent(figure.value)} [${percent(figure.low)}, ${percent(figure.high)}]`;
+  const { low, high } = figure;
+  const within = low !== null && low <= LIMITS.cloud && LIMITS.cloud <= high;
+  const found = percent(figure.value) + interval(figure, percent);
   const wanted = `${percent(LIMITS.cloud)}, in the interval`;
   return counted('the mock cloud is right', wanted, within, found);
 }
