@@ -1,5 +1,13 @@
 // Whether an answer is right: the same judgement as right() of config/models/spark/tasks.py.
 
+// White space as Python's strip() has it: U+FEFF is none, U+001C to U+001F and U+0085 are.
+const spaces = [
+  '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a',
+  '\\u2028\\u2029\\u202f\\u205f\\u3000',
+].join('');
+const around = new RegExp(`^[${spaces}]+|[${spaces}]+$`, 'g');
+export const strip = (text) => text.replace(around, '');
+
 // Equality of JSON values: members in any order, lists in theirs.
 export function equal(a, b) {
   if (a === b) return true;
@@ -26,7 +34,7 @@ export function right(item, message) {
     const given = parsed(calls[0].function.arguments);
     return given !== null && equal(given.value, item.call.arguments);
   }
-  const text = (message.content ?? '').trim();
+  const text = strip(message.content ?? '');
   if (item.family === 'extraction') {
     const given = parsed(text);
     return given !== null && equal(given.value, JSON.parse(item.answer));

@@ -1,7 +1,7 @@
 // What counts as right.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerOf, equal, right } from './judge.mjs';
+import { answerOf, equal, right, strip } from './judge.mjs';
 
 const text = (content) => ({ content });
 const called = (...calls) => ({
@@ -17,6 +17,12 @@ test('text is equal after trimming, and nothing else', () => {
     assert.equal(right(item, text(wrong)), false, wrong);
   assert.equal(right(item, { content: null }), false);
   assert.equal(right({ family: 'talk', answer: 'Goodbye!' }, text('goodbye!')), false);
+});
+
+test('what is trimmed is what Python trims', () => {
+  assert.equal(strip('\u0085 \x1c\u3000a b\xa0\n'), 'a b');
+  assert.equal(strip('\ufeffa\u200b'), '\ufeffa\u200b');
+  assert.equal(strip(' \n'), '');
 });
 
 test('an extraction is equal as JSON', () => {
