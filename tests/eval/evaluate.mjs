@@ -17,7 +17,7 @@ export const DEFAULTS = {
   resamples: 1000,
   device: 'cpu',
   precision: 'auto',
-  hashMs: 600, // to wait for the model's hash
+  hashMs: 60000, // to wait for the model's hash
   say: () => {}, // what is going on
 };
 

@@ -83,6 +83,38 @@ test('with a confidence that knows, routing pays for no more than the oracle', a
   assert.equal(results.real[0].paid, 1 - known / 16);
 });
 
+test('a calibration is in use from the first prompt on, and routed by', async () => {
+  const few = items.slice(0, 16);
+  const before = await evaluate(few, { ...options, thresholds: [] });
+  assert.equal(before.results.scope.calibrated, false);
+  const [{ key }] = before.results.keys;
+  assert.match(key.model, /^[0-9a-f]{64}$/);
+  const made = {
+    ...key,
+    made: '2026-11-29',
+    n: 100,
+    right: 50,
+    bias: 4,
+    weights: { mean_uncertainty: -4 },
+    map: { kind: 'platt', a: 2, b: 1 },
+    ece: 0.1,
+    ece_raw: 0.2,
+  };
+  const calibration = path.join(await tempDir(), 'c.json');
+  await writeFile(calibration, JSON.stringify({ version: 1, calibrations: [made] }));
+  const after = await evaluate(few, { ...options, thresholds: [], calibration });
+  assert.equal(after.results.scope.calibrated, true);
+  after.rows.forEach(({ local }, i) => {
+    const logit = 2 * (4 - 4 * local.features.mean_uncertainty) + 1;
+    assert.ok(Math.abs(local.confidence - 1 / (1 + Math.exp(-logit))) < 1e-6);
+    assert.equal(local.raw, before.rows[i].local.confidence);
+  });
+  const thresholds = [between(after.rows.map((r) => r.local.confidence))];
+  const routed = await evaluate(few, { ...options, thresholds, calibration });
+  assert.deepEqual(routed.results.real[0].differences, []);
+  assert.ok(routed.results.real[0].paid > 0.1 && routed.results.real[0].paid < 0.9);
+});
+
 test('a route that does not do what it says is found out', async () => {
   // the run at 0.5 is judged as one at 0: everything pays where nothing should
   const { rows } = await evaluate(items.slice(0, 4), { ...options, thresholds: [] });
