@@ -22,7 +22,7 @@ const USAGE = `Runs a set of prompts through a gateway with a mock cloud and mea
   --split fit|test    only these prompts (all are run, figures are of the test split)
   --limit N           at most N prompts, spread evenly over families and levels
   --model FILE        config/models/spark.gguf
-  --calibration FILE  used instead of what lies beside the model
+  --calibration FILE  put into dataDir: goes before what lies beside the model
   --stream            streamed: judged by the window
   --thresholds LIST   of the routed runs (0.5,0.7,0.85,0.95); none: no routed runs
   --concurrency N     requests at a time (8)
