@@ -105,12 +105,8 @@ enum tg_status pol_eliminate(const struct pol_subset *s, bool use[POL_FEATURES],
     e.best = tg_calloc(s->n, sizeof(*e.best));
     if (!e.fold || !e.logit || !e.best)
         status = TG_NOMEM;
-    if (status == TG_OK && s->n > POL_FIT_ELIMINATE_MAX) { /* every k-th: evenly over the file */
-        part = (struct pol_subset){ .e = s->e, .n = POL_FIT_ELIMINATE_MAX };
-        part.at = tg_calloc(part.n, sizeof(*part.at));
-        status = part.at ? TG_OK : TG_NOMEM;
-        for (size_t i = 0; part.at && i < part.n; i++)
-            part.at[i] = s->at[i * s->n / part.n];
+    if (status == TG_OK && s->n > POL_FIT_ELIMINATE_MAX) {
+        status = pol_sample(s, POL_FIT_ELIMINATE_MAX, &part);
         e.s = part;
     }
     if (status == TG_OK)

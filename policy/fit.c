@@ -1,5 +1,6 @@
 #include "policy/fit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "config/base/alloc.h"
@@ -88,20 +89,58 @@ static enum tg_status judge(const struct pol_subset *all, const double *held, st
     return status;
 }
 
+/* How many different vectors of features there are, and of those with wrong and right examples. */
+struct variety {
+    size_t all, of[2];
+};
+
+static enum tg_status variety_of(const struct pol_example *examples, size_t n, struct variety *out)
+{
+    const struct pol_subset all = { .e = examples, .n = n };
+    uint32_t *group = tg_calloc(n, sizeof(*group));
+    bool (*seen)[2] = tg_calloc(n, sizeof(*seen));
+    enum tg_status status = group && seen ? TG_OK : TG_NOMEM;
+    *out = (struct variety){ 0 };
+    if (status == TG_OK)
+        status = pol_twins(&all, group, &out->all);
+    for (size_t i = 0; status == TG_OK && i < n; i++) {
+        bool *here = &seen[group[i]][examples[i].right];
+        out->of[examples[i].right] += !*here;
+        *here = true;
+    }
+    tg_free(group);
+    tg_free(seen);
+    return status;
+}
+
+/* *distinct: how many of them differ. */
+static enum tg_status check_enough(const struct pol_example *examples, size_t n, size_t *distinct,
+                                   struct tg_error *err)
+{
+    struct variety v = { 0 };
+    char which[64] = "";
+    if (n > UINT32_MAX)
+        return tg_fail(err, TG_LIMIT, "more than %u examples", UINT32_MAX);
+    if (n > 0 && variety_of(examples, n, &v) != TG_OK)
+        return tg_fail(err, TG_NOMEM, "out of memory while fitting");
+    *distinct = v.all;
+    if (*distinct < n)
+        snprintf(which, sizeof(which), " different (of %zu, the others are copies)", n);
+    if (*distinct < POL_FIT_EXAMPLES_MIN)
+        return tg_fail(err, TG_INVALID, "%zu%s examples are too few: at least %d are needed",
+                       *distinct, which, POL_FIT_EXAMPLES_MIN);
+    if (v.of[0] < POL_FIT_CLASS_MIN || v.of[1] < POL_FIT_CLASS_MIN)
+        return tg_fail(err, TG_INVALID,
+                       "of %zu%s examples %zu are right: at least %d right and %d wrong ones are "
+                       "needed to tell them apart",
+                       *distinct, which, v.of[1], POL_FIT_CLASS_MIN, POL_FIT_CLASS_MIN);
+    return TG_OK;
+}
+
 enum tg_status pol_fit_enough(const struct pol_example *examples, size_t n, struct tg_error *err)
 {
-    size_t right = 0;
-    for (size_t i = 0; i < n; i++)
-        right += examples[i].right;
-    if (n < POL_FIT_EXAMPLES_MIN)
-        return tg_fail(err, TG_INVALID, "%zu examples are too few: at least %d are needed", n,
-                       POL_FIT_EXAMPLES_MIN);
-    if (right < POL_FIT_CLASS_MIN || n - right < POL_FIT_CLASS_MIN)
-        return tg_fail(err, TG_INVALID,
-                       "of %zu examples %zu are right: at least %d right and %d wrong ones are "
-                       "needed to tell them apart",
-                       n, right, POL_FIT_CLASS_MIN, POL_FIT_CLASS_MIN);
-    return TG_OK;
+    size_t distinct;
+    return check_enough(examples, n, &distinct, err);
 }
 
 static enum tg_status explain(enum tg_status status, struct tg_error *err)
@@ -117,17 +156,17 @@ enum tg_status pol_fit(const struct pol_example *examples, size_t n, enum pol_sp
                        const struct pol_fit_options *options, struct pol_fit *out, double *held,
                        struct tg_error *err)
 {
-    enum tg_status status = pol_fit_enough(examples, n, err);
+    size_t distinct;
+    enum tg_status status = check_enough(examples, n, &distinct, err);
     if (status)
         return status;
-    if (n > UINT32_MAX)
-        return tg_fail(err, TG_LIMIT, "more than %u examples", UINT32_MAX);
     memset(out, 0, sizeof(*out));
     out->calibration.key = (struct pol_key){ .span = span, .features = POL_FEATURES_VERSION };
     memcpy(out->used, options->use, sizeof(out->used));
     struct pol_subset all = { .e = examples, .n = n, .at = tg_calloc(n, sizeof(*all.at)) };
     double *own = held ? NULL : tg_calloc(n, sizeof(*own)), *p = held ? held : own;
-    enum pol_map_kind kind = n < POL_FIT_ISOTONIC_MIN ? POL_MAP_PLATT : POL_MAP_ISOTONIC;
+    enum pol_map_kind kind =
+        distinct < POL_FIT_ISOTONIC_MIN ? POL_MAP_PLATT : POL_MAP_ISOTONIC;
     status = all.at && p ? TG_OK : TG_NOMEM;
     for (size_t i = 0; status == TG_OK && i < n; i++)
         all.at[i] = (uint32_t)i;

@@ -7,12 +7,13 @@
 #include "policy/calibration.h"
 #include "policy/metrics.h"
 
-enum {
+enum { /* the minima are of examples with different features: copies tell nothing new */
     POL_FIT_EXAMPLES_MIN = 50,
     POL_FIT_CLASS_MIN = 10,      /* right ones and wrong ones */
     POL_FIT_ISOTONIC_MIN = 1000, /* below: Platt scaling */
     POL_FIT_FOLDS = 5,
-    POL_FIT_ELIMINATE_MAX = 3000, /* examples that the elimination looks at */
+    POL_FIT_ELIMINATE_MAX = 3000,  /* examples that the elimination looks at, */
+    POL_FIT_ELIMINATE_CLASS = 100, /* of each class at least so many, where there are */
 };
 
 struct pol_example {
@@ -41,16 +42,17 @@ struct pol_fit {
 
 /* Weights: logistic regression over standardised features, L2 of 1. Map: fitted to the scores that
  * five folds give to what they have not seen. Quality: the same again, elimination and map
- * included, inside each of five outer folds, judged on what that fold has not seen.
+ * included, inside each of five outer folds, judged on what that fold has not seen. Examples whose
+ * features are all equal are in one fold.
  * Elimination: while there is a feature without which the held-out log loss rises, against that of
  * the best set before, by at most one standard error of the paired difference, the one with the
  * smallest rise is dropped.
  * held: NULL, or [n], filled with the held-out probability of each example. TG_INVALID with the
- * reason: too few examples, or of one class; TG_NOMEM. */
+ * reason: too few examples, or of one class; TG_LIMIT: more than UINT32_MAX; TG_NOMEM. */
 enum tg_status pol_fit(const struct pol_example *examples, size_t n, enum pol_span span,
                        const struct pol_fit_options *options, struct pol_fit *out, double *held,
                        struct tg_error *err);
-/* As the checks of pol_fit: TG_OK when there is enough to fit. */
+/* As the checks of pol_fit: TG_OK when there is enough to fit, TG_INVALID, TG_LIMIT, TG_NOMEM. */
 enum tg_status pol_fit_enough(const struct pol_example *examples, size_t n, struct tg_error *err);
 
 #endif

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/base/alloc.h"
@@ -16,25 +17,104 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
+/* Examples with equal features. */
+struct hand {
+    uint32_t group;
+    double n[2]; /* wrong ones, right ones */
+    uint64_t draw;
+};
+
+static int by_size_and_draw(const void *a, const void *b)
+{
+    const struct hand *x = a, *y = b;
+    double m = x->n[0] + x->n[1], n = y->n[0] + y->n[1];
+    return m > n ? -1 : m < n ? 1 : (x->draw > y->draw) - (x->draw < y->draw);
+}
+
+/* Where the squares of the folds' shares in each class grow least; else, where fewest are. */
+static uint8_t choose(const struct hand *h, double dealt[POL_FIT_FOLDS][2], const double all[2])
+{
+    uint8_t best = 0;
+    double least = INFINITY, fewest = INFINITY;
+    for (uint8_t f = 0; f < POL_FIT_FOLDS; f++) {
+        double growth = 0, n = dealt[f][0] + dealt[f][1];
+        for (size_t c = 0; c < 2; c++)
+            if (h->n[c] > 0)
+                growth += h->n[c] / all[c] * (dealt[f][c] / all[c]);
+        if (growth > least || (growth >= least && n >= fewest))
+            continue;
+        best = f;
+        least = growth;
+        fewest = n;
+    }
+    for (size_t c = 0; c < 2; c++)
+        dealt[best][c] += h->n[c];
+    return best;
+}
+
+static void deal(const struct pol_subset *s, const uint32_t *group, struct hand *hand, size_t n,
+                 uint8_t *fold_of, uint8_t *fold)
+{
+    double dealt[POL_FIT_FOLDS][2] = { { 0 } }, all[2] = { 0 };
+    uint64_t state = 1;
+    for (size_t g = 0; g < n; g++)
+        hand[g] = (struct hand){ .group = (uint32_t)g, .draw = next_random(&state) };
+    for (size_t i = 0; i < s->n; i++) {
+        hand[group[i]].n[s->e[s->at[i]].right]++;
+        all[s->e[s->at[i]].right]++;
+    }
+    qsort(hand, n, sizeof(*hand), by_size_and_draw);
+    for (size_t g = 0; g < n; g++)
+        fold_of[hand[g].group] = choose(&hand[g], dealt, all);
+    for (size_t i = 0; i < s->n; i++)
+        fold[i] = fold_of[group[i]];
+}
+
 enum tg_status pol_folds(const struct pol_subset *s, uint8_t *fold)
 {
+    size_t n = 0;
+    uint32_t *group = tg_calloc(s->n, sizeof(*group));
+    struct hand *hand = tg_calloc(s->n, sizeof(*hand));
+    uint8_t *fold_of = tg_calloc(s->n, sizeof(*fold_of));
+    enum tg_status status = group && hand && fold_of ? pol_twins(s, group, &n) : TG_NOMEM;
+    if (status == TG_OK)
+        deal(s, group, hand, n, fold_of, fold);
+    tg_free(group);
+    tg_free(hand);
+    tg_free(fold_of);
+    return status;
+}
+
+static size_t quota(size_t of_class, size_t all, size_t n)
+{
+    size_t fair = (of_class * n + all / 2) / all, least = POL_FIT_ELIMINATE_CLASS;
+    return fair >= least ? fair : of_class < least ? of_class : least;
+}
+
+enum tg_status pol_sample(const struct pol_subset *s, size_t n, struct pol_subset *out)
+{
     uint32_t *order = tg_calloc(s->n, sizeof(*order));
+    size_t right = 0;
     uint64_t state = 1;
-    size_t dealt = 0;
-    if (!order)
+    *out = (struct pol_subset){ .e = s->e, .at = tg_calloc(s->n, sizeof(*out->at)) };
+    if (!order || !out->at) {
+        tg_free(order);
         return TG_NOMEM;
-    for (size_t i = 0; i < s->n; i++)
-        order[i] = (uint32_t)i;
-    for (size_t i = s->n; i > 1; i--) {
-        size_t k = next_random(&state) % i;
-        uint32_t other = order[k];
-        order[k] = order[i - 1];
-        order[i - 1] = other;
     }
-    for (int right = 0; right < 2; right++)
-        for (size_t i = 0; i < s->n; i++)
-            if (s->e[s->at[order[i]]].right == (right == 1))
-                fold[order[i]] = (uint8_t)(dealt++ % POL_FIT_FOLDS);
+    for (size_t i = 0; i < s->n; i++) {
+        size_t k = next_random(&state) % (i + 1); /* shuffled as they come */
+        order[i] = order[k];
+        order[k] = s->at[i];
+        right += s->e[s->at[i]].right;
+    }
+    size_t room[2] = { quota(s->n - right, s->n, n), quota(right, s->n, n) };
+    for (size_t i = 0; i < s->n; i++) {
+        size_t *left = &room[s->e[order[i]].right];
+        if (*left == 0)
+            continue;
+        --*left;
+        out->at[out->n++] = order[i];
+    }
     tg_free(order);
     return TG_OK;
 }
@@ -82,13 +162,28 @@ static double *matrix(const struct pol_subset *s, const size_t *column, const st
     return x;
 }
 
+/* Of one class only no line can be told. */
+static bool one_class(const struct pol_subset *s, struct pol_line *out)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < s->n; i++)
+        right += s->e[s->at[i]].right;
+    if (right > 0 && right < s->n)
+        return false;
+    *out = (struct pol_line){ .bias = log(((double)right + 1) / ((double)(s->n - right) + 1)) };
+    return true;
+}
+
 enum tg_status pol_train(const struct pol_subset *s, const bool use[POL_FEATURES],
                          struct pol_line *out)
 {
-    const double least = 1e-9;
+    /* Below it a weight would be beyond what is read back, for differences that are rounding. */
+    const double least = 1e-5;
     size_t column[POL_FEATURES], d = 0;
     struct scale scale[POL_FEATURES];
     double w[POL_FEATURES + 1];
+    if (one_class(s, out))
+        return TG_OK;
     for (size_t f = 0; f < POL_FEATURES; f++) {
         struct scale of = use[f] ? scale_of(s, f) : (struct scale){ 0 };
         if (of.deviation < least)

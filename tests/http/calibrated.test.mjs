@@ -153,10 +153,14 @@ test('SIGHUP reads calibrations again; a bad file changes nothing', async () => 
   const place = await copied();
   const gw = await start(place);
   await logged(gw, 'uncalibrated');
-  // Judged answers of this model, right and wrong by turns, by the program's own command.
+  // Judged answers of this model, right and wrong by turns, by the program's own command; by the
+  // least bit different, so that they count, but too little to be told apart by.
   const { key, features } = await confidence(gw);
   const lines = Array.from({ length: 60 }, (_, i) =>
-    JSON.stringify({ key, features, label: i % 3 ? 1 : 0 }),
+    JSON.stringify({
+      ...{ key, label: i % 3 ? 1 : 0 },
+      features: { ...features, few_tokens: 1e-8 * i },
+    }),
   );
   const made = spawnSync(
     process.env.TOLLGATE_BIN,

@@ -10,7 +10,7 @@
 #include "policy/maps.h"
 #include "tests/unit/check.h"
 
-enum { MANY = 4000 };
+enum { MANY = 6000 };
 
 static uint64_t seed;
 static struct pol_example examples[MANY];
@@ -308,19 +308,24 @@ static void noise_stays_noise(void)
     }
 }
 
+static struct pol_subset all_of(size_t n)
+{
+    static uint32_t at[MANY];
+    for (uint32_t i = 0; i < n; i++)
+        at[i] = i;
+    return (struct pol_subset){ .e = examples, .at = at, .n = n };
+}
+
 /* One label of a fold, told to its own map, would show: each held-out value is what a fit on the
  * other folds alone gives. */
 static void held_out_means_held_out(void)
 {
     static struct pol_fit fit;
     static uint8_t fold[500];
-    static uint32_t at[500];
     static double other[500];
     struct tg_error err;
     make(500, 9);
-    for (uint32_t i = 0; i < 500; i++)
-        at[i] = i;
-    struct pol_subset all = { .e = examples, .at = at, .n = 500 };
+    struct pol_subset all = all_of(500);
     CHECK_INT(pol_folds(&all, fold), TG_OK);
     CHECK_INT(pol_fit(examples, 500, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_OK);
     size_t a = 0, b = 0; /* a right and a wrong one of the same fold change their labels */
@@ -342,6 +347,137 @@ static void held_out_means_held_out(void)
     CHECK_NEAR(held[a], other[b], 0);
 }
 
+/* A file in which right and wrong ones take turns: a sample with a step would see one class. */
+static void the_sample_has_both_classes(void)
+{
+    struct pol_subset all = all_of(6000), part;
+    bool use[POL_FEATURES] = { [POL_MEAN_DOUBT] = true, [POL_MIN_PROBABILITY] = true };
+    make(6000, 8);
+    for (size_t i = 0; i < 6000; i++) {
+        examples[i].right = i % 2;
+        examples[i].features.v[POL_MIN_PROBABILITY] = 0.3 * (double)(i % 2) + 0.7 * uniform();
+    }
+    CHECK_INT(pol_eliminate(&all, use, NULL, NULL), TG_OK);
+    CHECK(use[POL_MIN_PROBABILITY] && !use[POL_MEAN_DOUBT]);
+    for (size_t wrong = 12; wrong <= 1200; wrong *= 10) { /* a rare class is not lost */
+        static bool seen[MANY];
+        size_t few = 0, high = 0;
+        memset(seen, 0, sizeof(seen));
+        for (size_t i = 0; i < 6000; i++)
+            examples[i].right = i >= wrong;
+        CHECK_INT(pol_sample(&all, 600, &part), TG_OK);
+        for (size_t i = 0; i < part.n; i++) {
+            CHECK(!seen[part.at[i]]);
+            seen[part.at[i]] = true;
+            few += !examples[part.at[i]].right;
+            high += part.at[i] >= 3000;
+        }
+        CHECK_INT(few, wrong == 12 ? 12 : wrong == 120 ? POL_FIT_ELIMINATE_CLASS : 120);
+        CHECK_INT(part.n - few, wrong == 12 ? 599 : wrong == 120 ? 588 : 480);
+        CHECK(high > 250 && high < 400);
+        tg_free(part.at);
+    }
+}
+
+static void folds_are_even_and_twins_together(void)
+{
+    static uint8_t fold[1000];
+    static uint32_t group[1000];
+    struct pol_subset all = all_of(1000);
+    size_t n_groups, n[POL_FIT_FOLDS][2] = { { 0 } };
+    make(1000, 21);
+    for (size_t i = 0; i < 1000; i++)
+        examples[i].right = i % 10 != 0;
+    CHECK_INT(pol_folds(&all, fold), TG_OK);
+    for (size_t i = 0; i < 1000; i++)
+        n[fold[i]][examples[i].right]++;
+    for (size_t f = 0; f < POL_FIT_FOLDS; f++)
+        CHECK(n[f][0] == 20 && n[f][1] == 180);
+    /* Now each vector up to nine times, with labels of all kinds, and its zeros of both signs. */
+    for (size_t i = 400; i < 1000; i++)
+        examples[i].features = examples[i * i % 97].features;
+    for (size_t i = 0; i < 1000; i += 3)
+        examples[i].features.v[POL_LOW_MARGIN] = -0.0;
+    CHECK_INT(pol_twins(&all, group, &n_groups), TG_OK);
+    CHECK_INT(n_groups, 400);
+    CHECK_INT(pol_folds(&all, fold), TG_OK);
+    memset(n, 0, sizeof(n));
+    for (size_t i = 0; i < 1000; i++) {
+        n[fold[i]][examples[i].right]++;
+        CHECK(group[i] < 400 && (i >= 400 || group[i] == i));
+        if (i >= 400) {
+            CHECK_INT(group[i], i * i % 97);
+            CHECK_INT(fold[i], fold[group[i]]);
+        }
+    }
+    for (size_t f = 0; f < POL_FIT_FOLDS; f++)
+        CHECK(n[f][0] >= 15 && n[f][0] <= 25 && n[f][1] >= 170 && n[f][1] <= 190);
+}
+
+/* Sixty vectors with labels by chance, twenty times each: whoever has seen a copy knows. */
+static void copies_do_not_leak(void)
+{
+    static struct pol_fit fit;
+    struct tg_error err;
+    double auc = 0;
+    for (uint64_t s = 1; s <= 5; s++) {
+        make(60, s);
+        for (size_t i = 0; i < 60; i++)
+            examples[i].right = uniform() < 0.5;
+        for (size_t i = 60; i < 1200; i++)
+            examples[i] = examples[i % 60];
+        CHECK_INT(pol_fit(examples, 1200, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_OK);
+        CHECK_INT(fit.calibration.map.kind, POL_MAP_PLATT); /* sixty are not a thousand */
+        CHECK_INT(fit.calibration.n, 1200);
+        auc += fit.held.auc / 5;
+    }
+    CHECK(auc < 0.6);
+    make(49, 1);
+    for (size_t i = 49; i < 300; i++)
+        examples[i] = examples[i % 49];
+    CHECK_INT(pol_fit_enough(examples, 300, &err), TG_INVALID);
+    CHECK_STR(err.text, "49 different (of 300, the others are copies) examples are too few: "
+                        "at least 50 are needed");
+    make(100, 1);
+    for (size_t i = 0; i < 100; i++) { /* thirty wrong ones, nine that differ */
+        examples[i].right = i >= 30;
+        examples[i].features = examples[i < 30 ? i % 9 : i].features;
+    }
+    CHECK_INT(pol_fit_enough(examples, 100, &err), TG_INVALID);
+    CHECK(strstr(err.text, "of 79 different (of 100, the others are copies) examples 70 are "));
+    make(60, 1);
+    for (size_t i = 0; i < 60; i++) /* ten vectors of both classes, most of the wrong ones in one */
+        examples[i].right = i >= 10;
+    for (size_t i = 60; i < 5000; i++) {
+        examples[i] = examples[i % 2 ? 0 : i % 10];
+        examples[i].right = i % 2 == 0;
+    }
+    struct pol_fit_options o = everything;
+    o.eliminate = true;
+    o.use[POL_MEAN_DOUBT] = o.use[POL_FIRST_DOUBT] = o.use[POL_MAX_ENTROPY] = false;
+    CHECK_INT(pol_fit(examples, 5000, POL_SPAN_ANSWER, &o, &fit, held, &err), TG_OK);
+}
+
+/* A feature that hardly varies gets no weight that is beyond what is read back. */
+static void weights_stay_in_bounds(void)
+{
+    static struct pol_fit fit;
+    struct tg_error err;
+    make(400, 4);
+    for (size_t i = 0; i < 400; i++)
+        examples[i].features.v[POL_LOW_MARGIN] = 0.5 + 2e-7 * examples[i].right;
+    CHECK_INT(pol_fit(examples, 400, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_OK);
+    CHECK_NEAR(fit.calibration.weight[POL_LOW_MARGIN], 0, 0);
+    CHECK(fabs(fit.calibration.bias) < 1e6);
+    struct pol_subset all = all_of(98); /* nor is there one beyond all bounds for one class */
+    struct pol_line line;
+    for (size_t i = 0; i < 98; i++)
+        examples[i].right = true;
+    CHECK_INT(pol_train(&all, everything.use, &line), TG_OK);
+    CHECK_NEAR(pol_sigmoid(line.bias), 0.99, 1e-12);
+    CHECK_NEAR(line.weight[POL_MIN_PROBABILITY], 0, 0);
+}
+
 static void too_little_is_refused(void)
 {
     static struct pol_fit fit;
@@ -359,8 +495,10 @@ static void too_little_is_refused(void)
     CHECK_INT(pol_fit(examples, 60, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_INVALID);
     examples[9].right = false;
     CHECK_INT(pol_fit(examples, 60, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_OK);
-    for (size_t i = 0; i < 60; i++) /* nothing varies at all */
+    for (size_t i = 0; i < 60; i++) { /* nothing varies, but for roundings */
         memset(examples[i].features.v, 0, sizeof(examples[i].features.v));
+        examples[i].features.v[POL_MEAN_DOUBT] = 1e-9 * (double)i;
+    }
     CHECK_INT(pol_fit(examples, 60, POL_SPAN_ANSWER, &everything, &fit, held, &err), TG_OK);
     CHECK_NEAR(held[0], 50.0 / 60, 0.05);
 }
@@ -391,7 +529,9 @@ int main(int argc, char **argv)
         CASE(isotonic_is_that_of_the_formula), CASE(isotonic_ends_and_ties),
         CASE(platt_finds_the_line),            CASE(known_truth_is_found),
         CASE(the_same_twice),                  CASE(noise_stays_noise),
-        CASE(held_out_means_held_out),         CASE(too_little_is_refused),
+        CASE(held_out_means_held_out),         CASE(the_sample_has_both_classes),
+        CASE(folds_are_even_and_twins_together), CASE(copies_do_not_leak),
+        CASE(weights_stay_in_bounds),          CASE(too_little_is_refused),
         CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
