@@ -71,6 +71,18 @@ enum tg_status gw_calibrations_put(struct gw_calibrations *c, const struct pol_c
     return TG_OK;
 }
 
+/* What the gateway would say of the text. */
+static enum tg_status read_back(const char *path, struct tg_str text, struct tg_error *err)
+{
+    struct gw_calibrations again = { 0 };
+    struct tg_error cause = { 0 };
+    enum tg_status status = parse(path, text, &again, &cause);
+    gw_calibrations_free(&again);
+    return status ? tg_fail(err, status, "%.400s; the gateway would refuse it, so it stays as it "
+                                         "is: fit from other examples", cause.text)
+                  : TG_OK;
+}
+
 enum tg_status gw_calibrations_write(const struct gw_calibrations *c, const char *path,
                                      struct tg_error *err)
 {
@@ -81,6 +93,8 @@ enum tg_status gw_calibrations_write(const struct gw_calibrations *c, const char
         tg_fail(err, status, "%s: %s", path, status == TG_LIMIT ? "would be too large"
                                                                 : "out of memory");
     else
+        status = read_back(path, tg_buf_str(&text), err);
+    if (status == TG_OK)
         status = gw_file_write(path, tg_buf_str(&text), err);
     tg_buf_free(&text);
     return status;

@@ -22,7 +22,8 @@ enum tg_status gw_calibrations_add(struct gw_calibrations *c, const char *path,
 /* One more, in the place of the one with its key if there is one. TG_LIMIT, TG_NOMEM. */
 enum tg_status gw_calibrations_put(struct gw_calibrations *c, const struct pol_calibration *one,
                                    struct tg_error *err);
-/* Replaces the file whole (files.h). */
+/* Replaces the file whole (files.h). TG_INVALID, and nothing is written: it could not be read
+ * again, because a number is beyond the limits of calibration_json.h. TG_LIMIT, TG_IO, TG_NOMEM. */
 enum tg_status gw_calibrations_write(const struct gw_calibrations *c, const char *path,
                                      struct tg_error *err);
 /* DIR/calibration.json, and MODEL.calibration.json for MODEL.gguf (any other name: all of it and

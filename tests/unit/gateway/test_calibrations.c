@@ -62,6 +62,28 @@ static void room_for_so_many(void)
     tear_down();
 }
 
+static void what_cannot_be_read_is_not_written(void)
+{
+    struct gw_calibrations c = { 0 }, back = { 0 };
+    struct tg_error err;
+    set_up();
+    struct pol_calibration one = numbered(1);
+    CHECK_INT(gw_calibrations_put(&c, &one, &err), TG_OK);
+    CHECK_INT(gw_calibrations_write(&c, path, &err), TG_OK);
+    c.list[0].weight[POL_MAX_ENTROPY] = -1.1e6;
+    CHECK_INT(gw_calibrations_write(&c, path, &err), TG_INVALID);
+    CHECK(strstr(err.text, "calibrations[0].weights.max_entropy: must be"));
+    CHECK(strstr(err.text, "would refuse it"));
+    c.list[0].weight[POL_MAX_ENTROPY] = INFINITY;
+    CHECK_INT(gw_calibrations_write(&c, path, &err), TG_INVALID);
+    CHECK_INT(gw_calibrations_add(&back, path, &err), TG_OK);
+    CHECK_INT(back.n, 1);
+    CHECK_NEAR(back.list[0].weight[POL_MAX_ENTROPY], 0, 0);
+    gw_calibrations_free(&c);
+    gw_calibrations_free(&back);
+    tear_down();
+}
+
 static void names(void)
 {
     static const struct {
@@ -152,8 +174,8 @@ static void examples_and_failing_allocations(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(room_for_so_many), CASE(names), CASE(failing_allocations),
-        CASE(examples_and_failing_allocations),
+        CASE(room_for_so_many), CASE(what_cannot_be_read_is_not_written), CASE(names),
+        CASE(failing_allocations), CASE(examples_and_failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
