@@ -13,7 +13,7 @@
 #include "config/base/log.h"
 #include "gateway/files.h"
 
-enum { CHUNK = 1 << 20, CACHE_MAX = 1 << 20, CACHED_FILES = 256, ID_MAX = 96, PARTS_MAX = 999 };
+enum { CHUNK = 1 << 20, CACHE_MAX = 1 << 20, CACHED_FILES = 256, ID_MAX = 192, PARTS_MAX = 999 };
 
 struct work {
     char *cache_path;        /* owned */
@@ -103,11 +103,13 @@ static enum tg_status keep(const struct work *w, const char *id, const char *hex
 
 /* --- one file ----------------------------------------------------------------- */
 
+/* The time of change too: a copy that keeps times (cp -p) over a file of the same size leaves all
+ * else as it was. */
 static void identify(const struct stat *s, char id[ID_MAX])
 {
-    snprintf(id, ID_MAX, "%llu:%llu:%lld:%lld.%09ld", (unsigned long long)s->st_dev,
+    snprintf(id, ID_MAX, "%llu:%llu:%lld:%lld.%09ld:%lld.%09ld", (unsigned long long)s->st_dev,
              (unsigned long long)s->st_ino, (long long)s->st_size, (long long)s->st_mtim.tv_sec,
-             s->st_mtim.tv_nsec);
+             s->st_mtim.tv_nsec, (long long)s->st_ctim.tv_sec, s->st_ctim.tv_nsec);
 }
 
 static enum tg_status read_and_hash(int fd, const struct work *w, const char *path,

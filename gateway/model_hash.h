@@ -1,7 +1,7 @@
 /* The SHA-256 of a model's file: what calibrations are kept under. Hashing gigabytes takes minutes,
- * so results are kept in model-hashes.json of dataDir, by device, inode, size and time of
- * modification; a file that is the same by these is not read again. Blocks on the disk: a worker,
- * or before the loop runs. */
+ * so results are kept in model-hashes.json of dataDir, by device, inode, size and times of
+ * modification and of change; a file that is the same by these is not read again. Blocks on the
+ * disk: a worker, or before the loop runs. */
 #ifndef GATEWAY_MODEL_HASH_H
 #define GATEWAY_MODEL_HASH_H
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
@@ -86,7 +87,19 @@ static void small_ones(void)
     tear_down();
 }
 
-/* Size, time or inode: each makes it another file. */
+/* Over the same inode, and then with the time of modification that the file had before. */
+static void overwrite(const char *name, const char *text, const struct timespec times[2])
+{
+    const struct timespec tick = { 0, 20000000 }; /* times of change go by the kernel's ticks */
+    CHECK_INT(nanosleep(&tick, NULL), 0);
+    FILE *f = fopen(at(name), "r+");
+    CHECK(f);
+    fputs(text, f);
+    CHECK_INT(fclose(f), 0);
+    CHECK_INT(utimensat(AT_FDCWD, at(name), times, 0), 0);
+}
+
+/* Size, a time or the inode: each makes it another file. */
 static void a_changed_file_is_read_again(void)
 {
     char hex[TG_SHA256_HEX + 1], want[TG_SHA256_HEX + 1];
@@ -106,6 +119,16 @@ static void a_changed_file_is_read_again(void)
     CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
     CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
     tg_sha256_text(TG_STR("abd"), want);
+    CHECK_STR(hex, want);
+    overwrite("m.gguf", "abx", times); /* the same but for the time of change */
+    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    tg_sha256_text(TG_STR("abx"), want);
+    CHECK_STR(hex, want);
+    overwrite("m.gguf", "abxy", times); /* a byte more */
+    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    tg_sha256_text(TG_STR("abxy"), want);
     CHECK_STR(hex, want);
     tear_down();
 }
