@@ -15,6 +15,8 @@ struct gw_identity {
     struct gw_app *app;
     struct tg_workers *workers; /* one */
     char *data_dir, *model;     /* owned */
+    struct le_file_id *opened;  /* owned */
+    struct gw_model_place place; /* of them and of app's engine */
     atomic_bool stop;
     int64_t begun_ns;
     enum tg_status status;
@@ -84,15 +86,19 @@ static void hash_work(void *arg)
 {
     struct gw_identity *id = arg;
     setpriority(PRIO_PROCESS, 0, HASH_NICE); /* on Linux: of this thread */
-    id->status = gw_model_hash(id->data_dir, id->model, &id->stop, id->hex, &id->err);
+    id->status = gw_model_hash(&id->place, &id->stop, id->hex, &id->err);
+}
+
+static void stay_unknown(const struct tg_error *cause)
+{
+    tg_log(TG_LOG_WARN, "model-hash-failed", "%s; confidence stays uncalibrated", cause->text);
 }
 
 static void hash_done(void *arg)
 {
     struct gw_identity *id = arg;
     if (id->status)
-        tg_log(TG_LOG_WARN, "model-hash-failed", "%s; confidence stays uncalibrated",
-               id->err.text);
+        stay_unknown(&id->err);
     else
         become_known(id->app, id->hex, id->begun_ns);
 }
@@ -102,19 +108,36 @@ static void on_workers(void *arg)
     tg_workers_dispatch(arg);
 }
 
-static enum tg_status hash_later(struct gw_app *app, struct tg_error *err)
+/* app->identity, with the files that the engine opened. */
+static enum tg_status identity_new(struct gw_app *app, struct tg_error *err)
 {
     const struct cfg_settings *s = app->now->settings;
     struct gw_identity *id = tg_calloc(1, sizeof(*id));
+    struct le_file_id file;
+    size_t n = 0;
     if (!id)
         return tg_fail(err, TG_NOMEM, "out of memory at the start");
     app->identity = id;
+    while (le_engine_file(app->engine, n, &file))
+        n++;
     id->app = app;
-    id->begun_ns = tg_mono_ns();
+    id->opened = tg_calloc(n + 1, sizeof(*id->opened));
     id->data_dir = tg_strdup(s->data_dir); /* a reload frees the settings */
     id->model = tg_strdup(s->engine.model);
+    if (!id->opened || !id->data_dir || !id->model)
+        return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    for (size_t i = 0; i < n; i++)
+        le_engine_file(app->engine, i, &id->opened[i]);
+    id->place = (struct gw_model_place){ id->data_dir, id->model, id->opened, n };
+    return TG_OK;
+}
+
+static enum tg_status hash_later(struct gw_app *app, struct tg_error *err)
+{
+    struct gw_identity *id = app->identity;
+    id->begun_ns = tg_mono_ns();
     id->workers = tg_workers_new(1, 1);
-    if (!id->data_dir || !id->model || !id->workers ||
+    if (!id->workers ||
         gw_loop_watch(app->loop, tg_workers_fd(id->workers), on_workers, id->workers) ||
         tg_workers_submit(id->workers, hash_work, hash_done, id))
         return tg_fail(err, TG_NOMEM, "out of memory at the start");
@@ -126,21 +149,27 @@ static enum tg_status hash_later(struct gw_app *app, struct tg_error *err)
 
 enum tg_status gw_identity_begin(struct gw_app *app, struct tg_error *err)
 {
-    const struct cfg_settings *s = app->now->settings;
     char hex[TG_SHA256_HEX + 1];
     struct tg_error cause = { 0 };
-    const atomic_bool never = false;
     int64_t begun_ns = 0;
-    enum tg_status status = gw_model_hash_known(s->data_dir, s->engine.model, hex, &cause);
-    if (status == TG_AGAIN && gw_model_hash_is_small(s->engine.model)) {
+    enum tg_status status = identity_new(app, err);
+    if (status)
+        return status;
+    struct gw_identity *id = app->identity;
+    status = gw_model_hash_known(&id->place, hex, &cause);
+    if (status == TG_AGAIN && gw_model_hash_is_small(id->model)) {
         begun_ns = tg_mono_ns();
-        status = gw_model_hash(s->data_dir, s->engine.model, &never, hex, &cause);
+        status = gw_model_hash(&id->place, &id->stop, hex, &cause);
     }
-    if (status == TG_OK)
+    if (status == TG_OK) {
         become_known(app, hex, begun_ns);
-    else
-        gw_identity_tell(app);
-    return status == TG_OK ? TG_OK : hash_later(app, err);
+        return TG_OK;
+    }
+    gw_identity_tell(app);
+    if (status == TG_AGAIN)
+        return hash_later(app, err);
+    stay_unknown(&cause);
+    return TG_OK;
 }
 
 void gw_identity_free(struct gw_identity *id)
@@ -149,6 +178,7 @@ void gw_identity_free(struct gw_identity *id)
         return;
     atomic_store(&id->stop, true);
     tg_workers_free(id->workers);
+    tg_free(id->opened);
     tg_free(id->data_dir);
     tg_free(id->model);
     tg_free(id);

@@ -16,6 +16,7 @@
 enum { CHUNK = 1 << 20, CACHE_MAX = 1 << 20, CACHED_FILES = 256, ID_MAX = 192, PARTS_MAX = 999 };
 
 struct work {
+    const struct gw_model_place *place;
     char *cache_path;        /* owned */
     const atomic_bool *stop; /* NULL: no model is read */
     struct tg_error *err;
@@ -136,7 +137,23 @@ static enum tg_status read_and_hash(int fd, const struct work *w, const char *pa
     return status;
 }
 
-static enum tg_status hash_open(int fd, const struct work *w, const char *path,
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Part i is the one that the engine opened, in the state that it had then. */
+static bool is_opened(const struct gw_model_place *place, size_t i, const struct stat *s)
+{
+    const struct le_file_id *id = &place->opened[i];
+    if (place->n_opened == 0)
+        return true;
+    return i < place->n_opened && id->device == s->st_dev && id->inode == s->st_ino &&
+           id->size == (uint64_t)s->st_size && same_time(id->modified, s->st_mtim) &&
+           same_time(id->changed, s->st_ctim);
+}
+
+static enum tg_status hash_open(int fd, const struct work *w, const char *path, size_t i,
                                 char hex[TG_SHA256_HEX + 1])
 {
     struct stat before, after;
@@ -145,6 +162,10 @@ static enum tg_status hash_open(int fd, const struct work *w, const char *path,
     char id[ID_MAX], id_after[ID_MAX];
     if (fstat(fd, &before) != 0)
         return tg_fail(w->err, TG_IO, "%s: %s", path, strerror(errno));
+    if (!is_opened(w->place, i, &before))
+        return tg_fail(w->err, TG_CLOSED,
+                       "%s: was replaced or changed since the engine opened it, and its hash would "
+                       "not be that of the model which runs: start tollgate again", path);
     identify(&before, id);
     if (find(w, id, hex))
         return TG_OK;
@@ -165,14 +186,14 @@ static enum tg_status hash_open(int fd, const struct work *w, const char *path,
     return TG_OK;
 }
 
-static enum tg_status hash_file(const struct work *w, const char *path,
+static enum tg_status hash_file(const struct work *w, const char *path, size_t i,
                                 char hex[TG_SHA256_HEX + 1])
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return tg_fail(w->err, errno == ENOENT ? TG_NOTFOUND : TG_IO, "%s: %s", path,
                        strerror(errno));
-    enum tg_status status = hash_open(fd, w, path, hex);
+    enum tg_status status = hash_open(fd, w, path, i, hex);
     close(fd);
     return status;
 }
@@ -205,7 +226,7 @@ static enum tg_status hash_parts(const struct work *w, const char *model, unsign
     for (unsigned i = 1; status == TG_OK && i <= parts; i++) {
         snprintf(number, sizeof(number), "%05u", i % 100000);
         memcpy(path + strlen(path) - sizeof("00001-of-00003.gguf") + 1, number, 5);
-        status = hash_file(w, path, hex);
+        status = hash_file(w, path, i - 1, hex);
         tg_sha256_update(&all, hex, TG_SHA256_HEX);
     }
     tg_sha256_final(&all, digest);
@@ -215,21 +236,22 @@ static enum tg_status hash_parts(const struct work *w, const char *model, unsign
     return status;
 }
 
-static enum tg_status hash_model(const char *data_dir, const char *model, const atomic_bool *stop,
+static enum tg_status hash_model(const struct gw_model_place *place, const atomic_bool *stop,
                                  char hex[TG_SHA256_HEX + 1], struct tg_error *err)
 {
     static const char name[] = "/model-hashes.json";
-    struct work w = { .stop = stop, .err = err };
-    size_t room = strlen(data_dir) + sizeof(name);
+    const char *model = place->model;
+    struct work w = { .place = place, .stop = stop, .err = err };
+    size_t room = strlen(place->data_dir) + sizeof(name);
     w.cache_path = tg_alloc(room);
     if (!w.cache_path)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", model);
-    snprintf(w.cache_path, room, "%s%s", data_dir, name);
+    snprintf(w.cache_path, room, "%s%s", place->data_dir, name);
     memset(hex, 0, TG_SHA256_HEX + 1);
-    unsigned parts = parts_of(model);
+    unsigned parts = place->n_opened == 1 ? 1 : parts_of(model);
     enum tg_status status = parts > 1 ? hash_parts(&w, model, parts, hex) : TG_NOTFOUND;
-    if (status == TG_NOTFOUND) /* one file, or a merged one that kept the first part's name */
-        status = hash_file(&w, model, hex);
+    if (status == TG_NOTFOUND && place->n_opened <= 1) /* merged, with the first part's name */
+        status = hash_file(&w, model, 0, hex);
     if (status)
         hex[0] = '\0';
     tg_free(w.cache_path);
@@ -242,14 +264,14 @@ bool gw_model_hash_is_small(const char *model)
     return parts_of(model) == 1 && stat(model, &info) == 0 && info.st_size <= GW_MODEL_HASH_SMALL;
 }
 
-enum tg_status gw_model_hash_known(const char *data_dir, const char *model,
+enum tg_status gw_model_hash_known(const struct gw_model_place *place,
                                    char hex[TG_SHA256_HEX + 1], struct tg_error *err)
 {
-    return hash_model(data_dir, model, NULL, hex, err);
+    return hash_model(place, NULL, hex, err);
 }
 
-enum tg_status gw_model_hash(const char *data_dir, const char *model, const atomic_bool *stop,
+enum tg_status gw_model_hash(const struct gw_model_place *place, const atomic_bool *stop,
                              char hex[TG_SHA256_HEX + 1], struct tg_error *err)
 {
-    return hash_model(data_dir, model, stop, hex, err);
+    return hash_model(place, stop, hex, err);
 }

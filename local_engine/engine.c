@@ -340,6 +340,11 @@ const char *le_engine_model_name(const struct le_engine *e)
     return e->info->name;
 }
 
+bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out)
+{
+    return e->info->files && le_gguf_file_id(e->info->files, i, out);
+}
+
 struct le_sampling le_engine_default_sampling(const struct le_engine *e)
 {
     return e->info->sampling;

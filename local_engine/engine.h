@@ -11,6 +11,7 @@
 
 #include "config/base/status.h"
 #include "config/base/str.h"
+#include "local_engine/file_id.h"
 #include "local_engine/reply.h"
 #include "local_engine/sampler.h"
 #include "local_engine/template.h"
@@ -64,6 +65,9 @@ const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulka
 /* "exact" or "fast": what runs since the engine was opened, not what was asked for. */
 const char *le_engine_precision(const struct le_engine *e);
 const char *le_engine_model_name(const struct le_engine *e);  /* general.name, or the file's name */
+/* The model's file i, or part i of a split one, as it was when it was opened: who opens the path
+ * again may find another file there. False behind the last. */
+bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out);
 /* general.sampling.{temp,top_k,top_p} of the file, else 1, 64 and 0.95; min_p 0, seed 0. */
 struct le_sampling le_engine_default_sampling(const struct le_engine *e);
 

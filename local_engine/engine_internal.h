@@ -15,6 +15,7 @@
 #include "local_engine/backend.h"
 #include "local_engine/engine.h"
 #include "local_engine/engine_stop.h"
+#include "local_engine/gguf.h"
 
 enum {
     LE_JOBS_DEFAULT = 64,
@@ -109,6 +110,7 @@ struct le_engine_info {
     enum le_precision precision;
     struct le_sampling sampling;
     struct le_template_info template;
+    const struct le_gguf *files; /* open until the runner is destroyed; NULL: none */
 };
 
 struct le_engine {

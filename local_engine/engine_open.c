@@ -121,6 +121,7 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
     if (status)
         return status;
     s->info.template = s->file.template;
+    s->info.files = s->file.g;
     s->chunk = o->prefill_chunk;
     copy_name(s, o->model);
     read_sampling(s);

@@ -39,7 +39,8 @@ static enum tg_status map_file(struct le_gguf *g, struct tg_error *err)
         return tg_fail(err, TG_IO, "%s: cannot be mapped: %s", g->path, strerror(errno));
     g->base = p;
     g->size = (uint64_t)info.st_size;
-    g->mtime = info.st_mtim;
+    g->id = (struct le_file_id){ .device = info.st_dev, .inode = info.st_ino, .size = g->size,
+                                 .modified = info.st_mtim, .changed = info.st_ctim };
     g->mapped = true;
     return TG_OK;
 }
@@ -294,6 +295,14 @@ size_t le_gguf_n_parts(const struct le_gguf *g)
     return g->n_parts;
 }
 
+bool le_gguf_file_id(const struct le_gguf *g, size_t i, struct le_file_id *out)
+{
+    if (i >= g->n_parts || !g->part[i]->mapped)
+        return false;
+    *out = g->part[i]->id;
+    return true;
+}
+
 const char *le_gguf_tensor_path(const struct le_gguf *g, const struct le_tensor *t)
 {
     /* A tensor's name lies in its own file, also that of a view. */
@@ -319,8 +328,8 @@ enum tg_status le_gguf_check_unchanged(const struct le_gguf *g, struct tg_error 
             return tg_fail(err, TG_IO, "%s: had %" PRIu64 " bytes when it was opened and has "
                            "%" PRIu64 " now: replace a model by renaming, not by writing into it; "
                            "load it anew", part->path, part->size, (uint64_t)info.st_size);
-        if (info.st_mtim.tv_sec != part->mtime.tv_sec ||
-            info.st_mtim.tv_nsec != part->mtime.tv_nsec)
+        if (info.st_mtim.tv_sec != part->id.modified.tv_sec ||
+            info.st_mtim.tv_nsec != part->id.modified.tv_nsec)
             return tg_fail(err, TG_IO, "%s: was written to since it was opened: replace a model by "
                            "renaming, not by writing into it; load it anew", part->path);
     }

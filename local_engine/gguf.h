@@ -15,6 +15,7 @@
 
 #include "config/base/status.h"
 #include "config/base/str.h"
+#include "local_engine/file_id.h"
 
 /* Tensor element types, numbered as in the file (ggml ids). */
 enum le_type {
@@ -80,6 +81,8 @@ enum tg_status le_gguf_check_unchanged(const struct le_gguf *g, struct tg_error 
 const char *le_gguf_path(const struct le_gguf *g); /* the first part's */
 uint64_t le_gguf_file_size(const struct le_gguf *g); /* of all parts */
 size_t le_gguf_n_parts(const struct le_gguf *g);
+/* Part i as it was when it was opened. False: i is no part's, or it is memory. */
+bool le_gguf_file_id(const struct le_gguf *g, size_t i, struct le_file_id *out);
 /* The path of the file that holds t or what t is a view of, for messages. Borrowed until close. */
 const char *le_gguf_tensor_path(const struct le_gguf *g, const struct le_tensor *t);
 /* NULL when absent. Borrowed until close. */

@@ -3,8 +3,6 @@
 #ifndef LE_GGUF_INDEX_H
 #define LE_GGUF_INDEX_H
 
-#include <time.h>
-
 #include "local_engine/gguf.h"
 
 enum { LE_GGUF_TENSORS_MAX = 1 << 16, LE_GGUF_PARTS_MAX = 512 };
@@ -23,9 +21,9 @@ struct le_gguf {
     char *path;
     const uint8_t *base;
     uint64_t size;
-    bool mapped;           /* base is a mapping of fd, modified last at mtime */
+    bool mapped;           /* base is a mapping of fd, opened when it was as id says */
     int fd;
-    struct timespec mtime;
+    struct le_file_id id;
     uint32_t version;
     uint64_t n_kv, n_tensors, alignment;
     struct le_gguf_kv *kv;     /* sorted by key */

@@ -2,6 +2,7 @@
 #include "tests/unit/engine/support_engine.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "config/base/alloc.h"
 #include "config/base/json.h"
@@ -260,6 +261,12 @@ static void stats_of_tokens(void)
     CHECK_INT(tokens, 12);
     CHECK_STR(le_engine_device_kind(engine), "cpu");
     CHECK(le_engine_device(engine)[0] && le_engine_model_name(engine)[0]);
+    struct le_file_id id;
+    struct stat info;
+    CHECK_INT(stat(MODEL, &info), 0);
+    CHECK(le_engine_file(engine, 0, &id) && !le_engine_file(engine, 1, &id));
+    CHECK(id.device == info.st_dev && id.inode == info.st_ino && id.size == (uint64_t)info.st_size);
+    CHECK(id.modified.tv_nsec == info.st_mtim.tv_nsec && id.changed.tv_sec == info.st_ctim.tv_sec);
     struct le_sampling o = le_engine_default_sampling(engine);
     CHECK_INT(le_sampling_check(&o, NULL), TG_OK);
     CHECK(o.temperature > 0);

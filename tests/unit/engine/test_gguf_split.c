@@ -378,6 +378,7 @@ static void changed_while_open(void)
     struct le_gguf *g;
     struct tg_error err = { 0 };
     struct stat info;
+    struct le_file_id id;
     start();
     const char *path = in_folder("m-00002-of-00003.gguf");
     CHECK_INT(stat(path, &info), 0);
@@ -401,6 +402,9 @@ static void changed_while_open(void)
     write_file("m-00002-of-00003.gguf", &good[2]);
     CHECK_INT(le_gguf_check_unchanged(g, &err), TG_OK);
     CHECK(le_gguf_tensor(g, "t.c")->data[0] == 'c');
+    CHECK(le_gguf_file_id(g, 1, &id) && id.inode == info.st_ino);
+    CHECK(id.size == (uint64_t)info.st_size && id.modified.tv_sec == info.st_mtim.tv_sec);
+    CHECK(le_gguf_file_id(g, 2, &id) && id.inode != info.st_ino && !le_gguf_file_id(g, 3, &id));
     le_gguf_close(g);
     finish();
 }

@@ -47,6 +47,19 @@ static void tear_down(void)
     CHECK_INT(system(command), 0);
 }
 
+static enum tg_status known(const char *model, char hex[TG_SHA256_HEX + 1], struct tg_error *err)
+{
+    return gw_model_hash_known(&(struct gw_model_place){ .data_dir = dir, .model = model }, hex,
+                               err);
+}
+
+static enum tg_status hash(const char *model, const atomic_bool *until, char hex[TG_SHA256_HEX + 1],
+                           struct tg_error *err)
+{
+    return gw_model_hash(&(struct gw_model_place){ .data_dir = dir, .model = model }, until, hex,
+                         err);
+}
+
 static void one_file(void)
 {
     char hex[TG_SHA256_HEX + 1], want[TG_SHA256_HEX + 1];
@@ -54,19 +67,19 @@ static void one_file(void)
     set_up();
     put("m.gguf", "abc");
     tg_sha256_text(TG_STR("abc"), want);
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
     CHECK_STR(hex, "");
     CHECK(access(at("model-hashes.json"), F_OK) != 0); /* looking writes nothing */
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     CHECK_STR(hex, want);
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_OK);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_OK);
     CHECK_STR(hex, want);
     stop = true; /* what is known needs no reading */
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
-    CHECK_INT(gw_model_hash(dir, at("none.gguf"), &stop, hex, &err), TG_NOTFOUND);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("none.gguf"), &stop, hex, &err), TG_NOTFOUND);
     CHECK(strstr(err.text, "none.gguf"));
     put("n.gguf", "other");
-    CHECK_INT(gw_model_hash(dir, at("n.gguf"), &stop, hex, &err), TG_CANCELLED);
+    CHECK_INT(hash(at("n.gguf"), &stop, hex, &err), TG_CANCELLED);
     CHECK_STR(hex, "");
     tear_down();
 }
@@ -108,26 +121,26 @@ static void a_changed_file_is_read_again(void)
     set_up();
     put("m.gguf", "abc");
     CHECK_INT(utimensat(AT_FDCWD, at("m.gguf"), times, 0), 0);
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     times[1].tv_nsec = 6;
     CHECK_INT(utimensat(AT_FDCWD, at("m.gguf"), times, 0), 0);
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     put("new", "abd"); /* the same size and time, another inode */
     CHECK_INT(utimensat(AT_FDCWD, at("new"), times, 0), 0);
     CHECK_INT(rename(at("new"), at("m.gguf")), 0);
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     tg_sha256_text(TG_STR("abd"), want);
     CHECK_STR(hex, want);
     overwrite("m.gguf", "abx", times); /* the same but for the time of change */
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     tg_sha256_text(TG_STR("abx"), want);
     CHECK_STR(hex, want);
     overwrite("m.gguf", "abxy", times); /* a byte more */
-    CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     tg_sha256_text(TG_STR("abxy"), want);
     CHECK_STR(hex, want);
     tear_down();
@@ -145,24 +158,90 @@ static void split_models(void)
     tg_sha256_text(TG_STR("second"), part);
     strcat(all, part);
     tg_sha256_text(tg_str_of(all), part);
-    CHECK_INT(gw_model_hash(dir, at("m-00001-of-00002.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("m-00001-of-00002.gguf"), &stop, hex, &err), TG_OK);
     CHECK_STR(hex, part);
-    CHECK_INT(gw_model_hash_known(dir, at("m-00001-of-00002.gguf"), hex, &err), TG_OK);
+    CHECK_INT(known(at("m-00001-of-00002.gguf"), hex, &err), TG_OK);
     CHECK_STR(hex, part);
     put("m-00002-of-00002.gguf", "another");
-    CHECK_INT(gw_model_hash_known(dir, at("m-00001-of-00002.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(known(at("m-00001-of-00002.gguf"), hex, &err), TG_AGAIN);
     /* A merged file that kept its first part's name has nothing beside it. */
     put("k-00001-of-00003.gguf", "merged");
     tg_sha256_text(TG_STR("merged"), part);
-    CHECK_INT(gw_model_hash(dir, at("k-00001-of-00003.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("k-00001-of-00003.gguf"), &stop, hex, &err), TG_OK);
     CHECK_STR(hex, part);
     static const char *const single[] = { "00001-of-00002.gguf", "m-00001-of-00001.gguf",
                                           "m-00001-of-0000x.gguf", "m-00002-of-00002.gguf" };
     for (size_t i = 0; i < 4; i++) {
         put(single[i], "merged");
-        CHECK_INT(gw_model_hash(dir, at(single[i]), &stop, hex, &err), TG_OK);
+        CHECK_INT(hash(at(single[i]), &stop, hex, &err), TG_OK);
         CHECK_STR(hex, part);
     }
+    tear_down();
+}
+
+static struct le_file_id id_of(const char *name)
+{
+    struct stat s;
+    CHECK_INT(stat(at(name), &s), 0);
+    return (struct le_file_id){ s.st_dev, s.st_ino, (uint64_t)s.st_size, s.st_mtim, s.st_ctim };
+}
+
+/* What the path leads to now is not what the engine opened: no hash, known or not. */
+static void another_than_was_opened(void)
+{
+    char hex[TG_SHA256_HEX + 1];
+    struct tg_error err;
+    set_up();
+    put("m.gguf", "abc");
+    put("new.gguf", "abd");
+    struct le_file_id id = id_of("m.gguf"), both[2];
+    struct gw_model_place place = { dir, at("m.gguf"), &id, 1 };
+    char *model = strdup(place.model);
+    place.model = model;
+    CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_AGAIN);
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_OK);
+    CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_OK);
+    CHECK_INT(rename(at("new.gguf"), model), 0);
+    CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_CLOSED);
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_CLOSED);
+    CHECK(strstr(err.text, "m.gguf: was replaced or changed since the engine opened it"));
+    CHECK_STR(hex, "");
+    CHECK_INT(hash(model, &stop, hex, &err), TG_OK); /* asked for by nobody, it has one */
+    CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_CLOSED);
+    for (int field = 0; field < 6; field++) {
+        id = id_of("m.gguf");
+        uint64_t *number[] = { &id.device, &id.inode, &id.size };
+        struct timespec *time[] = { &id.modified, &id.changed };
+        CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_OK);
+        if (field < 3)
+            ++*number[field];
+        else if (field < 5)
+            time[field - 3]->tv_nsec ^= 1;
+        else
+            id.changed.tv_sec++;
+        CHECK_INT(gw_model_hash_known(&place, hex, &err), TG_CLOSED);
+    }
+    free(model);
+    put("m-00001-of-00002.gguf", "first");
+    put("m-00002-of-00002.gguf", "second");
+    both[0] = id_of("m-00001-of-00002.gguf");
+    both[1] = id_of("m-00002-of-00002.gguf");
+    place = (struct gw_model_place){ dir, at("m-00001-of-00002.gguf"), both, 2 };
+    model = strdup(place.model);
+    place.model = model;
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_OK);
+    put("m-00002-of-00002.gguf", "other");
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_CLOSED);
+    CHECK(strstr(err.text, "m-00002-of-00002.gguf: was replaced"));
+    CHECK_INT(unlink(at("m-00002-of-00002.gguf")), 0); /* not taken for a model of one file */
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_NOTFOUND);
+    put("m-00002-of-00002.gguf", "a stranger"); /* beside a merged model that kept its name */
+    place.n_opened = 1;
+    CHECK_INT(gw_model_hash(&place, &stop, hex, &err), TG_OK);
+    char want[TG_SHA256_HEX + 1];
+    tg_sha256_text(TG_STR("first"), want);
+    CHECK_STR(hex, want);
+    free(model);
     tear_down();
 }
 
@@ -179,14 +258,14 @@ static void a_bad_cache_is_only_a_cache(void)
     tg_sha256_text(TG_STR("abc"), want);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         put("model-hashes.json", bad[i]);
-        CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_AGAIN);
-        CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+        CHECK_INT(known(at("m.gguf"), hex, &err), TG_AGAIN);
+        CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
         CHECK_STR(hex, want);
-        CHECK_INT(gw_model_hash_known(dir, at("m.gguf"), hex, &err), TG_OK);
+        CHECK_INT(known(at("m.gguf"), hex, &err), TG_OK);
     }
     CHECK_INT(unlink(at("model-hashes.json")), 0);
     CHECK_INT(mkdir(at("model-hashes.json"), 0755), 0); /* cannot be written at all */
-    CHECK_INT(gw_model_hash(dir, at("m.gguf"), &stop, hex, &err), TG_OK);
+    CHECK_INT(hash(at("m.gguf"), &stop, hex, &err), TG_OK);
     CHECK_STR(hex, want);
     tear_down();
 }
@@ -200,11 +279,11 @@ static void the_cache_is_bounded(void)
     for (int i = 0; i < 300; i++) {
         snprintf(name, sizeof(name), "m%d.gguf", i);
         put(name, name);
-        CHECK_INT(gw_model_hash(dir, at(name), &stop, hex, &err), TG_OK);
+        CHECK_INT(hash(at(name), &stop, hex, &err), TG_OK);
     }
-    CHECK_INT(gw_model_hash_known(dir, at("m0.gguf"), hex, &err), TG_AGAIN);
-    CHECK_INT(gw_model_hash_known(dir, at("m299.gguf"), hex, &err), TG_OK);
-    CHECK_INT(gw_model_hash_known(dir, at("m45.gguf"), hex, &err), TG_OK);
+    CHECK_INT(known(at("m0.gguf"), hex, &err), TG_AGAIN);
+    CHECK_INT(known(at("m299.gguf"), hex, &err), TG_OK);
+    CHECK_INT(known(at("m45.gguf"), hex, &err), TG_OK);
     tg_buf_init(&text, 1 << 20);
     CHECK_INT(gw_file_read(at("model-hashes.json"), &text, &err), TG_OK);
     CHECK(text.n < 64 << 10);
@@ -220,12 +299,12 @@ static void failing_allocations(void)
     put("m-00001-of-00002.gguf", "first");
     put("m-00002-of-00002.gguf", "second");
     tg_alloc_fail_nth(0);
-    CHECK_INT(gw_model_hash(dir, at("m-00001-of-00002.gguf"), &stop, want, &err), TG_OK);
+    CHECK_INT(hash(at("m-00001-of-00002.gguf"), &stop, want, &err), TG_OK);
     uint64_t count = tg_alloc_count();
     for (uint64_t nth = 1; nth <= count + 5; nth++) {
         unlink(at("model-hashes.json"));
         tg_alloc_fail_nth(nth);
-        enum tg_status s = gw_model_hash(dir, at("m-00001-of-00002.gguf"), &stop, hex, &err);
+        enum tg_status s = hash(at("m-00001-of-00002.gguf"), &stop, hex, &err);
         tg_alloc_fail_nth(0);
         CHECK(s == TG_NOMEM || (s == TG_OK && strcmp(hex, want) == 0));
     }
@@ -236,6 +315,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(one_file), CASE(small_ones), CASE(a_changed_file_is_read_again), CASE(split_models),
+        CASE(another_than_was_opened),
         CASE(a_bad_cache_is_only_a_cache), CASE(the_cache_is_bounded), CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
