@@ -29,7 +29,8 @@ enum tg_status gw_file_read(const char *path, struct tg_buf *out, struct tg_erro
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        bool missing = errno == ENOENT || errno == ENOTDIR;
+        /* No file has a name that is too long: the optional one beside a model with a long name. */
+        bool missing = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
         return tg_fail(err, missing ? TG_NOTFOUND : TG_IO, "%s: %s", path, strerror(errno));
     }
     enum tg_status status = TG_IO;

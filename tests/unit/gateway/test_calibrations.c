@@ -84,6 +84,20 @@ static void what_cannot_be_read_is_not_written(void)
     tear_down();
 }
 
+static void a_name_that_is_too_long_is_of_no_file(void)
+{
+    struct gw_calibrations c = { 0 };
+    struct tg_error err;
+    char model[512];
+    set_up();
+    snprintf(model, sizeof(model), "%s/%0250d.gguf", dir, 7); /* which may be there */
+    char *beside = gw_calibrations_of_model(model);
+    CHECK_INT(gw_calibrations_add(&c, beside, &err), TG_OK);
+    CHECK_INT(c.n, 0);
+    tg_free(beside);
+    tear_down();
+}
+
 static void names(void)
 {
     static const struct {
@@ -175,6 +189,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(room_for_so_many), CASE(what_cannot_be_read_is_not_written), CASE(names),
+        CASE(a_name_that_is_too_long_is_of_no_file),
         CASE(failing_allocations), CASE(examples_and_failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
