@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
@@ -75,29 +78,125 @@ static void sync_folder(char *path)
     close(fd);
 }
 
+static enum tg_status cannot(const char *path, const char *cause, struct tg_error *err)
+{
+    return tg_fail(err, TG_IO, "%s cannot be written: %s", path, cause);
+}
+
+/* A file that is being replaced: where it really is, and the new one beside it. */
+struct draft {
+    char target[PATH_MAX], fresh[PATH_MAX];
+    mode_t mode;
+    int fd; /* of fresh */
+};
+
+static void draft_end(struct draft *d)
+{
+    if (d->fd < 0)
+        return;
+    close(d->fd);
+    unlink(d->fresh);
+}
+
+/* A link is followed, so that it stays one. */
+static enum tg_status find_target(const char *path, struct draft *d, struct tg_error *err)
+{
+    struct stat info;
+    d->mode = 0600; /* what is in it may be private */
+    if (realpath(path, d->target)) {
+        if (stat(d->target, &info) != 0)
+            return cannot(path, strerror(errno), err);
+        if (!S_ISREG(info.st_mode))
+            return cannot(path, "it is no regular file", err);
+        d->mode = info.st_mode & 07777;
+        return TG_OK;
+    }
+    if (errno == ENOENT && lstat(path, &info) == 0)
+        return cannot(path, "it is a link to a file that is not there", err);
+    if (errno != ENOENT)
+        return cannot(path, strerror(errno), err);
+    snprintf(d->target, sizeof(d->target), "%s", path); /* longer ones were refused just now */
+    return TG_OK;
+}
+
+static enum tg_status draft_begin(const char *path, struct draft *d, struct tg_error *err)
+{
+    d->fd = -1;
+    enum tg_status status = find_target(path, d, err);
+    if (status)
+        return status;
+    if ((size_t)snprintf(d->fresh, sizeof(d->fresh), "%s.XXXXXX", d->target) >= sizeof(d->fresh))
+        return cannot(path, strerror(ENAMETOOLONG), err);
+    d->fd = mkostemp(d->fresh, O_CLOEXEC);
+    return d->fd >= 0 ? TG_OK : cannot(path, strerror(errno), err);
+}
+
 enum tg_status gw_file_write(const char *path, struct tg_str text, struct tg_error *err)
 {
-    size_t room = strlen(path) + sizeof(".XXXXXX");
-    char *fresh = tg_alloc(room);
-    if (!fresh)
-        return tg_fail(err, TG_NOMEM, "%s: out of memory", path);
-    snprintf(fresh, room, "%s.XXXXXX", path);
-    int fd = mkostemp(fresh, O_CLOEXEC);
-    bool made = fd >= 0;
-    bool fine = made && write_all(fd, text) && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
-    int cause = errno;
-    if (made && close(fd) != 0 && fine) {
-        fine = false;
-        cause = errno;
+    struct draft d;
+    enum tg_status status = draft_begin(path, &d, err);
+    bool fine = status == TG_OK && write_all(d.fd, text) && fchmod(d.fd, d.mode) == 0 &&
+                fsync(d.fd) == 0 && rename(d.fresh, d.target) == 0;
+    if (status == TG_OK && !fine)
+        status = cannot(path, strerror(errno), err);
+    if (fine) {
+        close(d.fd);
+        d.fd = -1; /* nothing is left to be removed */
+        sync_folder(d.target);
     }
-    if (fine && rename(fresh, path) != 0) {
-        fine = false;
-        cause = errno;
+    draft_end(&d);
+    return status;
+}
+
+enum tg_status gw_file_can_write(const char *path, struct tg_error *err)
+{
+    struct draft d;
+    enum tg_status status = draft_begin(path, &d, err);
+    draft_end(&d);
+    return status;
+}
+
+/* TG_AGAIN: somebody has it. Who has it removes the file, so another may lie there by now. */
+static enum tg_status try_lock(struct gw_file_lock *lock, const char *path, struct tg_error *err)
+{
+    struct stat mine, there;
+    lock->fd = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (lock->fd < 0)
+        return cannot(path, strerror(errno), err);
+    bool busy = flock(lock->fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR);
+    if (!busy && fstat(lock->fd, &mine) == 0 && stat(lock->path, &there) == 0 &&
+        mine.st_ino == there.st_ino && mine.st_dev == there.st_dev)
+        return TG_OK;
+    close(lock->fd);
+    lock->fd = -1;
+    return TG_AGAIN;
+}
+
+enum tg_status gw_file_lock(const char *path, struct gw_file_lock *lock, struct tg_error *err)
+{
+    const struct timespec while_it_writes = { 0, 20000000 };
+    char target[PATH_MAX];
+    lock->fd = -1;
+    int n = snprintf(lock->path, sizeof(lock->path), "%s.lock",
+                     realpath(path, target) ? target : path);
+    if ((size_t)n >= sizeof(lock->path))
+        return cannot(path, strerror(ENAMETOOLONG), err);
+    for (int i = 0; i < GW_FILE_LOCK_MS / 20; i++) {
+        enum tg_status status = try_lock(lock, path, err);
+        if (status != TG_AGAIN)
+            return status;
+        nanosleep(&while_it_writes, NULL);
     }
-    if (!fine && made)
-        unlink(fresh);
-    if (fine)
-        sync_folder(fresh);
-    tg_free(fresh);
-    return fine ? TG_OK : tg_fail(err, TG_IO, "%s cannot be written: %s", path, strerror(cause));
+    return tg_fail(err, TG_TIMEOUT,
+                   "%s cannot be written: another run has had %s for %d s; try again when it has "
+                   "ended", path, lock->path, GW_FILE_LOCK_MS / 1000);
+}
+
+void gw_file_unlock(struct gw_file_lock *lock)
+{
+    if (lock->fd < 0)
+        return;
+    unlink(lock->path); /* before others can have it */
+    close(lock->fd);
+    lock->fd = -1;
 }
