@@ -29,7 +29,7 @@ struct gw_group {
     struct pol_key key;
     struct pol_example *examples; /* owned */
     size_t n, cap;
-    struct pol_fit *fit;      /* owned; NULL: refused says why */
+    struct pol_fit *fit;      /* owned; NULL: refused says why, once fitting was tried */
     struct tg_error refused;
     struct gw_judged held;    /* out of fold */
     bool tested;              /* there were examples of this key in --test */
@@ -49,9 +49,18 @@ void gw_groups_free(struct gw_groups *g);
 /* The one of that key, or NULL. */
 struct gw_group *gw_groups_find(const struct gw_groups *g, const struct pol_key *key);
 
+/* What became of it. */
+struct gw_outcome {
+    const char *written; /* the file; NULL: none, */
+    const char *failure; /* because of this; NULL: nobody asked for it */
+    bool test;           /* there was a --test */
+};
+
 /* calibrate_show.c */
-/* written: the file, or NULL for none. */
-void gw_calibrate_tables(const struct gw_groups *g, const char *written, FILE *out);
-void gw_calibrate_json(const struct gw_groups *g, const char *written, FILE *out);
+void gw_calibrate_tables(const struct gw_groups *g, const struct gw_outcome *o, FILE *out);
+void gw_calibrate_json(const struct gw_groups *g, const struct gw_outcome *o, FILE *out);
+/* "model 0123456789abcdef, fast, answer, thinking off" */
+enum { GW_KEY_TEXT = 80 };
+void gw_calibrate_key(const struct pol_key *key, char out[GW_KEY_TEXT]);
 
 #endif

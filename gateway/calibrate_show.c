@@ -74,11 +74,18 @@ static void ablation(const struct gw_group *g, FILE *out)
     ablation_row("(those kept)", &g->held.fitted, NULL, "", out);
 }
 
-static void group_table(const struct gw_group *g, FILE *out)
+void gw_calibrate_key(const struct pol_key *key, char out[GW_KEY_TEXT])
 {
-    fprintf(out, "model %.16s, %s, %s, thinking %s\n", g->key.model,
-            g->key.exact ? "exact" : "fast", pol_span_name(g->key.span),
-            g->key.thinking ? "on" : "off");
+    snprintf(out, GW_KEY_TEXT, "model %.16s, %s, %s, thinking %s", key->model,
+             key->exact ? "exact" : "fast", pol_span_name(key->span),
+             key->thinking ? "on" : "off");
+}
+
+static void group_table(const struct gw_group *g, bool test, FILE *out)
+{
+    char key[GW_KEY_TEXT];
+    gw_calibrate_key(&g->key, key);
+    fprintf(out, "%s\n", key);
     if (!g->fit) {
         fprintf(out, "  not calibrated: %s\n\n", g->refused.text);
         return;
@@ -89,6 +96,8 @@ static void group_table(const struct gw_group *g, FILE *out)
     key_row("held out", &g->held, out);
     if (g->tested)
         key_row("--test", &g->test, out);
+    else if (test)
+        fputs("  --test    has no example of this key\n", out);
     features(g, out);
     bins("held out", &g->held, out);
     if (g->tested)
@@ -98,14 +107,15 @@ static void group_table(const struct gw_group *g, FILE *out)
     fputs("\n", out);
 }
 
-void gw_calibrate_tables(const struct gw_groups *g, const char *written, FILE *out)
+void gw_calibrate_tables(const struct gw_groups *g, const struct gw_outcome *o, FILE *out)
 {
     for (size_t i = 0; i < g->n; i++)
-        group_table(g->group[i], out);
-    if (written)
-        fprintf(out, "written to %s: the gateway reads it at its start and at SIGHUP\n", written);
+        group_table(g->group[i], o->test, out);
+    if (o->written)
+        fprintf(out, "written to %s: the gateway reads it at its start and at SIGHUP\n",
+                o->written);
     else
-        fputs("nothing was written (--dry-run)\n", out);
+        fprintf(out, "nothing was written (%s)\n", o->failure ? "it failed" : "--dry-run");
 }
 
 /* --- JSON ----------------------------------------------------------------- */
@@ -133,7 +143,7 @@ static void json_judged(const struct gw_judged *j, FILE *out)
     json_bins("reliability_after", j->fitted_bin, out);
 }
 
-static void json_fit(const struct gw_group *g, FILE *out)
+static void json_fit(const struct gw_group *g, bool test, FILE *out)
 {
     const char *comma = "";
     fprintf(out, ",\"map\":\"%s\",\"kept\":[", map_names[g->fit->calibration.map.kind]);
@@ -153,6 +163,8 @@ static void json_fit(const struct gw_group *g, FILE *out)
         fprintf(out, ",\"test\":{\"n\":%zu", g->test.raw.n);
         json_judged(&g->test, out);
         fputs("}", out);
+    } else if (test) {
+        fputs(",\"test\":null", out);
     }
     if (!g->ablation)
         return;
@@ -180,7 +192,7 @@ static void json_text(const char *text, FILE *out)
     tg_buf_free(&b);
 }
 
-void gw_calibrate_json(const struct gw_groups *g, const char *written, FILE *out)
+void gw_calibrate_json(const struct gw_groups *g, const struct gw_outcome *o, FILE *out)
 {
     fputs("{\"keys\":[", out);
     for (size_t i = 0; i < g->n; i++) {
@@ -192,10 +204,12 @@ void gw_calibrate_json(const struct gw_groups *g, const char *written, FILE *out
                 pol_span_name(one->key.span), one->key.thinking ? "true" : "false", one->n);
         json_text(one->fit ? NULL : one->refused.text, out);
         if (one->fit)
-            json_fit(one, out);
+            json_fit(one, o->test, out);
         fputs("}", out);
     }
     fputs("],\"written\":", out);
-    json_text(written, out);
+    json_text(o->written, out);
+    fputs(",\"failure\":", out);
+    json_text(o->failure, out);
     fputs("}\n", out);
 }

@@ -9,6 +9,7 @@
 #include "gateway/calibrate.h"
 #include "gateway/calibrations.h"
 #include "gateway/cmd.h"
+#include "gateway/files.h"
 #include "policy/confidence.h"
 
 static const char usage[] =
@@ -141,11 +142,11 @@ static enum tg_status fit_group(struct gw_group *g, bool with_ablation, struct t
     struct pol_fit_options options = { .eliminate = true };
     for (size_t f = 0; f < POL_FEATURES; f++)
         options.use[f] = true;
-    if (pol_fit_enough(g->examples, g->n, &g->refused) != TG_OK)
-        return TG_OK;
+    enum tg_status status = pol_fit_enough(g->examples, g->n, &g->refused);
+    if (status)
+        return status == TG_INVALID ? TG_OK : tg_fail(err, status, "%s", g->refused.text);
     double *held = tg_calloc(g->n, sizeof(*held));
     g->fit = tg_calloc(1, sizeof(*g->fit));
-    enum tg_status status = TG_OK;
     if (!held || !g->fit)
         status = tg_fail(err, TG_NOMEM, "out of memory");
     if (status == TG_OK)
@@ -197,6 +198,16 @@ static enum tg_status fit_all(struct gw_groups *g, const struct gw_groups *test,
 
 /* --- writing ----------------------------------------------------------------- */
 
+#define ELSEWHERE "--config FILE, --data-dir DIR or --out FILE names another place"
+
+static enum tg_status with_remedy(enum tg_status status, struct tg_error *err)
+{
+    struct tg_error cause = *err;
+    if (status == TG_OK || status == TG_NOMEM)
+        return status;
+    return tg_fail(err, status, "%.380s; " ELSEWHERE, cause.text);
+}
+
 /* Where to; *owned is to be freed. */
 static enum tg_status choose_file(struct calibrate_options *o, char **owned, struct tg_error *err)
 {
@@ -207,7 +218,7 @@ static enum tg_status choose_file(struct calibrate_options *o, char **owned, str
     if (!o->dir) {
         enum tg_status status = cfg_load(o->config, &settings, err);
         if (status)
-            return status;
+            return with_remedy(status, err);
     }
     *owned = gw_calibrations_of_dir(o->dir ? o->dir : settings->data_dir);
     cfg_free(settings);
@@ -215,7 +226,20 @@ static enum tg_status choose_file(struct calibrate_options *o, char **owned, str
     return o->out ? TG_OK : tg_fail(err, TG_NOMEM, "out of memory");
 }
 
-static enum tg_status write_all(const struct gw_groups *g, const char *path, struct tg_error *err)
+/* Before anything is fitted, which takes a while: what is there can be read and replaced. */
+static enum tg_status look_ahead(const char *path, struct tg_error *err)
+{
+    struct gw_calibrations old = { 0 };
+    enum tg_status status = gw_calibrations_add(&old, path, err);
+    gw_calibrations_free(&old);
+    if (status == TG_OK)
+        status = gw_file_can_write(path, err);
+    return with_remedy(status, err);
+}
+
+/* Locked: what another run has put into it meanwhile stays. */
+static enum tg_status merge_locked(const struct gw_groups *g, const char *path,
+                                   struct tg_error *err)
 {
     struct gw_calibrations all = { 0 };
     enum tg_status status = gw_calibrations_add(&all, path, err);
@@ -231,6 +255,47 @@ static enum tg_status write_all(const struct gw_groups *g, const char *path, str
     return status;
 }
 
+static enum tg_status write_all(const struct gw_groups *g, const char *path, struct tg_error *err)
+{
+    struct gw_file_lock lock;
+    enum tg_status status = gw_file_lock(path, &lock, err);
+    if (status == TG_OK)
+        status = merge_locked(g, path, err);
+    gw_file_unlock(&lock);
+    return status == TG_INVALID ? status : with_remedy(status, err);
+}
+
+/* --- telling ----------------------------------------------------------------- */
+
+/* Keys of one file that the other has not: those are not judged. */
+static void tell_missing(const struct gw_groups *has, const struct gw_groups *lacks,
+                         const char *which, const char *other)
+{
+    for (size_t i = 0; i < has->n; i++) {
+        char key[GW_KEY_TEXT];
+        gw_calibrate_key(&has->group[i]->key, key);
+        if (!gw_groups_find(lacks, &has->group[i]->key))
+            fprintf(stderr, "tollgate calibrate: %s has no example of %s, which %s has: that is "
+                            "not judged by --test\n", which, key, other);
+    }
+}
+
+/* Whatever became of writing: the figures took a while. */
+static void show(const struct calibrate_options *o, const struct gw_groups *from,
+                 const struct gw_groups *test, const struct tg_error *failure)
+{
+    const struct gw_outcome outcome = {
+        .written = o->dry || failure ? NULL : o->out,
+        .failure = failure ? failure->text : NULL,
+        .test = o->test != NULL,
+    };
+    (o->json ? gw_calibrate_json : gw_calibrate_tables)(from, &outcome, stdout);
+    if (!o->test)
+        return;
+    tell_missing(from, test, "--test", "--from");
+    tell_missing(test, from, "--from", "--test");
+}
+
 int gw_cmd_calibrate(int argc, char **argv)
 {
     struct calibrate_options o = { .config = "config/default.json" };
@@ -242,17 +307,19 @@ int gw_cmd_calibrate(int argc, char **argv)
     if (ended)
         return ended - 1;
     enum tg_status status = choose_file(&o, &path, &err);
+    if (status == TG_OK && !o.dry)
+        status = look_ahead(o.out, &err);
     if (status == TG_OK)
         status = gw_groups_read(o.from, &from, &err);
     if (status == TG_OK && o.test)
         status = gw_groups_read(o.test, &test, &err);
     if (status == TG_OK)
         status = fit_all(&from, &test, o.ablate, &err);
-    if (status == TG_OK && !o.dry)
-        status = write_all(&from, o.out, &err);
-    if (status == TG_OK)
-        (o.json ? gw_calibrate_json : gw_calibrate_tables)(&from, o.dry ? NULL : o.out, stdout);
-    else
+    if (status == TG_OK) {
+        status = o.dry ? TG_OK : write_all(&from, o.out, &err);
+        show(&o, &from, &test, status ? &err : NULL);
+    }
+    if (status)
         fprintf(stderr, "tollgate calibrate: %s\n", err.text);
     gw_groups_free(&from);
     gw_groups_free(&test);

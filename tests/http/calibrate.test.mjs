@@ -1,7 +1,7 @@
 // tollgate calibrate: from JSON lines to the file that the gateway reads.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmod, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { tempDir } from './lib.mjs';
@@ -166,8 +166,76 @@ test('a file that cannot be read, or not be written, stays as it is', async () =
   assert.match(await readFile(out, 'utf8'), /"model":"x"/);
   const gone = calibrate(['--from', '-', '--data-dir', path.join(dir, 'none')], input);
   assert.equal(gone.status, 1);
-  assert.match(gone.stderr, /none\/calibration\.json cannot be written/);
+  assert.match(gone.stderr, /none\/calibration\.json cannot be written: No such file.*--out FILE/);
+  assert.equal(gone.stdout, '');
   assert.deepEqual(await readdir(dir), ['calibration.json']);
+  // Both are found before a line of examples is read.
+  const never = calibrate(['--from', path.join(dir, 'nothing'), '--data-dir', dir]);
+  assert.match(never.stderr, /calibrations\[0\]\.model: .*--config FILE, --data-dir DIR or --out/);
+  const lost = calibrate(['--from', '-', '--config', path.join(dir, 'no.json')], input);
+  assert.match(lost.stderr, /no\.json.*; --config FILE, --data-dir DIR or --out FILE names/);
+});
+
+test('figures are told even when there is no room to write', async () => {
+  const { dir, file } = await folder();
+  await writeFile(file('fit.jsonl'), lines(examples(80, 1)));
+  // A file of any length fails with EFBIG, as it would on a full disk; the look ahead makes none.
+  const script = 'trap "" XFSZ; ulimit -f 0; exec "$0" calibrate --from "$1" --data-dir "$2" $3';
+  const bin = process.env.TOLLGATE_BIN;
+  const full = (...more) =>
+    spawnSync('sh', ['-c', script, bin, file('fit.jsonl'), dir, ...more], { encoding: 'utf8' });
+  const r = full();
+  assert.equal(r.status, 1);
+  assert.match(r.stdout, /held out +80 [^]*nothing was written \(it failed\)/);
+  assert.match(r.stderr, /calibration\.json cannot be written: File too large; --config FILE/);
+  const json = JSON.parse(full('--json').stdout);
+  assert.equal(json.written, null);
+  assert.match(json.failure, /cannot be written: File too large/);
+  assert.equal(json.keys[0].after.n, 80);
+  assert.deepEqual(await readdir(dir), ['fit.jsonl']);
+});
+
+test('runs at the same time lose nothing of each other', async () => {
+  const { dir, out } = await folder();
+  const run = (i) =>
+    new Promise((resolve) => {
+      const args = ['calibrate', '--from', '-', '--data-dir', dir];
+      const child = spawn(process.env.TOLLGATE_BIN, args, { stdio: ['pipe', 'ignore', 'inherit'] });
+      child.on('exit', resolve);
+      child.stdin.end(lines(examples(60, i, key({ model: `${i}`.repeat(64) }))));
+    });
+  const ended = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(run));
+  assert.deepEqual(ended, Array(8).fill(0));
+  const models = (await stored(out)).map((c) => c.model[0]);
+  assert.deepEqual(models.sort(), ['1', '2', '3', '4', '5', '6', '7', '8']);
+  assert.deepEqual(await readdir(dir), ['calibration.json']);
+  assert.equal((await stat(out)).mode & 0o777, 0o600);
+  await chmod(out, 0o644);
+  assert.equal(await run(9), 0);
+  assert.equal((await stat(out)).mode & 0o777, 0o644);
+});
+
+test('a --test of other keys is told', async () => {
+  const { file } = await folder();
+  await writeFile(file('test.jsonl'), lines(examples(60, 2, key({ span: 'window' }))));
+  const args = ['--from', '-', '--test', file('test.jsonl'), '--dry-run'];
+  const r = calibrate(args, lines(examples(80, 1)));
+  assert.equal(r.status, 0);
+  assert.match(r.stdout, /--test +has no example of this key/);
+  assert.match(r.stderr, /: --test has no example of model abababababababab, fast, answer, /);
+  assert.match(r.stderr, /: --from has no example of model abababababababab, fast, window, /);
+  const json = JSON.parse(calibrate([...args, '--json'], lines(examples(80, 1))).stdout);
+  assert.equal(json.keys[0].test, null);
+  const without = calibrate(['--from', '-', '--dry-run', '--json'], lines(examples(80, 1)));
+  assert.equal(without.stderr, '');
+  assert.ok(!('test' in JSON.parse(without.stdout).keys[0]));
+});
+
+test('examples that are copies count once', async () => {
+  const twice = [...examples(40, 1), ...examples(40, 1)];
+  const r = calibrate(['--from', '-', '--dry-run'], lines(twice));
+  assert.equal(r.status, 1);
+  assert.match(r.stderr, /40 different \(of 80, the others are copies\) examples are too few/);
 });
 
 test('ablation: what tells is missed, what does not is not', async () => {
