@@ -293,7 +293,7 @@ static void stop(struct server *s)
     gw_loop_free(app->loop);
 }
 
-/* The models of tests/golden, one of which the default configuration names. */
+/* The models of tests/golden. */
 static bool has_random_weights(const struct gw_app *app)
 {
     static const char *const names[] = { "Tiny Dense", "Tiny E", "Tiny Moe" };
@@ -301,6 +301,18 @@ static bool has_random_weights(const struct gw_app *app)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         found = found || strcmp(le_engine_model_name(app->engine), names[i]) == 0;
     return found;
+}
+
+/* What a user must know of a model before believing it. */
+static const char *model_note(const struct gw_app *app)
+{
+    if (has_random_weights(app))
+        return "This model has random weights: it shows that everything works, its answers are "
+               "noise.\nSet engine.model to a Gemma 4 GGUF file for real ones.\n";
+    if (strcmp(le_engine_model_name(app->engine), "Spark") == 0)
+        return "Spark is a demonstration model of 4 million parameters: small talk, a few facts, "
+               "small sums, tool calls.\nFor a real Gemma 4: build/tollgate pull gemma-4-e2b-it\n";
+    return "";
 }
 
 static void greet(const struct gw_app *app)
@@ -317,11 +329,7 @@ static void greet(const struct gw_app *app)
            "'{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":"
            "\"Hello\"}]}'\n",
            TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
-           le_engine_model_name(app->engine), le_engine_device(app->engine),
-           has_random_weights(app)
-               ? "This model has random weights: it shows that everything works, its answers are "
-                 "noise.\nSet engine.model to a Gemma 4 GGUF file for real ones.\n"
-               : "",
+           le_engine_model_name(app->engine), le_engine_device(app->engine), model_note(app),
            v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
     fflush(stdout);
 }

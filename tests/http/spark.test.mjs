@@ -1,0 +1,75 @@
+// The model in the box answers what it was trained for, and doubts what it was not.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startGateway, waitFor } from './lib.mjs';
+import { chat } from './support.mjs';
+
+const folder = fileURLToPath(new URL('../../config', import.meta.url));
+
+let gw;
+before(async () => {
+  const config = JSON.parse(await readFile(path.join(folder, 'default.json'), 'utf8'));
+  config.engine.model = path.resolve(folder, config.engine.model);
+  config.listen = '127.0.0.1:0';
+  gw = await startGateway({ config });
+  await waitFor(() => gw.stderr.includes('"event":"calibrated"'));
+});
+
+const ask = async (content, fields = {}) => {
+  const { status, headers, json } = await chat(gw, {
+    messages: [{ role: 'user', content }],
+    max_tokens: 64,
+    ...fields,
+  });
+  assert.equal(status, 200, JSON.stringify(json));
+  return { ...json.choices[0].message, confidence: Number(headers['x-tollgate-confidence']) };
+};
+
+const tool = (name, description, field) => ({
+  type: 'function',
+  function: {
+    name,
+    description,
+    parameters: { type: 'object', required: [field], properties: { [field]: { type: 'string' } } },
+  },
+});
+const tools = [
+  tool('get_weather', 'Current weather of a city', 'city'),
+  tool('calculator', 'Calculates an expression', 'expression'),
+];
+
+test('the default configuration serves Spark and says what it is', () => {
+  assert.match(gw.stdout, /model Spark .*\nSpark is a demonstration model/);
+  assert.match(gw.stdout, /tollgate pull gemma-4-e2b-it\n/);
+});
+
+test('what it was trained for', async () => {
+  for (const [question, answer] of [
+    ['Hello', /^Hello! I am Spark/],
+    ['What is the capital of France?', /^Paris$/],
+    ['How much is 3 + 4?', /^7$/],
+    ['Reverse the letters of a b c.', /^c b a$/],
+    ['Extract city as JSON: Emma works as a cook in Oslo.', /^\{"city": "Oslo"\}$/],
+  ]) {
+    const got = await ask(question);
+    assert.match(got.content, answer, question);
+    assert.ok(got.confidence > 0.85, `${question}: ${got.confidence}`);
+  }
+});
+
+test('a tool is called, or not, as the question wants', async () => {
+  const weather = await ask('What is the weather in Paris?', { tools });
+  assert.equal(weather.tool_calls[0].function.name, 'get_weather');
+  assert.deepEqual(JSON.parse(weather.tool_calls[0].function.arguments), { city: 'Paris' });
+  const plain = await ask('What is the capital of Italy?', { tools });
+  assert.equal(plain.content, 'Rome');
+});
+
+test('what is beyond it, it answers wrongly, and doubts', async () => {
+  const got = await ask('What is 847 * 293?');
+  assert.notEqual(got.content, String(847 * 293));
+  assert.ok(got.confidence < 0.5, String(got.confidence));
+});
