@@ -400,7 +400,7 @@ static void the_default_configuration_loads(void)
     struct tg_error err;
     if (cfg_load(TG_SOURCE_DIR "/config/default.json", &s, &err) != TG_OK)
         CHECK_FAIL("%s", err.text);
-    CHECK_STR(s->engine.model, TG_SOURCE_DIR "/config/../tests/golden/tiny-dense-Q8_0.gguf");
+    CHECK_STR(s->engine.model, TG_SOURCE_DIR "/config/models/spark.gguf");
     CHECK_INT(s->n_providers, 0);
     CHECK_STR(s->routes[0].name, "default");
     cfg_free(s);
