@@ -9,16 +9,14 @@ import functools
 import gguf
 from tokenizers import Tokenizer, models, normalizers
 
-BYTE, CONTROL, USER_DEFINED = 6, 3, 4
 
 
 class Vocabulary:
     def __init__(self, path):
         reader = gguf.GGUFReader(path)
         field = lambda name: reader.fields["tokenizer.ggml." + name].contents()
-        self.tokens, self.types = field("tokens"), field("token_type")
         merges = [tuple(m.split(" ")) for m in field("merges")]
-        self.id = {t: i for i, t in enumerate(self.tokens)}
+        self.id = {t: i for i, t in enumerate(field("tokens"))}
         bpe = models.BPE(self.id, merges, byte_fallback=True, fuse_unk=False, unk_token="<unk>",
                          cache_capacity=1 << 16)
         self.bpe = Tokenizer(bpe)
