@@ -15,7 +15,7 @@ before(async () => {
   config.engine.model = path.resolve(folder, config.engine.model);
   config.listen = '127.0.0.1:0';
   gw = await startGateway({ config });
-  await waitFor(() => gw.stderr.includes('"event":"calibrated"'));
+  await waitFor(() => gw.stderr.includes('"event":"calibrated"') && gw.stdout.includes('try:'));
 });
 
 const ask = async (content, fields = {}) => {
