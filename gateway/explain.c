@@ -1,10 +1,10 @@
 #include "gateway/exchange.h"
 
-/* The key under which a calibration of this request's scores would be kept. The local model does
- * not think before it answers in this version. */
+/* The key under which a calibration of this request's scores would be kept. */
 static struct pol_key key_of(const struct gw_exchange *x, enum pol_span span)
 {
-    struct pol_key key = { .exact = x->app->exact, .span = span, .features = POL_FEATURES_VERSION };
+    struct pol_key key = { .exact = x->app->exact, .span = span, .features = POL_FEATURES_VERSION,
+                           .thinking = x->prepared.request.thinking };
     memcpy(key.model, x->app->model_hash, sizeof(key.model));
     return key;
 }

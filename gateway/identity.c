@@ -26,17 +26,20 @@ struct gw_identity {
 
 _Static_assert((int)TG_SHA256_HEX == (int)POL_MODEL_HEX, "keys hold a SHA-256");
 
-static const struct pol_calibration *in_use(const struct gw_app *app, enum pol_span span)
+static const struct pol_calibration *in_use(const struct gw_app *app, enum pol_span span,
+                                            bool thinking)
 {
-    struct pol_key key = { .exact = app->exact, .span = span, .features = POL_FEATURES_VERSION };
+    struct pol_key key = { .exact = app->exact, .span = span, .thinking = thinking,
+                           .features = POL_FEATURES_VERSION };
     const struct gw_calibrations *c = &app->now->calibrations;
     memcpy(key.model, app->model_hash, sizeof(key.model));
     return pol_calibration_find(c->list, c->n, &key);
 }
 
-static void describe(const struct gw_app *app, enum pol_span span, char *out, size_t n)
+static void describe(const struct gw_app *app, enum pol_span span, bool thinking, char *out,
+                     size_t n)
 {
-    const struct pol_calibration *c = in_use(app, span);
+    const struct pol_calibration *c = in_use(app, span, thinking);
     const struct gw_snapshot *s = app->now;
     if (!c)
         snprintf(out, n, "%s: none", pol_span_name(span));
@@ -49,7 +52,8 @@ static void describe(const struct gw_app *app, enum pol_span span, char *out, si
 
 void gw_identity_tell(const struct gw_app *app)
 {
-    char answer[128], window[128];
+    char text[2][2][128];
+    bool any[2] = { false, false };
     const struct gw_calibrations *c = &app->now->calibrations;
     if (c->stale)
         tg_log(TG_LOG_WARN, "calibrations-stale",
@@ -57,16 +61,22 @@ void gw_identity_tell(const struct gw_app *app)
                "ask the prompts again and run tollgate calibrate", c->stale);
     if (!app->model_hash[0])
         return;
-    if (!in_use(app, POL_SPAN_ANSWER) && !in_use(app, POL_SPAN_WINDOW)) {
+    for (int thinking = 0; thinking < 2; thinking++)
+        for (enum pol_span span = POL_SPAN_WINDOW; span <= POL_SPAN_ANSWER; span++) {
+            any[thinking] = any[thinking] || in_use(app, span, thinking);
+            describe(app, span, thinking, text[thinking][span], sizeof(text[thinking][span]));
+        }
+    if (!any[0] && !any[1]) {
         tg_log(TG_LOG_INFO, "uncalibrated",
                "confidence is not calibrated for this model with %s precision: it errs towards "
                "paying, and its thresholds are no probabilities; tollgate calibrate makes it one",
                app->exact ? "exact" : "fast");
         return;
     }
-    describe(app, POL_SPAN_ANSWER, answer, sizeof(answer));
-    describe(app, POL_SPAN_WINDOW, window, sizeof(window));
-    tg_log(TG_LOG_INFO, "calibrated", "confidence is calibrated: %s; %s", answer, window);
+    tg_log(TG_LOG_INFO, "calibrated", "confidence is calibrated: %s; %s%s%s%s%s",
+           text[0][POL_SPAN_ANSWER], text[0][POL_SPAN_WINDOW], any[1] ? "; thinking: " : "",
+           any[1] ? text[1][POL_SPAN_ANSWER] : "", any[1] ? "; " : "",
+           any[1] ? text[1][POL_SPAN_WINDOW] : "");
 }
 
 /* begun_ns: 0 when it was known from another time. */

@@ -102,6 +102,25 @@ test('beside the model; dataDir comes first for the same key; other keys do not 
   await other.stop();
 });
 
+test('an answer behind thoughts has a calibration of its own', async () => {
+  const place = await copied();
+  await place.beside(file(calibration({ bias: 3 }), calibration({ bias: -3, thinking: true })));
+  const gw = await start(place);
+  assert.match(
+    (await logged(gw, 'calibrated')).text,
+    /: answer: of .*; window: none; thinking: answer: of .*; window: none$/,
+  );
+  for (const effort of ['none', 'low', 'high']) {
+    const r = await chat(gw, { reasoning_effort: effort }, why);
+    const { key, calibrated, value } = JSON.parse(r.headers['x-tollgate-explain']).confidence;
+    assert.equal(key.thinking, effort !== 'none');
+    assert.ok(calibrated);
+    // Random weights need not come to an end of their thoughts: nothing is judged then.
+    if (value !== null) assert.ok(Math.abs(value - sigmoid(key.thinking ? -3 : 3)) < 1e-6);
+  }
+  await gw.stop();
+});
+
 test('the calibrated score decides: answer, window, and the last comment', async () => {
   const place = await copied(hybridConfig(mock, { trigger: 'confidence < 0.5' }));
   place.config.routes[0].holdBack = { tokens: 4 };

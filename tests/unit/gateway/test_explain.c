@@ -60,6 +60,33 @@ static void calibrations_are_found_by_key(void)
     }
 }
 
+/* An answer behind thoughts has a distribution of its own: the other's calibration is not its. */
+static void thinking_is_part_of_the_key(void)
+{
+    static const char *const effort[] = { NULL, "none", "low", "high" }; /* the last two think */
+    static struct pol_calibration c = { .bias = 8, .key = { .span = POL_SPAN_ANSWER,
+                                                            .features = POL_FEATURES_VERSION } };
+    for (size_t i = 0; i < 8; i++) { /* the second half: made with thinking on */
+        char body[160];
+        bool on = i >= 4, thinks = i % 4 >= 2;
+        snprintf(body, sizeof(body), "%.*s%s%s%s}", (int)sizeof(whole) - 2, whole,
+                 i % 4 ? ",\"reasoning_effort\":\"" : "", i % 4 ? effort[i % 4] : "",
+                 i % 4 ? "\"" : "");
+        set_up(0, NULL);
+        memset(w.app.model_hash, 'a', POL_MODEL_HEX);
+        memset(c.key.model, 'a', POL_MODEL_HEX);
+        c.key.thinking = on;
+        w.snapshot.calibrations = (struct gw_calibrations){ .list = &c, .n = 1 };
+        ask_why(body);
+        says(attempt(0, true), "unsure", false);
+        finishes(attempt(0, true), 1, 1);
+        CHECK(in_headers(thinks ? "\"thinking\":true" : "\"thinking\":false"));
+        CHECK(in_headers(on == thinks ? "\"calibrated\":true,\"value\":0.99966"
+                                      : "\"calibrated\":false"));
+        tear_down();
+    }
+}
+
 /* The local model ran, but nothing could be judged: the key is told, the values are null. */
 static void given_up_before_it_was_judged(void)
 {
@@ -101,6 +128,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(the_window_is_explained),
         CASE(calibrations_are_found_by_key),
+        CASE(thinking_is_part_of_the_key),
         CASE(given_up_before_it_was_judged),
         CASE(no_local_run_no_confidence),
     };
