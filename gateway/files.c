@@ -87,6 +87,8 @@ static enum tg_status cannot(const char *path, const char *cause, struct tg_erro
 struct draft {
     char target[PATH_MAX], fresh[PATH_MAX];
     mode_t mode;
+    uid_t owner;
+    gid_t group;
     int fd; /* of fresh */
 };
 
@@ -96,6 +98,34 @@ static void draft_end(struct draft *d)
         return;
     close(d->fd);
     unlink(d->fresh);
+}
+
+/* A new file that root makes in a user's folder is for that user's gateway. */
+static void owner_of_new(struct draft *d)
+{
+    struct stat folder;
+    char path[PATH_MAX];
+    d->owner = geteuid();
+    d->group = getegid();
+    snprintf(path, sizeof(path), "%s", d->target);
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = '\0';
+    if (d->owner != 0 || stat(slash ? path : ".", &folder) != 0)
+        return;
+    d->owner = folder.st_uid;
+    d->group = folder.st_gid;
+}
+
+/* Root's calibrate must not take the file away from the gateway. As far as it goes: others may give
+ * nothing away, and some file systems cannot. */
+static void keep_owner(const struct draft *d)
+{
+    struct stat now;
+    if (fstat(d->fd, &now) != 0 || (now.st_uid == d->owner && now.st_gid == d->group))
+        return;
+    if (fchown(d->fd, d->owner, d->group) != 0)
+        (void)!fchown(d->fd, (uid_t)-1, d->group);
 }
 
 /* A link is followed, so that it stays one. */
@@ -109,6 +139,8 @@ static enum tg_status find_target(const char *path, struct draft *d, struct tg_e
         if (!S_ISREG(info.st_mode))
             return cannot(path, "it is no regular file", err);
         d->mode = info.st_mode & 07777;
+        d->owner = info.st_uid;
+        d->group = info.st_gid;
         return TG_OK;
     }
     if (errno == ENOENT && lstat(path, &info) == 0)
@@ -116,6 +148,7 @@ static enum tg_status find_target(const char *path, struct draft *d, struct tg_e
     if (errno != ENOENT)
         return cannot(path, strerror(errno), err);
     snprintf(d->target, sizeof(d->target), "%s", path); /* longer ones were refused just now */
+    owner_of_new(d);
     return TG_OK;
 }
 
@@ -135,6 +168,8 @@ enum tg_status gw_file_write(const char *path, struct tg_str text, struct tg_err
 {
     struct draft d;
     enum tg_status status = draft_begin(path, &d, err);
+    if (status == TG_OK)
+        keep_owner(&d); /* before the mode, of which it may clear bits */
     bool fine = status == TG_OK && write_all(d.fd, text) && fchmod(d.fd, d.mode) == 0 &&
                 fsync(d.fd) == 0 && rename(d.fresh, d.target) == 0;
     if (status == TG_OK && !fine)

@@ -11,8 +11,8 @@
 enum tg_status gw_file_read(const char *path, struct tg_buf *out, struct tg_error *err);
 /* Replaces the file whole: a temporary one beside it is written, synced and renamed, so that a
  * reader sees the old text or the new one, after a crash too. A new one is its owner's alone (mode
- * 0600), an old one keeps its mode; of a symbolic link the file that it leads to is replaced.
- * TG_IO. */
+ * 0600; what root makes belongs to the folder's owner), an old one keeps its mode and, as far as
+ * the caller may, its owner; of a symbolic link the file that it leads to is replaced. TG_IO. */
 enum tg_status gw_file_write(const char *path, struct tg_str text, struct tg_error *err);
 /* Whether that would be possible, but for room on the disk, before somebody works for it: makes
  * the temporary file and removes it. Errors as gw_file_write. */

@@ -84,6 +84,27 @@ static void modes(void)
     }
 }
 
+/* What root writes can be read by the user whose gateway it is. */
+static void owners(void)
+{
+    struct tg_error err;
+    struct stat info;
+    if (geteuid() != 0)
+        CHECK_SKIP("only root can give files away");
+    set_up(022);
+    CHECK_INT(chown(dir, 12345, 12346), 0);
+    CHECK_INT(put("f", "one", &err), TG_OK); /* new: the folder's owner's */
+    CHECK(stat(at("f"), &info) == 0 && info.st_uid == 12345 && info.st_gid == 12346);
+    CHECK_INT(mode_of("f"), 0600);
+    CHECK_INT(chown(at("f"), 12347, 12348), 0);
+    CHECK_INT(chmod(at("f"), 0640), 0);
+    CHECK_INT(put("f", "two", &err), TG_OK);
+    CHECK(stat(at("f"), &info) == 0 && info.st_uid == 12347 && info.st_gid == 12348);
+    CHECK_INT(mode_of("f"), 0640);
+    CHECK(holds("f", "two") && entries() == 1);
+    tear_down();
+}
+
 static void links(void)
 {
     struct tg_error err;
@@ -184,7 +205,7 @@ static void failing_allocations(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(modes), CASE(links), CASE(looking_ahead), CASE(one_at_a_time),
+        CASE(modes), CASE(owners), CASE(links), CASE(looking_ahead), CASE(one_at_a_time),
         CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
