@@ -70,6 +70,9 @@ static enum tg_status read_features(const struct tg_json *v, struct pol_features
 {
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return tg_fail(err, TG_INVALID, "features: must be an object of the features' values");
+    if (tg_json_count(v) == 0)
+        return tg_fail(err, TG_INVALID, "features: are empty: the local answer had no token that "
+                                        "counts: leave the line out");
     for (const struct tg_json *m = tg_json_first(v); m; m = tg_json_next(m))
         if (pol_feature_find(tg_str_of(tg_json_key(m))) < 0)
             return tg_fail(err, TG_INVALID, "features.%.80s: there is no feature of that name",

@@ -134,6 +134,7 @@ test('a bad line is named, and nothing is written', async () => {
     [JSON.stringify({ ...one, key: null }), /line 61: key: must be an object/],
     [JSON.stringify({ ...one, key: key({ features: 1 }) }), /key.features: .* version 1,/],
     [JSON.stringify({ ...one, features: null }), /line 61: features: must be an object/],
+    [JSON.stringify({ ...one, features: {} }), /features: are empty: .*: leave the line out/],
     [JSON.stringify({ ...one, features: without }), /features.low_margin: is missing/],
     [
       JSON.stringify({ ...one, features: { ...one.features, few_tokens: 1.5 } }),
