@@ -108,7 +108,9 @@ static void check_config(struct gw_doctor *d, const char *path, struct gw_snapsh
     }
     if (gw_snapshot_load(path, out, &err) != TG_OK) {
         *out = NULL;
-        gw_check_add(d, GW_CHECK_FAIL, "config", "config/README.md has every key", "%s", err.text);
+        gw_check_add(d, GW_CHECK_FAIL, "config",
+                     "config/README.md has every key, gateway/README.md what calibrations are",
+                     "%s", err.text);
         return;
     }
     d->settings = (*out)->settings;

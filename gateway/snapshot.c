@@ -47,7 +47,11 @@ static enum tg_status load_calibrations(struct gw_snapshot *s, struct tg_error *
         status = gw_calibrations_add(&s->calibrations, shipped, err);
     tg_free(own);
     tg_free(shipped);
-    return status;
+    if (status == TG_OK || status == TG_NOMEM)
+        return status;
+    struct tg_error cause = *err;
+    return tg_fail(err, status, "%.400s; move this file away: tollgate calibrate makes another",
+                   cause.text);
 }
 
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)

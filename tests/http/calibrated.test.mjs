@@ -217,6 +217,7 @@ test('a bad file at the start is an error, for --check too; old features are lef
       const r = await run(...args);
       assert.equal(r.status, 1);
       assert.match(r.stderr, /calibration\.json: calibrations\[0\]\.map\.y\[1\]: falls/);
+      assert.match(r.stderr, /; move this file away: tollgate calibrate makes another/);
     }
     await put(file());
   }

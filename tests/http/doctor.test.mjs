@@ -82,6 +82,17 @@ test('a configuration that is wrong: all else is looked at as far as it goes', a
   assert.match(none.out, /fail {2}config {5}\/no\/such\/file: No such file/);
 });
 
+test('calibrations that serve would refuse are told, with what helps', async () => {
+  const dir = await tempDir();
+  mkdirSync(path.join(dir, 'data'));
+  writeFileSync(path.join(dir, 'data', 'calibration.json'), '{"version":2}');
+  const { of, fails } = await doctor(good(), { dir });
+  assert.deepEqual(fails, ['config']);
+  const [told] = of('config');
+  assert.match(told.text, /calibration\.json: version: .*; move this file away: tollgate/);
+  assert.match(told.remedy, /gateway\/README\.md what calibrations are/);
+});
+
 test('keys are told by name, never by value', async () => {
   const dir = await tempDir();
   const openai = (apiKey) => ({ kind: 'openai', apiKey });
