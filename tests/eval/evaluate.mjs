@@ -63,7 +63,7 @@ async function phases(gw, cloud, items, options) {
     };
   };
   const local = await runLocal(gw, items, phase('local only'));
-  const paidFor = await runCloud(gw, items, phase('always cloud'));
+  const paidFor = await runCloud(gw, cloud, items, phase('always cloud'));
   const rows = items.map(({ id, family, level, split }, i) => ({
     id,
     family,
@@ -96,6 +96,10 @@ export function mixed(keys) {
   return kinds.size > 1 || new Set(keys.map(({ key }) => key.span)).size < keys.length;
 }
 
+// How many paid answers the gateway booked at another cost than their tokens and prices make.
+export const misbilled = (rows) =>
+  rows.filter(({ cloud: c }) => !c.failed && Math.abs(c.cost - c.owed) > 1e-9).length;
+
 // items: of loadSet. options: DEFAULTS, and model, binary (needed), calibration, threads, about.
 // { rows, results }; results are what report.mjs prints.
 export async function evaluate(items, given) {
@@ -116,6 +120,7 @@ export async function evaluate(items, given) {
   options.say('working out the figures');
   const results = { about: options.about ?? {}, keys: keysOf(rows), ...analyse(rows, options) };
   results.real = routed.map(({ t, of }) => summary(rows, results.scope.split, t, of));
+  results.misbilled = misbilled(rows);
   results.targets = targets(results);
   return { rows, results };
 }

@@ -46,6 +46,7 @@ for (const stream of [false, true])
     assert.ok(half.paid > 0.1 && half.paid < 0.9, `${half.paid}`);
     assert.equal(all.paid, 1);
     assert.equal(half.paid, half.predicted.paid);
+    assert.equal(results.misbilled, 0);
     assert.ok(half.cost > 0 && half.cost < all.cost);
     assert.ok(half.heldMean > 0);
     assert.ok(rows.every((r) => !r.local.right && !r.local.failed && !r.cloud.failed));

@@ -64,8 +64,17 @@ function script({ item, message }, seed, scale) {
   };
 }
 
+// What one answer costs, in dollars: its tokens by CLOUD_PRICES.
+function owed(answer) {
+  const { promptTokens, completionTokens } = script(answer, 1, 0);
+  const dollars = (price) => Number(price.slice(1)) / 1e6;
+  return (
+    promptTokens * dollars(CLOUD_PRICES.input) + completionTokens * dollars(CLOUD_PRICES.output)
+  );
+}
+
 // A mock provider (see mock_provider.mjs) with, beside what that has, .arrivals(): a Map from the
-// items' ids to when they were last asked for (ms since 1970), and .forget().
+// items' ids to when they were last asked for (ms since 1970), .forget(), and .owed(item): dollars.
 export async function startCloud(items, { accuracy, seed = 1, scale = 1 } = {}) {
   const known = cloudAnswers(items, { accuracy, seed });
   let arrivals = new Map();
@@ -81,6 +90,7 @@ export async function startCloud(items, { accuracy, seed = 1, scale = 1 } = {}) 
         : { ...options, firstMs: times.first + times.rest };
     },
   });
+  mock.owed = (item) => owed(known.get(item.key));
   mock.arrivals = () => arrivals;
   mock.forget = () => {
     arrivals = new Map();

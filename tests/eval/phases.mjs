@@ -115,8 +115,8 @@ export async function runLocal(gw, items, options) {
   });
 }
 
-// Per item: { answer, right, failed, cost, ms }.
-export async function runCloud(gw, items, options) {
+// Per item: { answer, right, failed, cost, owed, ms }; owed: dollars by the cloud's own reckoning.
+export async function runCloud(gw, cloud, items, options) {
   const answers = await pool(
     items,
     options.concurrency,
@@ -131,6 +131,7 @@ export async function runCloud(gw, items, options) {
       failed,
       error: failed ? (a.error ?? a.reason) : null,
       cost: a.cost ?? 0,
+      owed: cloud.owed(items[i]),
       ms: a.ms,
     };
   });

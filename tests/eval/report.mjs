@@ -23,7 +23,7 @@ function keyOf({ key, calibrated, n }) {
   return `${made}${model}, ${calibrated ? 'calibrated' : 'not calibrated'}: ${n}`;
 }
 
-function aboutSection({ about, scope, keys }) {
+function aboutSection({ about, scope, keys, misbilled }) {
   const lines = [
     `Model ${about.model}, set ${about.set} (${about.prompts} prompts run` +
       `${about.duplicates ? `, ${about.duplicates} duplicates left out` : ''}), ` +
@@ -33,6 +33,9 @@ function aboutSection({ about, scope, keys }) {
     `Confidence is ${scope.calibrated ? 'calibrated' : 'NOT calibrated'}; unknown for ` +
       `${scope.unknownConfidence}, complexity for ${scope.unknownComplexity}. Local failed on ` +
       `${scope.localFailed}, the cloud on ${scope.cloudFailed}.`,
+    ...(misbilled
+      ? [`**${misbilled} paid answers were booked at another cost than their price.**`]
+      : []),
     ...keys.map((k) => `Scored under ${keyOf(k)} of the prompts run.`),
   ];
   return lines.join('\n\n');

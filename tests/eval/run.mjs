@@ -37,7 +37,8 @@ const USAGE = `Runs a set of prompts through a gateway with a mock cloud and mea
   --check             exit status 1 when a target is missed
 
 TOLLGATE_BIN names the program (build/tollgate). Exit status 1 too when a routed run went
-another way than predicted and nothing explains it, 2 for a wrong command line.
+another way than predicted and nothing explains it, or an answer was booked at another cost than
+its price; 2 for a wrong command line.
 `;
 
 const kinds = {
@@ -173,7 +174,8 @@ async function main() {
   if (mixed(results.keys))
     throw new Error(`scores of several kinds: ${JSON.stringify(results.keys)}`);
   const unexplained = results.real.some((r) => r.unexplained > 0);
-  return unexplained || (options.check && results.targets.some((t) => !t.met)) ? 1 : 0;
+  const missed = options.check && results.targets.some((t) => !t.met);
+  return unexplained || results.misbilled || missed ? 1 : 0;
 }
 
 try {

@@ -1,10 +1,11 @@
 // A minute of the evaluation, in the test suite: Spark through a gateway with the mock cloud. Fails
 // when routing breaks; how good it is, the full run tells (README.md).
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { root } from '../http/lib.mjs';
+import { expected } from './calibrated.mjs';
 import { evaluate, mixed } from './evaluate.mjs';
 import { loadSet, thin } from './set.mjs';
 
@@ -41,8 +42,25 @@ function within(name, value) {
   assert.ok(value >= low && value <= high, `${name}: ${value} is not in ${low} to ${high}`);
 }
 
+// The shipped calibration made every score of a whole answer, as it says; streams longer than the
+// window have none. precision: what the engine was told to run with.
+function assertCalibrated(rows, precision) {
+  const file = model.replace(/\.gguf$/, '.calibration.json');
+  const { calibrations } = JSON.parse(readFileSync(file, 'utf8'));
+  const whole = rows.filter(({ local }) => local.key.span === 'answer');
+  assert.ok(whole.length > rows.length / 2, `${whole.length} of ${rows.length} answers are whole`);
+  for (const { id, local } of whole) {
+    const score = expected(calibrations, local);
+    assert.ok(score !== null, `no calibration of ${JSON.stringify(local.key)}: ${file} is stale`);
+    assert.ok(local.calibrated, `${id} is not calibrated`);
+    const told = local.confidence;
+    assert.ok(Math.abs(score - told) < 1e-6, `${id}: ${told}, not ${score}`);
+    if (precision) assert.equal(local.key.precision, precision);
+  }
+}
+
 test('routing pays for what local gets wrong', { skip }, async (t) => {
-  const { results } = await evaluate(prompts(PROMPTS), options);
+  const { rows, results } = await evaluate(prompts(PROMPTS), options);
   const at = (name) => results.operations.find((o) => o.name === name);
   const local = at('always local').accuracy.value,
     routed = at(DEFAULT),
@@ -59,13 +77,18 @@ test('routing pays for what local gets wrong', { skip }, async (t) => {
   t.diagnostic(JSON.stringify(found));
   assert.equal(results.scope.localFailed + results.scope.cloudFailed, 0);
   assert.equal(mixed(results.keys), false, JSON.stringify(results.keys));
+  assertCalibrated(rows);
+  assert.equal(results.misbilled, 0, 'costs are tokens by price');
   for (const [name, value] of Object.entries(found)) within(name, value);
   for (const r of results.real)
     assert.equal(r.unexplained, 0, JSON.stringify(r.differences.slice(0, 3)));
 });
 
 test('streams too', { skip }, async () => {
-  const { results } = await evaluate(prompts(STREAMED), { ...options, stream: true });
+  const given = { ...options, stream: true, precision: 'exact' };
+  const { rows, results } = await evaluate(prompts(STREAMED), given);
+  assertCalibrated(rows, 'exact');
+  assert.equal(results.misbilled, 0, 'costs are tokens by price');
   for (const r of results.real)
     assert.equal(r.unexplained, 0, JSON.stringify(r.differences.slice(0, 3)));
   const [, byDefault] = results.real;
