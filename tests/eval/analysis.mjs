@@ -178,6 +178,20 @@ function levelFigures(rows, levels, w, out) {
   }
 }
 
+// Of a level's few prompts often all are right or none is: its shares have Wilson's intervals.
+function sharesOfLevels(rows, levels, made) {
+  const shares = {
+    accuracy: (row) => row.local.right,
+    cloud: (row) => row.cloud.right,
+    paid: (row) => paysBelow(row, DEFAULT_TRIGGER),
+  };
+  for (const { name, at } of levels)
+    for (const [figure, of] of Object.entries(shares)) {
+      const hits = at.filter((i) => of(rows[i])).length;
+      Object.assign(made[name][figure], m.wilson(hits, at.length));
+    }
+}
+
 // 'a/b/c': v to { a: { b: { c: v } } }.
 function nested(flat) {
   const out = {};
@@ -225,6 +239,7 @@ export function analyse(all, { thresholds, resamples = 1000, seed = 1 }) {
     return out;
   };
   const made = nested(m.bootstrap(rows.length, stats, { resamples, seed }));
+  if (resamples) sharesOfLevels(rows, levels, made.levels);
   const w = m.ones(rows.length);
   const scored = rows.filter((row) => row.local.confidence !== null);
   return {

@@ -65,6 +65,17 @@ test('figures are of the test split; the points are what plain counting gives', 
   assert.ok(low < value && value < high);
 });
 
+test('a level that is all right is not right for certain', () => {
+  const easy = Array.from({ length: 30 }, (_, i) => row(`e${i}`, 1, i % 2, 0.9));
+  const levels = (resamples) => analyse(easy, { thresholds: [], resamples }).levels[0];
+  const { accuracy, paid, cloud } = levels(20);
+  assert.deepEqual([accuracy.value, accuracy.high, paid.value, paid.low], [1, 1, 0, 0]);
+  near(accuracy.low, 0.8865, 5e-4);
+  near(paid.high, 0.1135, 5e-4);
+  assert.ok(cloud.low > 0.3 && cloud.low < 0.4 && cloud.value === 0.5);
+  assert.equal(levels(0).accuracy.low, null);
+});
+
 test('a good confidence nears the oracle, a blind one is a coin', () => {
   const good = analyse(fakeRows(2000), quick);
   assert.ok(good.against.apgr.ofOracle.value > 0.88);

@@ -239,6 +239,17 @@ export function eceFloor(scores, groups, { n = 15, draws = 200, seed = 1 } = {})
 
 // --- intervals ----------------------------------------------------------------------------------
 
+// The 95% interval of a share, hits of n, after Wilson (1927). Resampling finds none where all or
+// none of the n are hits, however few they are.
+export function wilson(hits, n) {
+  const z = 1.959964,
+    p = hits / n,
+    d = 1 + (z * z) / n;
+  const middle = (p + (z * z) / (2 * n)) / d;
+  const half = (z / d) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
+  return { low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
+}
+
 // 95% intervals by resampling n rows with replacement: stats(w) gives an object of numbers (null:
 // no value), the result for each { value, low, high }, all null where there is no value.
 export function bootstrap(n, stats, { resamples = 1000, seed = 1 } = {}) {

@@ -252,6 +252,18 @@ test('intervals are of about the known width, and the same each time', () => {
   assert.deepEqual(bare, { value: p, low: null, high: null });
 });
 
+test("Wilson's interval, by known values", () => {
+  const is = (hits, n, low, high) => {
+    const found = m.wilson(hits, n);
+    near(found.low, low, 5e-4);
+    near(found.high, high, 5e-4);
+  };
+  is(30, 30, 0.8865, 1); // n / (n + z^2)
+  is(0, 30, 0, 0.1135);
+  is(5, 10, 0.2366, 0.7634);
+  is(1, 10, 0.0179, 0.4042);
+});
+
 test('random numbers are even', () => {
   const next = m.random(1),
     counts = new Array(10).fill(0);
