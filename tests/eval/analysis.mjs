@@ -12,6 +12,7 @@ const PGR_WANTED = 0.8;
 
 const ran = (row) => (row.local.failed ? null : row.local.ms);
 const aboveComplexity = (row, b) => row.local.complexity !== null && row.local.complexity > b;
+const paysAbove = (row, b) => row.local.failed || aboveComplexity(row, b);
 // Local right, or the cloud would be wrong too: what a confidence is the probability of.
 export const goodEnough = (row) => Number(row.local.right || !row.cloud.right);
 
@@ -47,7 +48,7 @@ function complexityAt(rows, paid) {
   let best = { b: 1, off: Infinity };
   const values = rows.map((row) => row.local.complexity).filter((v) => v !== null);
   for (const b of [1, ...new Set(values)].sort((x, y) => y - x)) {
-    const share = rows.filter((row) => aboveComplexity(row, b)).length / rows.length;
+    const share = rows.filter((row) => paysAbove(row, b)).length / rows.length;
     if (Math.abs(share - paid) < best.off) best = { b, off: Math.abs(share - paid) };
   }
   return best.b;
@@ -76,7 +77,7 @@ function operations(rows, thresholds, both) {
     },
     {
       name: `complexity > ${digits(b)}, share nearest to that`,
-      at: m.operation(rows, (row) => aboveComplexity(row, b)),
+      at: m.operation(rows, (row) => paysAbove(row, b)),
     },
   ];
   if (both.point) {

@@ -76,6 +76,17 @@ test('a level that is all right is not right for certain', () => {
   assert.equal(levels(0).accuracy.low, null);
 });
 
+test('who has no local answer pays by every route', () => {
+  const rows = Array.from({ length: 10 }, (_, i) =>
+    i < 5
+      ? row(`f${i}`, 0, 1, null, { failed: true, complexity: null, ms: 0 })
+      : row(`l${i}`, 1, 1, 0.9, { complexity: i / 10 }),
+  );
+  const results = analyse(rows, { thresholds: [], resamples: 0 });
+  const byComplexity = results.operations.find((o) => o.name.startsWith('complexity >'));
+  assert.deepEqual([byComplexity.paid.value, byComplexity.accuracy.value], [0.5, 1]);
+});
+
 test('a good confidence nears the oracle, a blind one is a coin', () => {
   const good = analyse(fakeRows(2000), quick);
   assert.ok(good.against.apgr.ofOracle.value > 0.88);
@@ -174,6 +185,19 @@ test('targets: met by good routing, missed by blind', () => {
     assert.equal(blind[name].met, false, `${name}: ${blind[name].found}`);
   const raw = fakeRows(400).map((r) => ({ ...r, local: { ...r.local, calibrated: false } }));
   assert.equal(judge(raw)['ECE after calibration'].met, false, 'not calibrated');
+});
+
+test('a level that the set has not got is not met', () => {
+  const judge = (names) => {
+    const rows = names.map((name, i) => {
+      const [family, level] = name.split(' ');
+      return { ...row(`r${i}`, 1, 1, 0.9), family, level };
+    });
+    return targets(withReal(analyse(rows, quick))).find((t) => t.name === 'easy levels');
+  };
+  const some = judge(['talk plain', 'facts known']);
+  assert.equal(some.met, false);
+  assert.match(some.found, /none of extraction one/);
 });
 
 test('a report has no holes, whatever is unknown', () => {

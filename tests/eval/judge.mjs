@@ -1,4 +1,4 @@
-// Whether an answer is right: the same judgement as right() of config/models/spark/tasks.py.
+// Whether an answer is right.
 
 // White space as Python's strip() has it: U+FEFF is none, U+001C to U+001F and U+0085 are.
 const spaces = [
@@ -34,6 +34,7 @@ export function right(item, message) {
     const given = parsed(calls[0].function.arguments);
     return given !== null && equal(given.value, item.call.arguments);
   }
+  if (message.tool_calls?.length) return false; // a client would run them
   const text = strip(message.content ?? '');
   if (item.family === 'extraction') {
     const given = parsed(text);

@@ -16,6 +16,9 @@ test('text is equal after trimming, and nothing else', () => {
   for (const wrong of ['52', '51.', '5 1', '', 'It is 51'])
     assert.equal(right(item, text(wrong)), false, wrong);
   assert.equal(right(item, { content: null }), false);
+  const calls = called(['add', '{}']).tool_calls;
+  assert.equal(right(item, { content: '51', tool_calls: calls }), false, 'and a call besides');
+  assert.equal(right(item, { content: '51', tool_calls: [] }), true);
   assert.equal(right({ family: 'talk', answer: 'Goodbye!' }, text('goodbye!')), false);
 });
 

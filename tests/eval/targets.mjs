@@ -45,13 +45,15 @@ function counted(name, wanted, met, found) {
   return { name, wanted, met, sure: met, found };
 }
 
-// Of the levels that are there, those on the wrong side of the limit.
+// Levels on the wrong side of the limit, and those that the set has not got.
 function levelTarget(name, wanted, results, names, bad) {
   const there = results.levels.filter((l) => names.includes(l.name));
-  if (!there.length) return counted(name, wanted, false, 'none of these levels is in the set');
   const missed = there.filter((l) => bad(l.accuracy.value));
-  const found = missed.map((l) => `${l.name} ${percent(l.accuracy.value)}`).join(', ');
-  return counted(name, wanted, missed.length === 0, found || `all ${there.length} levels`);
+  const found = missed.map((l) => `${l.name} ${percent(l.accuracy.value)}`);
+  const absent = names.filter((level) => !there.some((l) => l.name === level));
+  found.push(...absent.map((level) => `none of ${level}`));
+  const text = found.join(', ') || `all ${there.length} levels`;
+  return counted(name, wanted, found.length === 0, text);
 }
 
 // [{ name, wanted, found, met, sure }]; sure: the whole interval meets it.
