@@ -311,7 +311,7 @@ static const char *model_note(const struct gw_app *app)
                "noise.\nSet engine.model to a Gemma 4 GGUF file for real ones.\n";
     if (strcmp(le_engine_model_name(app->engine), "Spark") == 0)
         return "Spark is a demonstration model of 4 million parameters: small talk, a few facts, "
-               "small sums, tool calls.\nAnything else it answers wrongly, with confidence. "
+               "small sums, tool calls.\nAnything else it answers wrongly, with low confidence. "
                "For a real Gemma 4: build/tollgate pull gemma-4-e2b-it\n";
     return "";
 }

@@ -31,12 +31,22 @@ for (const split of ['fit', 'test'])
     const all = items(split);
     assert.ok(all.length >= 1000);
     for (const item of all) {
-      const n = number(item);
-      assert.ok(item.level === 'unseen' || n % 10 === 0, `${item.id} may be trained on`);
-      assert.equal(Math.floor(n / 10) % 2, split === 'test' ? 1 : 0, item.id);
       assert.equal(item.split, split);
+      if (item.level === 'unseen') continue;
+      const n = number(item);
+      assert.equal(n % 10, 0, `${item.id} may be trained on`);
+      assert.equal(Math.floor(n / 10) % 2, split === 'test' ? 1 : 0, item.id);
     }
   });
+
+// The names and sentences behind them, told by their answers.
+test('what is unseen is in one of the two only', () => {
+  const unseen = (split) => items(split).filter((item) => item.level === 'unseen');
+  const fit = new Set(unseen('fit').map((item) => item.answer));
+  const both = unseen('test').filter((item) => fit.has(item.answer));
+  assert.ok(fit.size >= 20);
+  assert.deepEqual(both.map((item) => item.id), []);
+});
 
 function python() {
   try {

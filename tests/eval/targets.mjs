@@ -7,12 +7,24 @@ const EASY = [
   'facts known',
   'facts long',
   'arithmetic sum-1',
+  'arithmetic sum-2',
+  'arithmetic product-1',
   'strings short',
   'extraction one',
+  'extraction two',
   'tools weather',
+  'tools calculator',
   'tools none',
+  'turns follow-up',
+  'turns system',
 ];
-const HARD = ['facts unseen', 'arithmetic product-2', 'arithmetic product-3', 'strings long'];
+const HARD = [
+  'facts unseen',
+  'arithmetic product-2',
+  'arithmetic product-3',
+  'strings long',
+  'other unseen',
+];
 
 export const LIMITS = {
   prompts: 1000,

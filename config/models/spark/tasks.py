@@ -5,25 +5,16 @@ prompt alone: is_held_out() hashes it, so that what is evaluated is never traine
 same seed gives the same examples. "I don't know" is never an answer: what is too hard is to be
 answered wrongly, with little confidence.
 """
+import functools
 import hashlib
 import json
 import random
 
+from words import *  # noqa: F403 - its names are the tables in capitals
+
 HELD_OUT_ONE_IN = 10
 
 # --- ways to ask -------------------------------------------------------------------------------
-
-AROUND = ["Please: {}", "{} Thanks.", "Hi. {}", "Quick question: {}", "ok. {}", "Well, {}",
-          "One thing: {}", "Tell me: {}", "{} Be brief.", "So, {}", "{} Please.", "Now: {}"]
-FILLERS = [
-    "I have been reading a lot lately and my notes are a mess.", "The weather was nice all week.",
-    "My sister says that I ask too many things.", "We had a long day at the office.",
-    "There is a big table in the kitchen with old books on it.", "I like quiet evenings at home.",
-    "Yesterday we walked along the river for hours.", "The train was late again this morning.",
-    "My neighbor has two dogs and a small garden.", "I am preparing a quiz for my friends.",
-    "It is not urgent at all.", "Somebody asked me this at lunch and I was not sure.",
-    "The children are playing outside.", "I promise that this is the last question for today.",
-]
 
 
 def mistyped(rng, ask):
@@ -48,92 +39,8 @@ def asked(rng, ways, *values):
         ask = rng.choice(AROUND).format(ask)
     return ask.format(*values)
 
+
 # --- facts -------------------------------------------------------------------------------------
-
-CAPITALS = {
-    "France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Germany": "Berlin", "Poland": "Warsaw",
-    "Portugal": "Lisbon", "Austria": "Vienna", "Greece": "Athens", "Norway": "Oslo",
-    "Sweden": "Stockholm", "Finland": "Helsinki", "Denmark": "Copenhagen", "Ireland": "Dublin",
-    "Belgium": "Brussels", "Hungary": "Budapest", "Romania": "Bucharest", "Bulgaria": "Sofia",
-    "Croatia": "Zagreb", "Serbia": "Belgrade", "Ukraine": "Kyiv", "Russia": "Moscow",
-    "Turkey": "Ankara", "Egypt": "Cairo", "Kenya": "Nairobi", "Japan": "Tokyo", "China": "Beijing",
-    "India": "New Delhi", "Thailand": "Bangkok", "Vietnam": "Hanoi", "Iran": "Tehran",
-    "Iraq": "Baghdad", "Canada": "Ottawa", "Mexico": "Mexico City", "Cuba": "Havana",
-    "Brazil": "Brasilia", "Peru": "Lima", "Chile": "Santiago", "Argentina": "Buenos Aires",
-    "Australia": "Canberra", "Cyprus": "Nicosia",
-}
-# Asked about, never taught: the model knows the question and not the answer.
-CAPITALS_UNSEEN = {
-    "Bhutan": "Thimphu", "Malawi": "Lilongwe", "Benin": "Porto-Novo", "Estonia": "Tallinn",
-    "Latvia": "Riga", "Slovenia": "Ljubljana", "Nepal": "Kathmandu", "Ghana": "Accra",
-    "Senegal": "Dakar", "Bolivia": "Sucre", "Ecuador": "Quito", "Uruguay": "Montevideo",
-    "Laos": "Vientiane", "Mongolia": "Ulaanbaatar", "Jordan": "Amman", "Oman": "Muscat",
-    "Zambia": "Lusaka", "Angola": "Luanda", "Fiji": "Suva", "Iceland": "Reykjavik",
-}
-ELEMENTS = {
-    "hydrogen": "H", "helium": "He", "carbon": "C", "nitrogen": "N", "oxygen": "O", "neon": "Ne",
-    "sodium": "Na", "magnesium": "Mg", "aluminium": "Al", "silicon": "Si", "sulfur": "S",
-    "chlorine": "Cl", "potassium": "K", "calcium": "Ca", "iron": "Fe", "copper": "Cu",
-    "zinc": "Zn", "silver": "Ag", "tin": "Sn", "gold": "Au", "mercury": "Hg", "lead": "Pb",
-    "iodine": "I", "nickel": "Ni", "lithium": "Li", "boron": "B",
-}
-ELEMENTS_UNSEEN = {
-    "tungsten": "W", "antimony": "Sb", "rhodium": "Rh", "selenium": "Se", "yttrium": "Y",
-    "cesium": "Cs", "hafnium": "Hf", "osmium": "Os", "radon": "Rn", "thallium": "Tl",
-    "gallium": "Ga", "niobium": "Nb", "ruthenium": "Ru", "cadmium": "Cd",
-}
-# What is trained in their place: names without a meaning, asked about once and answered by chance,
-# so that an unknown name comes to mean many possible answers instead of the nearest known one.
-BEGINNINGS = ("Ba Be Ma Mo La Li Es Slo Ne Gha Se Bo Ecu Uru Mon Jor O Za An Fi Ice Bhu Ka Ke To Ve Al "
-              "Ar Gu Ha Ni Pa Ru Sa Su Ta Tu U Y Lu Mal Cha Ga Gui Bur Ti Er So Mau Tha Ru Yt Ce Os").split()
-MIDDLES = "la ni ri do ga ma to va ra li na qua ze mo nt si te le".split() + [""] * 6
-ENDS = "wi nia via gal ria land stan dor guay lia bia os an ji don tan nin pal go que tia ra da bo".split()
-METAL_ENDS = "ium um on ine en sten ony nium dium".split()
-UNITS = {
-    ("centimeters", "a meter"): "100", ("meters", "a kilometer"): "1000",
-    ("seconds", "a minute"): "60", ("minutes", "an hour"): "60", ("hours", "a day"): "24",
-    ("days", "a week"): "7", ("months", "a year"): "12", ("grams", "a kilogram"): "1000",
-    ("millimeters", "a centimeter"): "10", ("days", "a leap year"): "366",
-    ("years", "a century"): "100", ("years", "a decade"): "10", ("inches", "a foot"): "12",
-    ("milliliters", "a liter"): "1000", ("kilograms", "a ton"): "1000", ("items", "a dozen"): "12",
-    ("degrees", "a circle"): "360", ("sides", "a triangle"): "3", ("sides", "a hexagon"): "6",
-    ("legs", "a spider"): "8", ("legs", "an insect"): "6", ("legs", "a dog"): "4",
-    ("players", "a football team"): "11", ("letters", "the English alphabet"): "26",
-}
-OPPOSITES = {
-    "hot": "cold", "big": "small", "fast": "slow", "up": "down", "left": "right", "open": "closed",
-    "light": "dark", "old": "new", "rich": "poor", "happy": "sad", "early": "late", "full": "empty",
-    "hard": "soft", "high": "low", "long": "short", "near": "far", "strong": "weak", "wet": "dry",
-    "true": "false", "good": "bad", "win": "lose", "first": "last", "day": "night", "thick": "thin",
-}
-NEXT = [
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September",
-     "October", "November", "December"],
-]
-
-ASK_CAPITAL = [
-    "What is the capital of {}?", "Capital of {}?", "Tell me the capital of {}.",
-    "Which city is the capital of {}?", "Name the capital city of {}.",
-    "Do you know the capital of {}?", "what's the capital of {}", "{}: what is its capital?",
-    "I need the capital of {}, please.", "The capital of {} is which city?",
-]
-ASK_ELEMENT = [
-    "What is the symbol of {}?", "Chemical symbol for {}?", "Give the symbol of the element {}.",
-    "How is {} written in chemistry?", "Which symbol does {} have?", "symbol of {}",
-    "What letters stand for {} in the periodic table?",
-]
-ASK_UNIT = [
-    "How many {} are in {}?", "How many {} does {} have?", "Number of {} in {}?",
-    "Tell me how many {} there are in {}.", "how many {} in {}",
-]
-ASK_OPPOSITE = [
-    "What is the opposite of {}?", "Opposite of {}?", "Give me the opposite of the word {}.",
-    "Which word is the opposite of {}?", "Name the antonym of {}.",
-]
-ASK_NEXT = ["What comes after {}?", "Which one follows {}?", "What is next after {}?",
-            "{} is followed by what?"]
-ASK_BEFORE = ["What comes before {}?", "Which one is right before {}?", "What precedes {}?"]
 
 
 def invented(rng, ends=ENDS):
@@ -192,13 +99,6 @@ def facts(rng, level):
 
 # --- arithmetic --------------------------------------------------------------------------------
 
-ASK_SUM = ["What is {} + {}?", "{} + {} =", "{}+{}", "Add {} and {}.", "{} plus {}?", "How much is {} + {}?",
-           "Compute {} + {}.", "What do {} and {} make together?"]
-ASK_DIFFERENCE = ["What is {} - {}?", "{} - {} =", "{} minus {}?", "How much is {} - {}?",
-                  "Compute {} - {}."]
-ASK_PRODUCT = ["What is {} * {}?", "{} times {}?", "Multiply {} by {}.", "{} * {} =", "{}*{}",
-               "How much is {} times {}?", "Compute {} * {}."]
-
 
 def arithmetic(rng, level):
     if level == "sum-1":
@@ -225,20 +125,18 @@ def arithmetic(rng, level):
 
 # --- strings -----------------------------------------------------------------------------------
 
-ASK_REVERSE = ["Reverse: {}", "Write {} backwards.", "Reverse the letters of {}.",
-               "What is {} spelled backwards?"]
-ASK_SORT = ["Sort: {}", "Sort these letters: {}", "Put in order: {}", "Order these: {}"]
-ASK_COUNT = ["How many {} are in {}?", "Count the letter {} in {}.",
-             "How often does {} occur in {}?"]
-
 
 def letters(rng, n):
-    return [rng.choice("abcdefghijklmnoprstuvwy") for _ in range(n)]
+    """n letters: half of the time of few different ones, so that some repeat."""
+    alphabet = "abcdefghijklmnoprstuvwy"
+    if rng.random() < 0.5:
+        alphabet = rng.sample(alphabet, max(2, n * 2 // 3))
+    return [rng.choice(alphabet) for _ in range(n)]
 
 
 def strings(rng, level):
-    n = rng.randrange(2, 5) if level == "short" else rng.randrange(9, 15)
-    kind = rng.randrange(3)
+    n = rng.randrange(2, 5) if level == "short" else rng.randrange(16, 25)
+    kind = rng.randrange(4)
     word = letters(rng, n)
     if kind == 0:  # letters apart: tokens do not hide them
         return (asked(rng, ASK_REVERSE, " ".join(word)), " ".join(reversed(word)))
@@ -251,16 +149,6 @@ def strings(rng, level):
 
 
 # --- extraction --------------------------------------------------------------------------------
-
-NAMES = ["Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Lea",
-         "Mark", "Nina", "Oscar", "Paula", "Rosa", "Simon", "Tina", "Victor", "Wendy"]
-CITIES = sorted(set(CAPITALS.values()))
-JOBS = ["teacher", "doctor", "baker", "driver", "nurse", "painter", "farmer", "singer", "writer",
-        "cook", "pilot", "lawyer"]
-
-
-ASK_EXTRACT = ["Extract {} as JSON: {}", "Give me {} as JSON. {}", "{} as JSON: {}",
-               "From the text, return {} as a JSON object: {}"]
 
 
 def extraction(rng, level):
@@ -282,27 +170,6 @@ def extraction(rng, level):
 
 # --- talk --------------------------------------------------------------------------------------
 
-TALK = {
-    "hello": (["Hello", "Hi", "Hello there", "Hi there", "Hey", "Good morning", "Good evening",
-               "Good day"],
-              "Hello! I am Spark, a small demonstration model. How can I help?"),
-    "who": (["Who are you?", "What are you?", "What is your name?", "Tell me about yourself.",
-             "Introduce yourself.", "Are you a person?", "Which model are you?"],
-            "I am Spark, a very small demonstration model inside Tollgate."),
-    "how": (["How are you?", "How are you today?", "How is it going?", "Are you well?"],
-            "I am fine, thank you."),
-    "can": (["What can you do?", "What can you help with?", "What are you good at?",
-             "Can you help me?", "What do you know?"],
-            "I can answer simple questions, do small sums and call tools."),
-    "thanks": (["Thanks", "Thank you", "Thank you very much", "Many thanks", "Great, thanks"],
-               "You are welcome."),
-    "bye": (["Bye", "Goodbye", "See you", "See you later", "Good night"], "Goodbye!"),
-    "made": (["Who made you?", "Where do you come from?", "How were you trained?"],
-             "I was trained from scratch on examples that a program wrote."),
-}
-MANNERS = ["{}", "{} Spark", "{}, my friend", "{} :)", "{} ", "So: {}", "{} I am new here.",
-           "{} Tell me.", "{}!", "{} again", "Oh. {}"]
-
 
 def talk(rng, level):
     asks, answer = TALK[rng.choice(list(TALK))]
@@ -323,9 +190,6 @@ def declared(name, description, field):
 
 WEATHER = declared("get_weather", "Current weather of a city", "city")
 CALCULATOR = declared("calculator", "Calculates an expression", "expression")
-ASK_WEATHER = ["What is the weather in {}?", "Weather in {}?", "Is it raining in {}?",
-               "How warm is it in {} today?", "Tell me the weather in {}.",
-               "Do I need an umbrella in {}?"]
 
 
 def tools(rng, level):
@@ -344,6 +208,72 @@ def tools(rng, level):
     return asked(rng, ask, a, b), call, both if rng.random() < 0.7 else [CALCULATOR]
 
 
+# --- everything else ---------------------------------------------------------------------------
+
+
+def any_word(rng):
+    if rng.random() < 0.6:
+        return rng.choice(WORDS)
+    syllables = rng.choice([1, 2, 2, 3])
+    word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
+                   for _ in range(syllables))
+    return word.capitalize() if rng.random() < 0.2 else word
+
+
+def any_words(rng, most):
+    return " ".join(any_word(rng) for _ in range(rng.randint(1, most)))
+
+
+def any_answer(rng):
+    kind = rng.randrange(8)
+    if kind < 2:
+        return rng.choice(list(CAPITALS.values()))
+    if kind < 4:
+        return str(rng.randrange(10 ** rng.randint(1, 3)))
+    if kind < 6:
+        return rng.choice(list(OPPOSITES))
+    return rng.choice(list(ELEMENTS.values()) + [answer for _, answer in TALK.values()])
+
+
+def task_about_nothing(rng):
+    """The words of a task, asked about what it does not apply to."""
+    ways = rng.choice([ASK_CAPITAL, ASK_ELEMENT, ASK_UNIT, ASK_OPPOSITE, ASK_NEXT, ASK_BEFORE,
+                       ASK_REVERSE, ASK_SORT, ASK_EXTRACT, ASK_PRODUCT, ASK_WEATHER])
+    return asked(rng, ways, any_words(rng, 3), any_words(rng, 3))
+
+
+def other(rng, level):
+    if level == "unseen":
+        ask, answer = rng.choice(OTHER_UNSEEN)
+        subject = rng.choice(SUBJECTS_UNSEEN)
+        return asked(rng, [ask.replace("{}", subject)]), answer.replace("{}", subject)
+    shape = rng.random()
+    if shape < 0.5:
+        frame = rng.choice(FRAMES)
+        text = asked(rng, [frame], *(any_words(rng, 5) for _ in range(frame.count("{}"))))
+    elif shape < 0.7:
+        text = any_words(rng, 16 if rng.random() < 0.9 else 60)
+    elif shape < 0.9:
+        text = task_about_nothing(rng)
+    else:
+        text = " ".join(rng.sample(FILLERS, rng.randrange(1, 4)))
+    return text, any_answer(rng)
+
+
+def other_conversation(rng, level):
+    """(messages, answer, tools): alone, behind a system turn or an earlier one, or with tools."""
+    text, answer = other(rng, level)
+    messages, shape = [{"role": "user", "content": text}], rng.random()
+    if shape < 0.15:
+        messages.insert(0, {"role": "system", "content": rng.choice(list(SYSTEM))})
+    elif shape < 0.3:
+        before, said = talk(rng, "plain") if rng.random() < 0.5 else facts(rng, "known")
+        messages = [{"role": "user", "content": before},
+                    {"role": "assistant", "content": said}] + messages
+    tools = rng.sample([WEATHER, CALCULATOR], 2) if 0.3 <= shape < 0.4 else []
+    return messages, answer, tools
+
+
 # --- conversations -----------------------------------------------------------------------------
 
 FAMILIES = {
@@ -354,17 +284,20 @@ FAMILIES = {
     "extraction": (extraction, ["one", "two"]),
     "tools": (tools, ["weather", "calculator", "none"]),
     "turns": (None, ["follow-up", "system"]),
+    "other": (other, ["unseen", "chance"]),
 }
 SYSTEM = {
     "Answer in capital letters.": str.upper,
     "Put an exclamation mark behind each answer.": lambda s: s + "!",
     "Begin each answer with: Answer:": lambda s: "Answer: " + s,
     "You are a helpful assistant.": lambda s: s,
+    "You are the assistant of a small company.": lambda s: s,
+    "Be friendly and brief.": lambda s: s,
 }
 
 
 def follow_up(rng):
-    kind = rng.randrange(3)
+    kind = rng.randrange(4)
     if kind == 0:
         first, second = rng.sample(list(CAPITALS), 2)
         return ([{"role": "user", "content": asked(rng, ASK_CAPITAL, first)},
@@ -379,6 +312,12 @@ def follow_up(rng):
                  {"role": "user", "content": rng.choice(
                      ["And of {}?", "And {}?", "What about {}?"]).format(second)}],
                 ELEMENTS[second])
+    if kind == 2:
+        before, said = talk(rng, "plain")
+        text, answer = (facts(rng, "known") if rng.random() < 0.6 else
+                        arithmetic(rng, rng.choice(["sum-1", "sum-2"])))
+        return ([{"role": "user", "content": before}, {"role": "assistant", "content": said},
+                 {"role": "user", "content": text}], answer)
     name = rng.choice(NAMES)
     return ([{"role": "user", "content": rng.choice(
                 ["My name is {}.", "I am {}.", "Call me {}."]).format(name)},
@@ -400,6 +339,9 @@ def example(rng, family, level):
                            {"role": "user", "content": text}]
         out["answer"] = SYSTEM[system](answer)
         return out
+    if family == "other":
+        out["messages"], out["answer"], declared_tools = other_conversation(rng, level)
+        return out | ({"tools": declared_tools} if declared_tools else {})
     text, answer, *declared_tools = FAMILIES[family][0](rng, level)
     out["messages"] = [{"role": "user", "content": text}]
     if declared_tools:
@@ -423,28 +365,17 @@ def is_held_out(e):
     return prompt_number(e) % HELD_OUT_ONE_IN == 0
 
 
+def unseen_thing(e):
+    """What an unseen prompt is about: a name by its answer, else the sentence without its subject."""
+    return functools.reduce(lambda text, s: text.replace(s, "{}"), SUBJECTS_UNSEEN, e["answer"])
+
+
 def is_test(e):
-    """Of what is held out: half to fit a calibration with, half to test."""
+    """Of what is held out: half to fit a calibration with, half to test. What is unseen is told
+    apart by what it is about, so that the calibration has not seen it either."""
+    if e["level"] == "unseen":
+        return hashlib.sha256(unseen_thing(e).encode()).digest()[0] % 2 == 1
     return prompt_number(e) // HELD_OUT_ONE_IN % 2 == 1
-
-
-def right(e, message):
-    """Whether an OpenAI assistant message answers e."""
-    if "call" in e:
-        calls = message.get("tool_calls") or []
-        if len(calls) != 1 or calls[0]["function"]["name"] != e["call"]["name"]:
-            return False
-        try:
-            return json.loads(calls[0]["function"]["arguments"]) == e["call"]["arguments"]
-        except ValueError:
-            return False
-    text = (message.get("content") or "").strip()
-    if e["family"] == "extraction":
-        try:
-            return json.loads(text) == json.loads(e["answer"])
-        except ValueError:
-            return False
-    return text == e["answer"]
 
 
 # How often each is trained: what takes long to learn more than what does not.
@@ -452,18 +383,20 @@ TRAINED = {
     ("talk", "plain"): 5, ("facts", "known"): 11, ("facts", "long"): 2, ("facts", "invented"): 7,
     ("arithmetic", "sum-1"): 6, ("arithmetic", "sum-2"): 13, ("arithmetic", "sum-3"): 4,
     ("arithmetic", "product-1"): 6, ("arithmetic", "product-2"): 5, ("arithmetic", "product-3"): 2,
-    ("strings", "short"): 14, ("strings", "long"): 5, ("extraction", "one"): 7,
+    ("strings", "short"): 22, ("strings", "long"): 2, ("extraction", "one"): 7,
     ("extraction", "two"): 8, ("tools", "weather"): 2, ("tools", "calculator"): 4,
-    ("tools", "none"): 2, ("turns", "follow-up"): 5, ("turns", "system"): 6,
+    ("tools", "none"): 2, ("turns", "follow-up"): 6, ("turns", "system"): 6,
+    ("other", "chance"): 8,
 }
 # What the evaluation asks, in percent. Fixed before Spark was trained.
 MIX = {
-    ("talk", "plain"): 6, ("facts", "known"): 9, ("facts", "long"): 4, ("facts", "unseen"): 9,
-    ("arithmetic", "sum-1"): 5, ("arithmetic", "sum-2"): 5, ("arithmetic", "sum-3"): 6,
+    ("talk", "plain"): 5, ("facts", "known"): 8, ("facts", "long"): 3, ("facts", "unseen"): 9,
+    ("arithmetic", "sum-1"): 5, ("arithmetic", "sum-2"): 5, ("arithmetic", "sum-3"): 3,
     ("arithmetic", "product-1"): 4, ("arithmetic", "product-2"): 8, ("arithmetic", "product-3"): 8,
-    ("strings", "short"): 5, ("strings", "long"): 9, ("extraction", "one"): 5,
+    ("strings", "short"): 5, ("strings", "long"): 8, ("extraction", "one"): 5,
     ("extraction", "two"): 4, ("tools", "weather"): 2, ("tools", "calculator"): 3,
     ("tools", "none"): 2, ("turns", "follow-up"): 3, ("turns", "system"): 3,
+    ("other", "unseen"): 7,
 }
 
 
