@@ -12,9 +12,9 @@ enum {
     LOCAL_AHEAD_MAX = 1 << 20, /* bytes of a local stream kept for a slow reader */
 };
 
-struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
+struct api_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
 {
-    struct oai_error e = { .status = status, .type = type, .code = code };
+    struct api_error e = { .status = status, .type = type, .code = code };
     va_list args;
     va_start(args, fmt);
     vsnprintf(e.message, sizeof(e.message), fmt, args);
@@ -100,7 +100,7 @@ static void begin_stream(struct gw_exchange *x, enum occasion occasion)
     x->status = 200;
     tell(x, occasion);
     gw_http_header(x->rq, "cache-control", TG_STR("no-store"));
-    gw_http_begin(x->rq, 200, "text/event-stream");
+    gw_http_begin(x->rq, 200, x->prepared.dialect->stream_type);
 }
 
 static void write_out(struct gw_exchange *x, struct tg_str bytes)
@@ -124,7 +124,7 @@ void gw_answer_hold_back(struct gw_exchange *x)
 void gw_answer_heartbeat(struct gw_exchange *x)
 {
     begin_stream(x, TELL_HEARTBEAT);
-    write_out(x, TG_STR(": heartbeat\n\n"));
+    write_out(x, tg_str_of(x->prepared.dialect->heartbeat));
 }
 
 void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
@@ -136,11 +136,11 @@ void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
     if (!x->prepared.request.stream)
         return;
     begin_stream(x, TELL_STREAM);
-    struct tg_buf role;
-    tg_buf_init(&role, COMMENT_MAX);
-    oai_stream_role(&x->answer, &role);
-    write_out(x, tg_buf_str(&role));
-    tg_buf_free(&role);
+    struct tg_buf first;
+    tg_buf_init(&first, COMMENT_MAX);
+    x->prepared.dialect->begin(&x->answer, &first);
+    write_out(x, tg_buf_str(&first));
+    tg_buf_free(&first);
     gw_answer_flush(x);
 }
 
@@ -165,12 +165,12 @@ static struct pol_score last_confidence(const struct gw_exchange *x)
     return gw_confidence(x, POL_SPAN_ANSWER, NULL);
 }
 
-/* `: tollgate {...}`: what was not known when the headers left. */
-static void add_comment(struct gw_exchange *x, struct tg_buf *out)
+/* The note of a stream's end: what was not known when the headers left. */
+static void add_note(struct gw_exchange *x, struct tg_buf *out)
 {
     char text[160];
     struct pol_score confidence = last_confidence(x);
-    tg_buf_addf(out, ": tollgate {\"request_id\":\"%016llx\"", (unsigned long long)x->id);
+    tg_buf_addf(out, "{\"request_id\":\"%016llx\"", (unsigned long long)x->id);
     if (x->state == GW_COMMITTED) {
         gw_try_route(x->current, text, sizeof(text));
         tg_buf_adds(out, ",\"route\":");
@@ -188,21 +188,35 @@ static void add_comment(struct gw_exchange *x, struct tg_buf *out)
         tg_buf_adds(out, ",\"explain\":");
         gw_explain(x, out);
     }
-    tg_buf_addf(out, ",\"estimated\":%s}\n\n", x->estimated ? "true" : "false");
+    tg_buf_addf(out, ",\"estimated\":%s}", x->estimated ? "true" : "false");
+}
+
+static struct api_whole whole_of(struct gw_try *t)
+{
+    for (size_t i = 0; i < t->n_calls; i++)
+        t->calls[i].arguments = tg_buf_str(&t->arguments[i]);
+    return (struct api_whole){
+        .content = tg_buf_str(&t->content),
+        .reasoning = tg_buf_str(&t->reasoning),
+        .calls = t->calls,
+        .n_calls = t->n_calls,
+        .finish = t->finish,
+        .usage = t->usage,
+    };
 }
 
 static void finish_stream(struct gw_exchange *x)
 {
     struct gw_try *t = x->current;
-    struct tg_buf out;
+    struct tg_buf out, note;
+    struct api_whole whole = whole_of(t);
     tg_buf_init(&out, ANSWER_MAX);
+    tg_buf_init(&note, COMMENT_MAX);
     x->blocked = false; /* the rest leaves now, and with it the memory */
     gw_answer_flush(x);
-    oai_stream_finish(&x->answer, t->finish, x->prepared.request.include_usage ? &t->usage : NULL,
-                      &out);
-    add_comment(x, &out);
-    oai_stream_done(&out);
-    if (out.failed) {
+    add_note(x, &note);
+    x->prepared.dialect->finish(&x->answer, &t->stream, &whole, tg_buf_str(&note), &out);
+    if (out.failed || note.failed) {
         x->failure_name = "out-of-memory";
         gw_http_abort(x->rq);
     } else {
@@ -212,25 +226,16 @@ static void finish_stream(struct gw_exchange *x)
     }
     x->rq = NULL;
     tg_buf_free(&out);
+    tg_buf_free(&note);
 }
 
 static void finish_whole(struct gw_exchange *x)
 {
-    struct gw_try *t = x->current;
     struct tg_buf out;
-    for (size_t i = 0; i < t->n_calls; i++)
-        t->calls[i].arguments = tg_buf_str(&t->arguments[i]);
-    struct oai_whole whole = {
-        .content = tg_buf_str(&t->content),
-        .reasoning = tg_buf_str(&t->reasoning),
-        .calls = t->calls,
-        .n_calls = t->n_calls,
-        .finish = t->finish,
-        .usage = t->usage,
-    };
+    struct api_whole whole = whole_of(x->current);
     tg_buf_init(&out, ANSWER_MAX);
-    if (oai_whole_print(&x->answer, &whole, &out) != TG_OK) {
-        struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
+    if (x->prepared.dialect->whole(&x->answer, &whole, &out) != TG_OK) {
+        struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
         x->failure_name = "out-of-memory";
         gw_answer_refuse(x, &e);
     } else {
@@ -252,31 +257,49 @@ void gw_answer_finish(struct gw_exchange *x)
         finish_whole(x);
 }
 
-void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e)
+/* Behind the headers: an error event, then the end without any sign of a good one. */
+static void fail_stream(struct gw_exchange *x, const struct api_error *e)
+{
+    struct tg_buf out, note;
+    struct api_stream unused = { 0 };
+    bool committed = x->state == GW_COMMITTED;
+    tg_buf_init(&out, COMMENT_MAX);
+    tg_buf_init(&note, COMMENT_MAX);
+    x->blocked = false;
+    if (committed)
+        gw_answer_flush(x);
+    add_note(x, &note);
+    x->prepared.dialect->failed(&x->answer, committed ? &x->current->stream : &unused, e,
+                                note.failed ? TG_STR("") : tg_buf_str(&note), &out);
+    gw_http_write(x->rq, tg_buf_str(&out));
+    gw_http_end(x->rq);
+    tg_buf_free(&out);
+    tg_buf_free(&note);
+}
+
+static void refuse_whole(struct gw_exchange *x, const struct api_error *e)
 {
     struct tg_buf out;
+    tg_buf_init(&out, COMMENT_MAX);
+    x->prepared.dialect->error(e, &out);
+    x->status = e->status;
+    tell(x, TELL_ERROR);
+    int64_t wait_s = x->retry_after_ms > 0 ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
+    if (e->status == 429 || e->status == 503)
+        header(x, "retry-after", "%lld", (long long)wait_s);
+    gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
+    tg_buf_free(&out);
+}
+
+void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e)
+{
     if (!x->rq)
         return;
-    tg_buf_init(&out, COMMENT_MAX);
-    if (x->headers_sent) {
-        x->blocked = false;
-        if (x->state == GW_COMMITTED)
-            gw_answer_flush(x);
-        oai_stream_error(e, &out);
-        add_comment(x, &out);
-        gw_http_write(x->rq, tg_buf_str(&out));
-        gw_http_end(x->rq);
-    } else {
-        oai_error_print(e, &out);
-        x->status = e->status;
-        tell(x, TELL_ERROR);
-        int64_t wait_s = x->retry_after_ms > 0 ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
-        if (e->status == 429 || e->status == 503)
-            header(x, "retry-after", "%lld", (long long)wait_s);
-        gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
-    }
+    if (x->headers_sent)
+        fail_stream(x, e);
+    else
+        refuse_whole(x, e);
     x->rq = NULL;
-    tg_buf_free(&out);
 }
 
 /* What the first tier would have billed for the tokens that the local model answered with. */
@@ -312,7 +335,7 @@ void gw_answer_row(struct gw_exchange *x)
         .started_ms = x->started_ms,
         .route = x->routed ? x->config->settings->routes[x->route].name : "",
         .backend = backend,
-        .dialect = "openai",
+        .dialect = x->prepared.dialect->name,
         .reason = x->reason,
         .error = x->failure_name,
         .status = x->gone ? 499 : x->status,

@@ -17,6 +17,8 @@
 #include "providers/backend.h"
 #include "telemetry/store.h"
 
+struct api_dialect;
+struct api_error;
 struct gw_exchange;
 
 /* Settings as they were when a request came: reference-counted, swapped whole at reload. */
@@ -63,5 +65,8 @@ void gw_snapshot_unref(struct gw_snapshot *s); /* NULL allowed */
 
 /* The HTTP handlers: routing of paths to what answers them. */
 struct gw_http_handlers gw_router(struct gw_app *app);
+/* Answers a request that has no exchange with an error in a dialect. rq is invalid after. */
+void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
+                      const struct api_error *e);
 
 #endif

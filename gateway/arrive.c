@@ -31,7 +31,7 @@ static bool find_route(struct gw_exchange *x)
 }
 
 /* The field that an error's text begins with. */
-static void name_field(struct oai_error *e)
+static void name_field(struct api_error *e)
 {
     size_t n = strcspn(e->message, ": ");
     if (e->message[n] == ':' && n < sizeof(e->param))
@@ -43,7 +43,7 @@ static void name_field(struct oai_error *e)
 static void refuse_plan(struct gw_exchange *x)
 {
     const struct tg_error *why = &x->prepared.local_error;
-    struct oai_error e;
+    struct api_error e;
     if (x->prepared.local_can)
         e = gw_failure(503, "server_error", "no_backend", "nobody may answer: %s", x->plan.reason);
     else
@@ -64,7 +64,7 @@ static void scored(struct gw_exchange *x)
         return;
     }
     if (!find_route(x)) {
-        struct oai_error e = gw_failure(404, "invalid_request_error", "model_not_found",
+        struct api_error e = gw_failure(404, "invalid_request_error", "model_not_found",
                                         "no route is named \"%.*s\"; GET /v1/models lists them",
                                         TG_FMT(p->request.model));
         snprintf(e.param, sizeof(e.param), "model");
@@ -141,7 +141,7 @@ static void begin(struct gw_exchange *x)
     }
     enum tg_status status = hand_to_worker(x);
     if (status) {
-        struct oai_error e =
+        struct api_error e =
             gw_failure(503, "server_error", "overloaded", "too busy: %s", tg_status_name(status));
         gw_exchange_fail(x, &e, "overloaded");
     }
@@ -223,7 +223,7 @@ static bool read_tags(struct gw_exchange *x, struct tg_str list)
 }
 
 /* Sets *mark when a header of that name says true. */
-static bool read_mark(const struct gw_ask *ask, const char *name, bool *mark, struct oai_error *e)
+static bool read_mark(const struct gw_ask *ask, const char *name, bool *mark, struct api_error *e)
 {
     for (size_t i = 0; i < ask->n_headers; i++) { /* a proxy may have added a second one */
         struct tg_str value = ask->headers[i].value;
@@ -239,7 +239,7 @@ static bool read_mark(const struct gw_ask *ask, const char *name, bool *mark, st
 }
 
 /* x-tollgate-local-only, x-tollgate-explain, x-tollgate-tags. False with *e filled. */
-static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct oai_error *e)
+static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct api_error *e)
 {
     if (!read_mark(ask, "x-tollgate-local-only", &x->local_only, e) ||
         !read_mark(ask, "x-tollgate-explain", &x->explain, e))
@@ -253,7 +253,7 @@ static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct o
 }
 
 static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
-                                  const struct gw_ask *ask)
+                                  const struct gw_ask *ask, const struct api_dialect *dialect)
 {
     struct gw_exchange *x = tg_calloc(1, sizeof(*x));
     if (!x)
@@ -264,10 +264,13 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->begun_ns = tg_mono_ns();
     x->started_ms = tg_wall_ms();
     x->failure_name = "";
+    x->prepared.dialect = dialect;
     x->prepared.body = ask->body;
     x->prepared.local = app->local;
     x->answer.created_s = x->started_ms / 1000;
-    snprintf(x->answer.id, sizeof(x->answer.id), "chatcmpl-%016llx", (unsigned long long)x->id);
+    x->answer.request = &x->prepared.request;
+    snprintf(x->answer.id, sizeof(x->answer.id), "%s%016llx", dialect->id_prefix,
+             (unsigned long long)x->id);
     gw_try_init(&x->local, x);
     gw_try_init(&x->remote, x);
     pol_confidence_init(&x->confidence_sums);
@@ -280,15 +283,14 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
 }
 
 struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
-                                    const struct gw_ask *ask)
+                                    const struct gw_ask *ask,
+                                    const struct api_dialect *dialect)
 {
-    struct gw_exchange *x = create(app, rq, ask);
-    struct oai_error e = gw_failure(500, "server_error", NULL, "out of memory");
+    struct gw_exchange *x = create(app, rq, ask, dialect);
+    struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
     bool done = false;
     if (!x) {
-        gw_http_respond(rq, 500, "application/json",
-                        TG_STR("{\"error\":{\"message\":\"out of "
-                               "memory\",\"type\":\"server_error\"}}"));
+        gw_router_refuse(app, rq, dialect, &e);
         return NULL;
     }
     x->done_flag = &done;

@@ -106,7 +106,7 @@ static void on_event(void *arg, const struct chat_event *e)
     gw_exchange_event(arg, e);
 }
 
-static void refuse(struct gw_exchange *x, const struct oai_error *failure, const char *name)
+static void refuse(struct gw_exchange *x, const struct api_error *failure, const char *name)
 {
     x->failure = *failure;
     x->failure_name = name;
@@ -141,13 +141,13 @@ static void launch(struct gw_try *t)
     }
     gw_attempt_end(t, false);
     bool theirs = err.code == TG_UNSUPPORTED || err.code == TG_INVALID;
-    struct oai_error failure =
+    struct api_error failure =
         gw_failure(theirs ? 400 : 503, theirs ? "invalid_request_error" : "server_error",
                    theirs ? "unsupported" : NULL, "%s", err.text);
     refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
 }
 
-static struct oai_error over_budget(const struct gw_try *t)
+static struct api_error over_budget(const struct gw_try *t)
 {
     const struct gw_exchange *x = t->x;
     struct tel_budget_state b = tel_budget_state(x->app->store, x->config->budget[x->route]);
@@ -160,7 +160,7 @@ static struct oai_error over_budget(const struct gw_try *t)
 
 static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
 {
-    struct oai_error failure;
+    struct api_error failure;
     switch (outcome) {
     case TEL_RESERVED:
         t->reservation = id;

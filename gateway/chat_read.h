@@ -13,11 +13,11 @@
  * object, a tool may have a "response". Everything lives in the arena. TG_INVALID: err has the path
  * and what is wrong; TG_NOMEM. */
 enum tg_status gw_chat_read(struct tg_str text, struct tg_arena *arena, struct le_chat *out,
-                            struct oai_error *err);
+                            struct api_error *err);
 
 /* Names of tools: of a list as above, or of a list of strings; copies in the arena. Errors as
  * above. */
 enum tg_status gw_tool_names_read(const struct tg_json *list, struct tg_arena *arena,
-                                  struct tg_str **names, size_t *n, struct oai_error *err);
+                                  struct tg_str **names, size_t *n, struct api_error *err);
 
 #endif

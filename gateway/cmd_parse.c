@@ -129,7 +129,7 @@ static enum tg_status read_input(struct tg_str text, const struct le_tokenizer *
                                  struct tg_arena *arena, struct answer *a, struct tg_error *err)
 {
     struct tg_json *root = NULL;
-    struct oai_error cause;
+    struct api_error cause;
     bool parallel = true;
     enum tg_status status = tg_json_parse(text, &root, err);
     if (status)

@@ -65,7 +65,7 @@ static int render(const struct le_text_model *m, const char *path)
 {
     struct tg_buf text, out;
     struct le_chat chat;
-    struct oai_error err;
+    struct api_error err;
     struct tg_arena *arena = tg_arena_new(ARENA_MAX);
     tg_buf_init(&out, SIZE_MAX / 2);
     bool good = le_text_input("render", LE_TEXT_INPUT_MAX, &text);

@@ -17,7 +17,7 @@ int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms)
     return left > 0 ? left : 0;
 }
 
-void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const char *name)
+void gw_exchange_fail(struct gw_exchange *x, const struct api_error *e, const char *name)
 {
     x->failure = *e;
     x->failure_name = name;
@@ -206,7 +206,7 @@ void gw_exchange_next(struct gw_exchange *x)
             gw_attempt_start(x, i);
             return;
         }
-    struct oai_error failure = x->failure;
+    struct api_error failure = x->failure;
     if (!failure.status)
         failure = gw_failure(503, "server_error", "no_backend", "nobody may answer: %s",
                              x->plan.reason);
@@ -256,7 +256,7 @@ static void on_deadline(void *arg)
         commit(x, &x->local);
         return;
     }
-    struct oai_error e = gw_failure(504, "server_error", "timeout",
+    struct api_error e = gw_failure(504, "server_error", "timeout",
                                     "no complete answer within the route's timeout of %lld ms",
                                     (long long)gw_exchange_route(x)->timeout_ms);
     if (!x->admitted)
@@ -289,7 +289,7 @@ static enum tg_status hold_call(struct gw_try *t, const struct chat_event *e)
     struct tg_arena *arena = t->x->prepared.arena;
     if (e->index >= CHAT_CALLS_MAX)
         return TG_LIMIT;
-    struct oai_call *call = &t->calls[e->index];
+    struct api_call *call = &t->calls[e->index];
     if (e->index >= t->n_calls)
         t->n_calls = e->index + 1;
     if (!keep_first(arena, &call->id, e->id) || !keep_first(arena, &call->name, e->name))
@@ -310,15 +310,19 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
         pol_confidence_add(&x->confidence_sums, &e->token);
     if (!e->text.n && !e->name.n)
         return TG_OK;
-    if (x->prepared.request.stream)
-        return oai_stream_event(&x->answer, e, &t->out);
+    const struct api_dialect *dialect = x->prepared.dialect;
+    if (x->prepared.request.stream) {
+        enum tg_status status = dialect->event(&x->answer, &t->stream, e, &t->out);
+        if (status || !dialect->keeps)
+            return status;
+    }
     if (e->kind == CHAT_EVENT_TOOL_CALL)
         return hold_call(t, e);
     struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;
     return tg_buf_add(b, e->text.p, e->text.n);
 }
 
-static void on_failed(struct gw_try *t, const struct oai_error *failure, const char *name,
+static void on_failed(struct gw_try *t, const struct api_error *failure, const char *name,
                       bool billed)
 {
     struct gw_exchange *x = t->x;
@@ -341,7 +345,7 @@ static void on_failed(struct gw_try *t, const struct oai_error *failure, const c
 }
 
 /* The client's view of a backend's failure. */
-static struct oai_error client_error(const struct gw_try *t, const struct chat_event *e)
+static struct api_error client_error(const struct gw_try *t, const struct chat_event *e)
 {
     char who[160];
     gw_try_route(t, who, sizeof(who));
@@ -367,7 +371,7 @@ static void on_delta(struct gw_try *t, const struct chat_event *e)
     bool first = t->held_ns == 0;
     enum tg_status status = hold(t, e);
     if (status) {
-        struct oai_error failure =
+        struct api_error failure =
             status == TG_NOMEM
                 ? gw_failure(503, "server_error", NULL, "out of memory")
                 : gw_failure(502, "upstream_error", "limit",
@@ -409,7 +413,7 @@ static void on_finish(struct gw_try *t, const struct chat_event *e)
 void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
-    struct oai_error failure;
+    struct api_error failure;
     switch (e->kind) {
     case CHAT_EVENT_STARTED:
         t->started_ns = tg_mono_ns();

@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-#include "gateway/api/openai_chat.h"
+#include "gateway/api/dialect.h"
 #include "gateway/app.h"
 #include "policy/complexity.h"
 #include "policy/confidence.h"
@@ -33,10 +33,11 @@ struct gw_try {
     uint64_t ticket;                        /* 0: not waiting for a lease */
     int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
     int64_t held_ns;                        /* first event of a token or text; 0: none yet */
-    struct tg_buf out;                      /* stream: SSE bytes not yet given to the client */
-    struct tg_buf content, reasoning;       /* whole answer */
+    struct tg_buf out;                      /* stream: bytes not yet given to the client */
+    struct api_stream stream;               /* where that stream is */
+    struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
     struct tg_buf arguments[CHAT_CALLS_MAX];
-    struct oai_call calls[CHAT_CALLS_MAX];
+    struct api_call calls[CHAT_CALLS_MAX];
     size_t n_calls;
     size_t output_bytes;
     struct chat_usage usage;
@@ -45,13 +46,14 @@ struct gw_try {
 
 /* What a request is scored by; filled by gw_prepare, possibly on a worker thread. */
 struct gw_prepared {
+    const struct api_dialect *dialect;
     struct tg_arena *arena;
     struct tg_str body; /* borrowed from the connection, or body_copy */
     char *body_copy;
     struct prov_backend *local;
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
-    struct oai_error error;
+    struct api_error error;
     struct chat_request request;
     int32_t *prompt; /* owned */
     uint32_t n_prompt;
@@ -80,7 +82,7 @@ struct gw_exchange {
     struct tg_str tags[GW_TAGS_MAX];
     size_t n_tags;
     char *tags_text; /* owned: what tags point into */
-    struct oai_answer answer;
+    struct api_answer answer;
     struct pol_plan plan;
     bool tried[POL_STEPS_MAX];
     struct gw_try local, remote; /* remote: one at a time */
@@ -90,7 +92,7 @@ struct gw_exchange {
     struct pol_score confidence; /* as it was judged */
     struct pol_key key;          /* what its calibration was looked for by */
     char reason[POL_REASON_MAX];
-    struct oai_error failure; /* of the last attempt that failed */
+    struct api_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
     int64_t retry_after_ms;   /* of that attempt's provider; not positive: not said */
     struct gw_timer *heartbeat, *window, *latency, *deadline;
@@ -108,9 +110,10 @@ void gw_prepared_free(struct gw_prepared *p);
 struct pol_facts gw_facts(const struct gw_exchange *x);
 
 /* arrive.c */
-/* A POST to the chat endpoint; owns itself from here on. NULL: answered already. */
+/* A request for an answer in a dialect; owns itself from here on. NULL: answered already. */
 struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
-                                    const struct gw_ask *ask);
+                                    const struct gw_ask *ask,
+                                    const struct api_dialect *dialect);
 /* Starts those that wait for slots, as far as there are any. */
 void gw_arrival_admit(struct gw_app *app);
 /* x waits no more. */
@@ -123,7 +126,7 @@ int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms);
 /* Makes the timers; false when out of memory (those made are freed with x). */
 bool gw_exchange_timers(struct gw_exchange *x);
 /* Answers with an error and ends; name goes to the row (static storage). */
-void gw_exchange_fail(struct gw_exchange *x, const struct oai_error *e, const char *name);
+void gw_exchange_fail(struct gw_exchange *x, const struct api_error *e, const char *name);
 void gw_exchange_gone(struct gw_exchange *x);
 void gw_exchange_writable(struct gw_exchange *x);
 /* An attempt's next event. */
@@ -161,7 +164,7 @@ enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out);
 
 /* answer.c */
 /* An error in the client's terms; type and code are static. Pure, any thread. */
-struct oai_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
+struct api_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Gives what t holds to the client from now on; headers first if they are still due. */
 void gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
@@ -173,7 +176,7 @@ void gw_answer_hold_back(struct gw_exchange *x);
  */
 void gw_answer_finish(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
-void gw_answer_refuse(struct gw_exchange *x, const struct oai_error *e);
+void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e);
 void gw_answer_heartbeat(struct gw_exchange *x);
 /* The row of the request log. */
 void gw_answer_row(struct gw_exchange *x);

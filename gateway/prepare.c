@@ -22,7 +22,7 @@ void gw_prepare(struct gw_prepared *p)
         p->error = gw_failure(500, "server_error", NULL, "out of memory");
         return;
     }
-    if (oai_chat_decode(p->body, p->arena, &p->request, &p->error) != TG_OK) {
+    if (p->dialect->decode(p->body, p->arena, &p->request, &p->error) != TG_OK) {
         p->failed = true;
         return;
     }

@@ -1,18 +1,20 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
+#include "gateway/api/openai_chat.h"
 #include "gateway/exchange.h"
 
 enum { ROUTER_TEXT_MAX = 1 << 20 };
 
-static void answer_error(struct gw_app *app, struct gw_request *rq, const struct oai_error *e)
+void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
+                      const struct api_error *e)
 {
     struct tg_buf out;
     char id[24];
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)app->next_id++);
     gw_http_header(rq, "x-tollgate-request-id", tg_str_of(id));
     tg_buf_init(&out, ROUTER_TEXT_MAX);
-    oai_error_print(e, &out);
+    dialect->error(e, &out);
     gw_http_respond(rq, e->status, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
 }
@@ -40,7 +42,7 @@ static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_
         end++;
     type.n = end;
     struct tg_str coding = gw_header_of(ask, "content-encoding");
-    struct oai_error e = { 0 };
+    struct api_error e = { 0 };
     if (is_foreign(ask))
         e = gw_failure(403, "invalid_request_error", "origin",
                        "requests from web pages of other origins are not served");
@@ -52,10 +54,10 @@ static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_
                        "content-encoding %.*s is not supported: send the body plain",
                        TG_FMT(coding));
     if (e.status) {
-        answer_error(app, rq, &e);
+        gw_router_refuse(app, rq, &oai_chat, &e);
         return NULL;
     }
-    return gw_exchange_new(app, rq, ask);
+    return gw_exchange_new(app, rq, ask, &oai_chat);
 }
 
 static void *on_models(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
@@ -114,7 +116,7 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
             return e->answer(app, rq, ask);
         allowed = get ? "GET, HEAD" : e->method;
     }
-    struct oai_error e = gw_failure(404, "invalid_request_error", "not_found",
+    struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
                                     "nothing is served at %.*s; see POST /v1/chat/completions, "
                                     "GET /v1/models, GET /healthz", TG_FMT(ask->path));
     if (allowed) {
@@ -122,7 +124,7 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
-    answer_error(app, rq, &e);
+    gw_router_refuse(app, rq, &oai_chat, &e);
     return NULL;
 }
 

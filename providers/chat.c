@@ -11,7 +11,7 @@ size_t chat_request_bytes(const struct chat_request *r)
     }
     for (size_t i = 0; i < r->n_tools; i++)
         n += r->tools[i].name.n + r->tools[i].description.n + r->tools[i].parameters.n;
-    return n;
+    return n + r->tool_name.n + r->schema.name.n + r->schema.description.n + r->schema.text.n;
 }
 
 const char *chat_role_name(enum chat_role role)

@@ -40,6 +40,7 @@ struct chat_message {
 struct chat_tool {
     struct tg_str name, description;
     struct tg_str parameters; /* JSON text, may be empty */
+    bool has_strict, strict;
 };
 
 enum { CHAT_STOPS_MAX = 4, CHAT_CALLS_MAX = 128 /* tool calls of one answer */ };
@@ -54,12 +55,25 @@ struct chat_sampling {
     double presence, frequency;
 };
 
+/* What an answer's text must be. */
+enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
+
+enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_REQUIRED, CHAT_CHOICE_NAMED };
+
 struct chat_request {
     struct tg_str model; /* as the client named it; may be empty */
     const struct chat_message *messages;
     size_t n_messages;
     const struct chat_tool *tools;
-    size_t n_tools;
+    size_t n_tools; /* 0 too where the client wants none called */
+    enum chat_choice tool_choice;
+    struct tg_str tool_name; /* CHAT_CHOICE_NAMED */
+    bool one_call;           /* parallel_tool_calls: false */
+    enum chat_format format;
+    struct {
+        struct tg_str name, description, text; /* text: JSON */
+        bool has_strict, strict;
+    } schema; /* CHAT_FORMAT_SCHEMA */
     struct chat_sampling sampling;
     uint32_t max_tokens; /* 0: not given */
     struct tg_str stop[CHAT_STOPS_MAX];

@@ -68,11 +68,28 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
         if (status)
             return status;
     }
-    for (size_t i = 0; i < r->n_tools; i++)
+    for (size_t i = 0; i < r->n_tools; i++) {
+        if (r->tools[i].strict)
+            return tg_fail(err, TG_UNSUPPORTED,
+                           "tools[%zu].function.strict: the local model of this version cannot be "
+                           "held to a schema", i);
         if (r->tools[i].parameters.n > LE_SCHEMA_BYTES_MAX)
             return tg_fail(err, TG_UNSUPPORTED,
                            "tools[%zu].function.parameters: the local model takes at most %d bytes",
                            i, LE_SCHEMA_BYTES_MAX);
+    }
+    if (r->format != CHAT_FORMAT_TEXT)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "response_format: the local model of this version is not held to a "
+                       "format");
+    if (r->n_tools && r->tool_choice != CHAT_CHOICE_AUTO)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "tool_choice: the local model of this version is not made to call a "
+                       "tool");
+    if (r->n_tools && r->one_call)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "parallel_tool_calls: the local model of this version cannot be held to one "
+                       "call");
     if (presence || frequency)
         return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
                        presence ? "presence_penalty" : "frequency_penalty");

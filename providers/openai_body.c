@@ -198,9 +198,46 @@ static enum tg_status add_tools(struct tg_buf *out, const struct chat_request *r
             tg_buf_adds(out, ",\"parameters\":");
             tg_buf_add(out, t->parameters.p, t->parameters.n);
         }
+        if (t->has_strict)
+            tg_buf_addf(out, ",\"strict\":%s", t->strict ? "true" : "false");
         tg_buf_adds(out, "}}");
     }
     return tg_buf_addc(out, ']');
+}
+
+static void add_choice(struct tg_buf *out, const struct chat_request *r)
+{
+    if (r->tool_choice == CHAT_CHOICE_REQUIRED) {
+        tg_buf_adds(out, ",\"tool_choice\":\"required\"");
+    } else if (r->tool_choice == CHAT_CHOICE_NAMED) {
+        tg_buf_adds(out, ",\"tool_choice\":{\"type\":\"function\",\"function\":{");
+        add_member(out, "name", r->tool_name);
+        tg_buf_adds(out, "}}");
+    }
+    if (r->one_call)
+        tg_buf_adds(out, ",\"parallel_tool_calls\":false");
+}
+
+static enum tg_status add_format(struct tg_buf *out, const struct chat_request *r)
+{
+    if (r->format == CHAT_FORMAT_TEXT)
+        return TG_OK;
+    if (r->format == CHAT_FORMAT_JSON)
+        return tg_buf_adds(out, ",\"response_format\":{\"type\":\"json_object\"}");
+    enum tg_status status = tg_json_scan(r->schema.text, NULL);
+    if (status)
+        return status; /* it goes in as it is, so it must be JSON */
+    tg_buf_adds(out, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{");
+    add_member(out, "name", r->schema.name);
+    if (r->schema.description.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "description", r->schema.description);
+    }
+    if (r->schema.has_strict)
+        tg_buf_addf(out, ",\"strict\":%s", r->schema.strict ? "true" : "false");
+    tg_buf_adds(out, ",\"schema\":");
+    tg_buf_add(out, r->schema.text.p, r->schema.text.n);
+    return tg_buf_adds(out, "}}");
 }
 
 static void add_settings(struct tg_buf *out, const struct prov_call *call)
@@ -254,7 +291,11 @@ enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out
         enum tg_status status = add_tools(out, r);
         if (status)
             return status;
+        add_choice(out, r);
     }
+    enum tg_status status = add_format(out, r);
+    if (status)
+        return status;
     add_settings(out, call);
     return tg_buf_addc(out, '}');
 }

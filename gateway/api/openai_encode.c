@@ -1,6 +1,6 @@
 #include <inttypes.h>
 
-#include "gateway/api/openai_chat.h"
+#include "gateway/api/openai_internal.h"
 
 /* Text is printed by hand: the order and the bytes are part of what clients were written for. */
 
@@ -10,7 +10,7 @@ static void add_text(struct tg_buf *out, const char *key, struct tg_str value)
     tg_buf_add_json(out, value);
 }
 
-static void add_identity(const struct oai_answer *a, const char *object, struct tg_buf *out)
+static void add_identity(const struct api_answer *a, const char *object, struct tg_buf *out)
 {
     add_text(out, "{\"id\":", tg_str_of(a->id));
     tg_buf_addf(out, ",\"object\":\"%s\",\"created\":%" PRId64, object, a->created_s);
@@ -38,7 +38,7 @@ static void add_usage(const struct chat_usage *u, struct tg_buf *out)
     tg_buf_adds(out, "}");
 }
 
-static void add_calls(const struct oai_whole *w, struct tg_buf *out)
+static void add_calls(const struct api_whole *w, struct tg_buf *out)
 {
     tg_buf_adds(out, ",\"tool_calls\":[");
     for (size_t i = 0; i < w->n_calls; i++) {
@@ -50,8 +50,8 @@ static void add_calls(const struct oai_whole *w, struct tg_buf *out)
     tg_buf_adds(out, "]");
 }
 
-enum tg_status oai_whole_print(const struct oai_answer *a, const struct oai_whole *w,
-                               struct tg_buf *out)
+static enum tg_status print_whole(const struct api_answer *a, const struct api_whole *w,
+                                  struct tg_buf *out)
 {
     add_identity(a, "chat.completion", out);
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
@@ -70,13 +70,13 @@ enum tg_status oai_whole_print(const struct oai_answer *a, const struct oai_whol
     return tg_buf_adds(out, "}");
 }
 
-static void begin_chunk(const struct oai_answer *a, struct tg_buf *out)
+static void begin_chunk(const struct api_answer *a, struct tg_buf *out)
 {
     tg_buf_adds(out, "data: ");
     add_identity(a, "chat.completion.chunk", out);
 }
 
-static void begin_delta(const struct oai_answer *a, struct tg_buf *out)
+static void begin_delta(const struct api_answer *a, struct tg_buf *out)
 {
     begin_chunk(a, out);
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{");
@@ -87,7 +87,7 @@ static enum tg_status end_delta(struct tg_buf *out)
     return tg_buf_adds(out, "},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
 }
 
-enum tg_status oai_stream_role(const struct oai_answer *a, struct tg_buf *out)
+static enum tg_status print_role(const struct api_answer *a, struct tg_buf *out)
 {
     begin_delta(a, out);
     tg_buf_adds(out, "\"role\":\"assistant\",\"content\":\"\"");
@@ -110,9 +110,10 @@ static void add_call_delta(const struct chat_event *e, struct tg_buf *out)
     tg_buf_adds(out, "}}]");
 }
 
-enum tg_status oai_stream_event(const struct oai_answer *a, const struct chat_event *e,
-                                struct tg_buf *out)
+static enum tg_status print_event(const struct api_answer *a, struct api_stream *s,
+                                  const struct chat_event *e, struct tg_buf *out)
 {
+    (void)s;
     if (e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING &&
         e->kind != CHAT_EVENT_TOOL_CALL)
         return out->failed;
@@ -125,31 +126,41 @@ enum tg_status oai_stream_event(const struct oai_answer *a, const struct chat_ev
     return end_delta(out);
 }
 
-enum tg_status oai_stream_finish(const struct oai_answer *a, enum chat_finish finish,
-                                 const struct chat_usage *usage_or_null, struct tg_buf *out)
+static void add_note(struct tg_str note, struct tg_buf *out)
 {
+    if (note.n)
+        tg_buf_addf(out, ": tollgate %.*s\n\n", TG_FMT(note));
+}
+
+static enum tg_status print_finish(const struct api_answer *a, struct api_stream *s,
+                                   const struct api_whole *w, struct tg_str note,
+                                   struct tg_buf *out)
+{
+    (void)s;
     begin_delta(a, out);
     tg_buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]}\n\n",
-                chat_finish_name(finish));
-    if (usage_or_null && usage_known(usage_or_null)) {
+                chat_finish_name(w->finish));
+    if (a->request->include_usage && usage_known(&w->usage)) {
         begin_chunk(a, out);
         tg_buf_adds(out, ",\"choices\":[]");
-        add_usage(usage_or_null, out);
+        add_usage(&w->usage, out);
         tg_buf_adds(out, "}\n\n");
     }
-    return out->failed;
-}
-
-enum tg_status oai_stream_error(const struct oai_error *err, struct tg_buf *out)
-{
-    tg_buf_adds(out, "data: ");
-    oai_error_print(err, out);
-    return tg_buf_adds(out, "\n\n");
-}
-
-enum tg_status oai_stream_done(struct tg_buf *out)
-{
+    add_note(note, out);
     return tg_buf_adds(out, "data: [DONE]\n\n");
+}
+
+static enum tg_status print_failed(const struct api_answer *a, struct api_stream *s,
+                                   const struct api_error *e, struct tg_str note,
+                                   struct tg_buf *out)
+{
+    (void)a;
+    (void)s;
+    tg_buf_adds(out, "data: ");
+    oai_error_print(e, out);
+    tg_buf_adds(out, "\n\n");
+    add_note(note, out);
+    return out->failed;
 }
 
 enum tg_status oai_models_print(const char *const *names, size_t n, int64_t created_s,
@@ -163,3 +174,36 @@ enum tg_status oai_models_print(const char *const *names, size_t n, int64_t crea
     }
     return tg_buf_adds(out, "]}");
 }
+
+enum tg_status oai_error_print(const struct api_error *err, struct tg_buf *out)
+{
+    tg_buf_adds(out, "{\"error\":{\"message\":");
+    tg_buf_add_json(out, tg_str_of(err->message));
+    tg_buf_adds(out, ",\"type\":");
+    tg_buf_add_json(out, tg_str_of(err->type ? err->type : "server_error"));
+    tg_buf_adds(out, ",\"param\":");
+    if (err->param[0])
+        tg_buf_add_json(out, tg_str_of(err->param));
+    else
+        tg_buf_adds(out, "null");
+    tg_buf_adds(out, ",\"code\":");
+    if (err->code)
+        tg_buf_add_json(out, tg_str_of(err->code));
+    else
+        tg_buf_adds(out, "null");
+    return tg_buf_adds(out, "}}");
+}
+
+const struct api_dialect oai_chat = {
+    .name = "openai",
+    .id_prefix = "chatcmpl-",
+    .stream_type = "text/event-stream",
+    .heartbeat = ": heartbeat\n\n",
+    .decode = oai_chat_decode,
+    .error = oai_error_print,
+    .whole = print_whole,
+    .begin = print_role,
+    .event = print_event,
+    .finish = print_finish,
+    .failed = print_failed,
+};

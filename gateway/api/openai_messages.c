@@ -8,7 +8,7 @@ struct calls {
     size_t n;
 };
 
-static enum tg_status read_role(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_role(struct api_read *d, const struct tg_json *v,
                                 enum chat_role *out)
 {
     static const struct {
@@ -18,140 +18,140 @@ static enum tg_status read_role(struct oai_decode *d, const struct tg_json *v,
         { "user", CHAT_USER },     { "assistant", CHAT_ASSISTANT }, { "system", CHAT_SYSTEM },
         { "tool", CHAT_TOOL },     { "developer", CHAT_DEVELOPER },
     };
-    const struct tg_json *member = oai_member(v, "role");
+    const struct tg_json *member = api_member(v, "role");
     struct tg_str s;
-    size_t mark = oai_enter(d, "role");
+    size_t mark = api_enter(d, "role");
     if (!tg_json_string(member, &s))
-        return oai_wrong_type(d, member, TG_JSON_STRING);
+        return api_wrong_type(d, member, TG_JSON_STRING);
     for (size_t i = 0; i < COUNT(roles); i++) {
         if (tg_str_eq(s, tg_str_of(roles[i].name))) {
             *out = roles[i].role;
-            oai_leave(d, mark);
+            api_leave(d, mark);
             return TG_OK;
         }
     }
     if (tg_str_eq(s, TG_STR("function")))
-        return oai_bad(d, "the role \"function\" is not supported in this version; use \"tool\"");
-    return oai_bad(d, "unknown role \"%.*s\"", s.n > 64 ? 64 : (int)s.n, s.p);
+        return api_bad(d, "the role \"function\" is not supported in this version; use \"tool\"");
+    return api_bad(d, "unknown role \"%.*s\"", s.n > 64 ? 64 : (int)s.n, s.p);
 }
 
 /* What members a message of that role may have. */
-static enum tg_status check_members(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status check_members(struct api_read *d, const struct tg_json *v,
                                     enum chat_role role)
 {
-    static const struct oai_field plain[] = {
-        { "role", oai_elsewhere },
-        { "content", oai_elsewhere },
-        { "name", oai_elsewhere },
+    static const struct api_field plain[] = {
+        { "role", api_elsewhere },
+        { "content", api_elsewhere },
+        { "name", api_elsewhere },
     };
-    static const struct oai_field tool[] = {
-        { "role", oai_elsewhere },
-        { "content", oai_elsewhere },
-        { "tool_call_id", oai_elsewhere },
-        { "name", oai_elsewhere },
+    static const struct api_field tool[] = {
+        { "role", api_elsewhere },
+        { "content", api_elsewhere },
+        { "tool_call_id", api_elsewhere },
+        { "name", api_elsewhere },
     };
-    static const struct oai_field assistant[] = {
-        { "role", oai_elsewhere },
-        { "content", oai_elsewhere },
-        { "name", oai_elsewhere },
-        { "tool_calls", oai_elsewhere },
-        { "reasoning_content", oai_elsewhere },
-        { "reasoning", oai_elsewhere },
-        { "annotations", oai_only_empty },
-        { "refusal", oai_refuse },
-        { "audio", oai_refuse },
-        { "function_call", oai_refuse },
+    static const struct api_field assistant[] = {
+        { "role", api_elsewhere },
+        { "content", api_elsewhere },
+        { "name", api_elsewhere },
+        { "tool_calls", api_elsewhere },
+        { "reasoning_content", api_elsewhere },
+        { "reasoning", api_elsewhere },
+        { "annotations", api_only_empty },
+        { "refusal", api_refuse },
+        { "audio", api_refuse },
+        { "function_call", api_refuse },
     };
     if (role == CHAT_ASSISTANT)
-        return oai_read_fields(d, v, assistant, COUNT(assistant));
+        return api_read_fields(d, v, assistant, COUNT(assistant));
     if (role == CHAT_TOOL)
-        return oai_read_fields(d, v, tool, COUNT(tool));
-    return oai_read_fields(d, v, plain, COUNT(plain));
+        return api_read_fields(d, v, tool, COUNT(tool));
+    return api_read_fields(d, v, plain, COUNT(plain));
 }
 
-static enum tg_status read_call_function(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_call_function(struct api_read *d, const struct tg_json *v,
                                          struct chat_part *part)
 {
-    static const struct oai_field fields[] = {
-        { "name", oai_elsewhere },
-        { "arguments", oai_elsewhere },
+    static const struct api_field fields[] = {
+        { "name", api_elsewhere },
+        { "arguments", api_elsewhere },
     };
     if (!tg_json_is(v, TG_JSON_OBJECT))
-        return oai_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = oai_read_fields(d, v, fields, COUNT(fields));
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)
-        status = oai_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &part->name);
+        status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &part->name);
     if (status == TG_OK)
-        status = oai_copy_member(d, v, "arguments", true, 0, SIZE_MAX, &part->text);
+        status = api_copy_member(d, v, "arguments", true, 0, SIZE_MAX, &part->text);
     return status;
 }
 
-static enum tg_status read_call(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_call(struct api_read *d, const struct tg_json *v,
                                 struct chat_part *part)
 {
     /* index: what a client that joined stream deltas may have left in place */
-    static const struct oai_field fields[] = {
-        { "id", oai_elsewhere },
-        { "type", oai_elsewhere },
-        { "function", oai_elsewhere },
-        { "index", oai_elsewhere },
+    static const struct api_field fields[] = {
+        { "id", api_elsewhere },
+        { "type", api_elsewhere },
+        { "function", api_elsewhere },
+        { "index", api_elsewhere },
     };
     if (!tg_json_is(v, TG_JSON_OBJECT))
-        return oai_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = oai_read_fields(d, v, fields, COUNT(fields));
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)
-        status = oai_copy_member(d, v, "id", true, 1, OAI_ID_MAX, &part->id);
+        status = api_copy_member(d, v, "id", true, 1, OAI_ID_MAX, &part->id);
     if (status)
         return status;
     struct tg_str type = TG_STR("function");
-    const struct tg_json *member = oai_member(v, "type");
-    size_t mark = oai_enter(d, "type");
+    const struct tg_json *member = api_member(v, "type");
+    size_t mark = api_enter(d, "type");
     if (member && !tg_json_string(member, &type))
-        return oai_wrong_type(d, member, TG_JSON_STRING);
+        return api_wrong_type(d, member, TG_JSON_STRING);
     if (!tg_str_eq(type, TG_STR("function")))
-        return oai_unsupported(d);
-    oai_leave(d, mark);
-    oai_enter(d, "function");
+        return api_unsupported(d);
+    api_leave(d, mark);
+    api_enter(d, "function");
     part->kind = CHAT_PART_TOOL_CALL;
-    status = read_call_function(d, oai_member(v, "function"), part);
-    oai_leave(d, mark);
+    status = read_call_function(d, api_member(v, "function"), part);
+    api_leave(d, mark);
     return status;
 }
 
-static enum tg_status read_calls(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_calls(struct api_read *d, const struct tg_json *v,
                                  struct calls *calls, struct oai_parts *parts)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return oai_wrong_type(d, v, TG_JSON_ARRAY);
+        return api_wrong_type(d, v, TG_JSON_ARRAY);
     size_t i = 0;
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
-        size_t mark = oai_enter_at(d, i);
+        size_t mark = api_enter_at(d, i);
         if (calls->n == OAI_CALLS_MAX)
-            return oai_bad(d, "the request has more than %d tool calls", OAI_CALLS_MAX);
+            return api_bad(d, "the request has more than %d tool calls", OAI_CALLS_MAX);
         struct chat_part *part = &parts->p[parts->n++];
         enum tg_status status = read_call(d, item, part);
         if (status)
             return status;
         calls->p[calls->n++] = *part;
-        oai_leave(d, mark);
+        api_leave(d, mark);
     }
     return TG_OK;
 }
 
-static enum tg_status read_thoughts(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_thoughts(struct api_read *d, const struct tg_json *v,
                                     struct oai_parts *parts)
 {
     static const char *const keys[] = { "reasoning_content", "reasoning" };
     struct tg_str text[2] = { { NULL, 0 }, { NULL, 0 } };
     for (size_t i = 0; i < 2; i++) {
-        const struct tg_json *member = oai_member(v, keys[i]);
-        size_t mark = oai_enter(d, keys[i]);
+        const struct tg_json *member = api_member(v, keys[i]);
+        size_t mark = api_enter(d, keys[i]);
         enum tg_status status = member ? oai_read_reasoning(d, member, &text[i]) : TG_OK;
         if (status == TG_OK && i == 1 && text[0].p && text[1].p && !tg_str_eq(text[0], text[1]))
-            status = oai_bad(d, "differs from reasoning_content");
+            status = api_bad(d, "differs from reasoning_content");
         if (status)
             return status;
-        oai_leave(d, mark);
+        api_leave(d, mark);
     }
     struct tg_str said = text[0].p ? text[0] : text[1];
     if (said.n)
@@ -159,47 +159,47 @@ static enum tg_status read_thoughts(struct oai_decode *d, const struct tg_json *
     return TG_OK;
 }
 
-static enum tg_status read_assistant(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v,
                                      struct calls *calls, struct oai_parts *parts)
 {
-    const struct tg_json *content = oai_member(v, "content"), *list = oai_member(v, "tool_calls");
+    const struct tg_json *content = api_member(v, "content"), *list = api_member(v, "tool_calls");
     enum tg_status status = read_thoughts(d, v, parts);
     if (status)
         return status;
     size_t mark = d->path_n;
     if (content || (!tg_json_first(list) && parts->n == 0)) {
-        oai_enter(d, "content");
+        api_enter(d, "content");
         status = oai_read_content(d, content, false, parts);
-        oai_leave(d, mark);
+        api_leave(d, mark);
     }
     if (status == TG_OK && list) {
-        oai_enter(d, "tool_calls");
+        api_enter(d, "tool_calls");
         status = read_calls(d, list, calls, parts);
-        oai_leave(d, mark);
+        api_leave(d, mark);
     }
     return status;
 }
 
-static enum tg_status read_tool_result(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_tool_result(struct api_read *d, const struct tg_json *v,
                                        const struct calls *calls, struct oai_parts *parts)
 {
     struct chat_part *part = &parts->p[parts->n++];
     part->kind = CHAT_PART_TOOL_RESULT;
     enum tg_status status =
-        oai_copy_member(d, v, "tool_call_id", true, 1, OAI_ID_MAX, &part->id);
+        api_copy_member(d, v, "tool_call_id", true, 1, OAI_ID_MAX, &part->id);
     if (status)
         return status;
     size_t i = calls->n; /* from the newest: ids may come again in a later turn */
     while (i > 0 && !tg_str_eq(calls->p[i - 1].id, part->id))
         i--;
-    size_t mark = oai_enter(d, "tool_call_id");
+    size_t mark = api_enter(d, "tool_call_id");
     if (i == 0)
-        return oai_bad(d, "answers no tool call of an earlier message");
-    oai_leave(d, mark);
+        return api_bad(d, "answers no tool call of an earlier message");
+    api_leave(d, mark);
     part->name = calls->p[i - 1].name;
-    oai_enter(d, "content");
-    status = oai_join_text(d, oai_member(v, "content"), &part->text);
-    oai_leave(d, mark);
+    api_enter(d, "content");
+    status = oai_join_text(d, api_member(v, "content"), &part->text);
+    api_leave(d, mark);
     return status;
 }
 
@@ -208,16 +208,16 @@ static size_t list_count(const struct tg_json *v)
     return tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 1;
 }
 
-static enum tg_status read_message(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
                                    struct calls *calls, struct chat_message *out)
 {
     if (!tg_json_is(v, TG_JSON_OBJECT))
-        return oai_wrong_type(d, v, TG_JSON_OBJECT);
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
     enum tg_status status = read_role(d, v, &out->role);
     if (status == TG_OK)
         status = check_members(d, v, out->role);
     if (status == TG_OK)
-        status = oai_copy_member(d, v, "name", false, 1, OAI_NAME_MAX, &out->name);
+        status = api_copy_member(d, v, "name", false, 1, OAI_NAME_MAX, &out->name);
     if (status)
         return status;
     /* content, calls and one part of reasoning */
@@ -225,15 +225,15 @@ static enum tg_status read_message(struct oai_decode *d, const struct tg_json *v
                                       list_count(tg_json_get(v, "tool_calls")) + 1 };
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
-        return oai_no_memory(d);
+        return api_no_memory(d);
     if (out->role == CHAT_ASSISTANT) {
         status = read_assistant(d, v, calls, &parts);
     } else if (out->role == CHAT_TOOL) {
         status = read_tool_result(d, v, calls, &parts);
     } else {
-        size_t mark = oai_enter(d, "content");
-        status = oai_read_content(d, oai_member(v, "content"), out->role == CHAT_USER, &parts);
-        oai_leave(d, mark);
+        size_t mark = api_enter(d, "content");
+        status = oai_read_content(d, api_member(v, "content"), out->role == CHAT_USER, &parts);
+        api_leave(d, mark);
     }
     out->parts = parts.p;
     out->n_parts = parts.n;
@@ -251,26 +251,26 @@ static size_t count_calls(const struct tg_json *messages)
     return n < OAI_CALLS_MAX ? n : OAI_CALLS_MAX;
 }
 
-enum tg_status oai_read_messages(struct oai_decode *d, const struct tg_json *v)
+enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return oai_wrong_type(d, v, TG_JSON_ARRAY);
+        return api_wrong_type(d, v, TG_JSON_ARRAY);
     size_t n = tg_json_count(v), i = 0;
     if (n == 0)
-        return oai_bad(d, "must not be empty");
+        return api_bad(d, "must not be empty");
     if (n > OAI_MESSAGES_MAX)
-        return oai_bad(d, "has more than %d messages", OAI_MESSAGES_MAX);
+        return api_bad(d, "has more than %d messages", OAI_MESSAGES_MAX);
     struct calls calls = { .n = 0 };
     struct chat_message *messages = tg_arena_alloc(d->arena, n, sizeof(*messages));
     calls.p = tg_arena_alloc(d->arena, count_calls(v), sizeof(*calls.p));
     if (!messages || !calls.p)
-        return oai_no_memory(d);
+        return api_no_memory(d);
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
-        size_t mark = oai_enter_at(d, i);
+        size_t mark = api_enter_at(d, i);
         enum tg_status status = read_message(d, item, &calls, &messages[i]);
         if (status)
             return status;
-        oai_leave(d, mark);
+        api_leave(d, mark);
     }
     d->out->messages = messages;
     d->out->n_messages = n;

@@ -4,57 +4,57 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-static enum tg_status part_type(struct oai_decode *d, const struct tg_json *v, struct tg_str *out)
+static enum tg_status part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
 {
     if (!tg_json_is(v, TG_JSON_OBJECT))
-        return oai_wrong_type(d, v, TG_JSON_OBJECT);
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
     const struct tg_json *type = tg_json_get(v, "type");
-    size_t mark = oai_enter(d, "type");
+    size_t mark = api_enter(d, "type");
     enum tg_status status =
-        tg_json_string(type, out) ? TG_OK : oai_wrong_type(d, type, TG_JSON_STRING);
-    oai_leave(d, mark);
+        tg_json_string(type, out) ? TG_OK : api_wrong_type(d, type, TG_JSON_STRING);
+    api_leave(d, mark);
     return status;
 }
 
-static enum tg_status read_text_part(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v,
                                      struct chat_part *part)
 {
-    static const struct oai_field fields[] = {
-        { "type", oai_elsewhere },
-        { "text", oai_elsewhere },
-        { "annotations", oai_only_empty },
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "text", api_elsewhere },
+        { "annotations", api_only_empty },
     };
     part->kind = CHAT_PART_TEXT;
-    enum tg_status status = oai_read_fields(d, v, fields, COUNT(fields));
-    return status ? status : oai_copy_member(d, v, "text", true, 0, SIZE_MAX, &part->text);
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    return status ? status : api_copy_member(d, v, "text", true, 0, SIZE_MAX, &part->text);
 }
 
 /* "auto" is what happens anyway. */
-static enum tg_status read_detail(struct oai_decode *d, const struct tg_json *v)
+static enum tg_status read_detail(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str s;
     if (!tg_json_string(v, &s))
-        return oai_wrong_type(d, v, TG_JSON_STRING);
-    return tg_str_eq(s, TG_STR("auto")) ? TG_OK : oai_unsupported(d);
+        return api_wrong_type(d, v, TG_JSON_STRING);
+    return tg_str_eq(s, TG_STR("auto")) ? TG_OK : api_unsupported(d);
 }
 
 /* image_url and video_url: an object with the URL. */
-static enum tg_status read_url_part(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
                                     const char *key, struct chat_part *part)
 {
-    static const struct oai_field inner[] = { { "url", oai_elsewhere }, { "detail", read_detail } };
-    const struct oai_field outer[] = { { "type", oai_elsewhere }, { key, oai_elsewhere } };
-    enum tg_status status = oai_read_fields(d, v, outer, COUNT(outer));
+    static const struct api_field inner[] = { { "url", api_elsewhere }, { "detail", read_detail } };
+    const struct api_field outer[] = { { "type", api_elsewhere }, { key, api_elsewhere } };
+    enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
         return status;
-    const struct tg_json *media = oai_member(v, key);
-    size_t mark = oai_enter(d, key);
+    const struct tg_json *media = api_member(v, key);
+    size_t mark = api_enter(d, key);
     if (!tg_json_is(media, TG_JSON_OBJECT))
-        return oai_wrong_type(d, media, TG_JSON_OBJECT);
-    status = oai_read_fields(d, media, inner, COUNT(inner));
+        return api_wrong_type(d, media, TG_JSON_OBJECT);
+    status = api_read_fields(d, media, inner, COUNT(inner));
     if (status == TG_OK)
-        status = oai_copy_member(d, media, "url", true, 1, SIZE_MAX, &part->text);
-    oai_leave(d, mark);
+        status = api_copy_member(d, media, "url", true, 1, SIZE_MAX, &part->text);
+    api_leave(d, mark);
     return status;
 }
 
@@ -66,7 +66,7 @@ static bool is_media_word(struct tg_str s)
     return s.n > 0 && s.n <= 16;
 }
 
-static enum tg_status audio_url(struct oai_decode *d, struct tg_str format, struct tg_str data,
+static enum tg_status audio_url(struct api_read *d, struct tg_str format, struct tg_str data,
                                 struct chat_part *part)
 {
     struct tg_buf url;
@@ -75,59 +75,59 @@ static enum tg_status audio_url(struct oai_decode *d, struct tg_str format, stru
     if (tg_buf_add(&url, data.p, data.n) == TG_OK)
         part->text = tg_arena_str(d->arena, tg_buf_str(&url));
     tg_buf_free(&url);
-    return part->text.p ? TG_OK : oai_no_memory(d);
+    return part->text.p ? TG_OK : api_no_memory(d);
 }
 
 /* input_audio: base64 data and a format, put together as a data URL. */
-static enum tg_status read_audio_part(struct oai_decode *d, const struct tg_json *v,
+static enum tg_status read_audio_part(struct api_read *d, const struct tg_json *v,
                                       struct chat_part *part)
 {
-    static const struct oai_field outer[] = { { "type", oai_elsewhere },
-                                              { "input_audio", oai_elsewhere } };
-    static const struct oai_field inner[] = { { "data", oai_elsewhere },
-                                              { "format", oai_elsewhere } };
+    static const struct api_field outer[] = { { "type", api_elsewhere },
+                                              { "input_audio", api_elsewhere } };
+    static const struct api_field inner[] = { { "data", api_elsewhere },
+                                              { "format", api_elsewhere } };
     struct tg_str format = { NULL, 0 }, data = { NULL, 0 };
-    enum tg_status status = oai_read_fields(d, v, outer, COUNT(outer));
+    enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
         return status;
-    const struct tg_json *media = oai_member(v, "input_audio");
-    size_t mark = oai_enter(d, "input_audio");
+    const struct tg_json *media = api_member(v, "input_audio");
+    size_t mark = api_enter(d, "input_audio");
     if (!tg_json_is(media, TG_JSON_OBJECT))
-        return oai_wrong_type(d, media, TG_JSON_OBJECT);
-    status = oai_read_fields(d, media, inner, COUNT(inner));
+        return api_wrong_type(d, media, TG_JSON_OBJECT);
+    status = api_read_fields(d, media, inner, COUNT(inner));
     if (status)
         return status;
-    size_t inside = oai_enter(d, "format");
+    size_t inside = api_enter(d, "format");
     if (!tg_json_string(tg_json_get(media, "format"), &format))
-        return oai_wrong_type(d, tg_json_get(media, "format"), TG_JSON_STRING);
+        return api_wrong_type(d, tg_json_get(media, "format"), TG_JSON_STRING);
     if (!is_media_word(format))
-        return oai_bad(d, "must be a format such as wav or mp3");
-    oai_leave(d, inside);
-    oai_enter(d, "data");
+        return api_bad(d, "must be a format such as wav or mp3");
+    api_leave(d, inside);
+    api_enter(d, "data");
     if (!tg_json_string(tg_json_get(media, "data"), &data))
-        return oai_wrong_type(d, tg_json_get(media, "data"), TG_JSON_STRING);
+        return api_wrong_type(d, tg_json_get(media, "data"), TG_JSON_STRING);
     if (data.n == 0)
-        return oai_bad(d, "must not be empty");
+        return api_bad(d, "must not be empty");
     status = audio_url(d, format, data, part);
-    oai_leave(d, mark);
+    api_leave(d, mark);
     return status;
 }
 
-static enum tg_status bad_type(struct oai_decode *d, struct tg_str type, bool media_known)
+static enum tg_status bad_type(struct api_read *d, struct tg_str type, bool media_known)
 {
-    oai_enter(d, "type");
+    api_enter(d, "type");
     if (media_known)
-        return oai_bad(d, "a message of this role may only have text parts");
+        return api_bad(d, "a message of this role may only have text parts");
     if (tg_str_eq(type, TG_STR("file")) || tg_str_eq(type, TG_STR("refusal"))) {
-        enum tg_status status = oai_unsupported(d);
+        enum tg_status status = api_unsupported(d);
         snprintf(d->err->message, sizeof(d->err->message),
                  "%s: %.*s parts are not supported in this version", d->path, TG_FMT(type));
         return status;
     }
-    return oai_bad(d, "unknown part type \"%.*s\"", type.n > 64 ? 64 : (int)type.n, type.p);
+    return api_bad(d, "unknown part type \"%.*s\"", type.n > 64 ? 64 : (int)type.n, type.p);
 }
 
-static enum tg_status read_part(struct oai_decode *d, const struct tg_json *v, bool media,
+static enum tg_status read_part(struct api_read *d, const struct tg_json *v, bool media,
                                 struct chat_part *part)
 {
     struct tg_str type = { NULL, 0 };
@@ -147,43 +147,43 @@ static enum tg_status read_part(struct oai_decode *d, const struct tg_json *v, b
     return read_url_part(d, v, image ? "image_url" : "video_url", part);
 }
 
-static enum tg_status content_type_error(struct oai_decode *d, const struct tg_json *v)
+static enum tg_status content_type_error(struct api_read *d, const struct tg_json *v)
 {
     if (!v)
-        return oai_bad(d, "is missing; a string or an array of parts was expected");
-    return oai_bad(d, "a string or an array of parts was expected, not %s",
+        return api_bad(d, "is missing; a string or an array of parts was expected");
+    return api_bad(d, "a string or an array of parts was expected, not %s",
                    tg_json_type_name(tg_json_type(v)));
 }
 
-enum tg_status oai_read_content(struct oai_decode *d, const struct tg_json *v, bool media,
+enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
                                 struct oai_parts *parts)
 {
     if (tg_json_is(v, TG_JSON_STRING)) {
         struct chat_part *part = &parts->p[parts->n++];
         part->kind = CHAT_PART_TEXT;
-        return oai_copy(d, v, 0, SIZE_MAX, &part->text);
+        return api_copy(d, v, 0, SIZE_MAX, &part->text);
     }
     if (!tg_json_is(v, TG_JSON_ARRAY))
         return content_type_error(d, v);
     if (!tg_json_first(v))
-        return oai_bad(d, "must not be an empty array");
+        return api_bad(d, "must not be an empty array");
     size_t i = 0;
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
-        size_t mark = oai_enter_at(d, i);
+        size_t mark = api_enter_at(d, i);
         enum tg_status status = read_part(d, item, media, &parts->p[parts->n++]);
-        oai_leave(d, mark);
+        api_leave(d, mark);
         if (status)
             return status;
     }
     return TG_OK;
 }
 
-enum tg_status oai_join_text(struct oai_decode *d, const struct tg_json *v, struct tg_str *out)
+enum tg_status oai_join_text(struct api_read *d, const struct tg_json *v, struct tg_str *out)
 {
     struct oai_parts parts = { .cap = tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 1 };
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
-        return oai_no_memory(d);
+        return api_no_memory(d);
     enum tg_status status = oai_read_content(d, v, false, &parts);
     if (status)
         return status;
@@ -192,7 +192,7 @@ enum tg_status oai_join_text(struct oai_decode *d, const struct tg_json *v, stru
         total += parts.p[i].text.n;
     char *joined = tg_arena_alloc(d->arena, total + 1, 1);
     if (!joined)
-        return oai_no_memory(d);
+        return api_no_memory(d);
     *out = (struct tg_str){ joined, total };
     for (size_t i = 0; i < parts.n; i++) {
         memcpy(joined, parts.p[i].text.p, parts.p[i].text.n);
@@ -207,13 +207,13 @@ static bool reasoning_text(const struct tg_json *item, struct tg_str *out)
     return tg_json_string(item, out) || tg_json_string(tg_json_get(item, "text"), out);
 }
 
-enum tg_status oai_read_reasoning(struct oai_decode *d, const struct tg_json *v,
+enum tg_status oai_read_reasoning(struct api_read *d, const struct tg_json *v,
                                   struct tg_str *out)
 {
     if (tg_json_is(v, TG_JSON_STRING))
-        return oai_copy(d, v, 0, SIZE_MAX, out);
+        return api_copy(d, v, 0, SIZE_MAX, out);
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return oai_bad(d, "a string or an array was expected, not %s",
+        return api_bad(d, "a string or an array was expected, not %s",
                        tg_json_type_name(tg_json_type(v)));
     struct tg_buf text;
     tg_buf_init(&text, SIZE_MAX / 2); /* bounded by the body it came from */
@@ -225,14 +225,14 @@ enum tg_status oai_read_reasoning(struct oai_decode *d, const struct tg_json *v,
         if (reasoning_text(item, &s)) {
             tg_buf_add(&text, s.p, s.n);
         } else {
-            oai_enter_at(d, i);
-            status = oai_bad(d, "a string or an object with a text was expected");
+            api_enter_at(d, i);
+            status = api_bad(d, "a string or an object with a text was expected");
         }
     }
     if (status == TG_OK && !text.failed)
         *out = tg_arena_str(d->arena, tg_buf_str(&text));
     tg_buf_free(&text);
     if (status == TG_OK && !out->p)
-        status = oai_no_memory(d);
+        status = api_no_memory(d);
     return status;
 }

@@ -16,7 +16,7 @@ static void must_be_json(const struct tg_buf *text)
         abort();
 }
 
-static void check_error(enum tg_status status, const struct oai_error *err, struct tg_buf *out)
+static void check_error(enum tg_status status, const struct api_error *err, struct tg_buf *out)
 {
     bool known = (err->status == 400 && (status == TG_INVALID || status == TG_UNSUPPORTED)) ||
                  (err->status == 503 && status == TG_NOMEM);
@@ -31,15 +31,15 @@ static void check_error(enum tg_status status, const struct oai_error *err, stru
 /* Everything that was accepted, echoed through the encoder. */
 static void print_back(const struct chat_request *r, struct tg_buf *out)
 {
-    struct oai_answer a = { .id = "chatcmpl-0", .model = r->model };
+    struct api_answer a = { .id = "chatcmpl-0", .model = r->model };
     for (size_t i = 0; i < r->n_messages; i++) {
         for (size_t k = 0; k < r->messages[i].n_parts; k++) {
             const struct chat_part *part = &r->messages[i].parts[k];
-            struct oai_call call = { part->id, part->name, part->text };
-            struct oai_whole w = { .content = part->text, .reasoning = r->user, .calls = &call,
+            struct api_call call = { part->id, part->name, part->text };
+            struct api_whole w = { .content = part->text, .reasoning = r->user, .calls = &call,
                                    .n_calls = part->kind == CHAT_PART_TOOL_CALL };
             tg_buf_reset(out);
-            oai_whole_print(&a, &w, out);
+            oai_chat.whole(&a, &w, out);
             must_be_json(out);
         }
     }
@@ -54,11 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tg_arena *arena = tg_arena_new(MEMORY_MAX);
     struct chat_request request;
-    struct oai_error err;
+    struct api_error err;
     struct tg_buf out;
     struct tg_str body = { (const char *)data, size };
     tg_buf_init(&out, MEMORY_MAX);
-    enum tg_status status = oai_chat_decode(body, arena, &request, &err);
+    enum tg_status status = oai_chat.decode(body, arena, &request, &err);
     if (status)
         check_error(status, &err, &out);
     else

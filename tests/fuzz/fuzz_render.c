@@ -42,7 +42,7 @@ static void check_size(const struct le_chat *chat, size_t size, size_t text_n, s
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct oai_error err;
+    struct api_error err;
     struct le_chat chat;
     struct le_ids ids = { 0 };
     struct tg_buf text;

@@ -23,7 +23,7 @@ static const char k_chat[] =
 static void everything_is_read(void)
 {
     struct tg_arena *arena = tg_arena_new(1 << 20);
-    struct oai_error err;
+    struct api_error err;
     struct le_chat chat;
     if (gw_chat_read(tg_str_of(k_chat), arena, &chat, &err))
         CHECK_FAIL("%s", err.message);
@@ -56,7 +56,7 @@ static void everything_is_read(void)
 static void defaults(void)
 {
     struct tg_arena *arena = tg_arena_new(1 << 16);
-    struct oai_error err;
+    struct api_error err;
     struct le_chat chat;
     CHECK_INT(gw_chat_read(TG_STR("{\"messages\":[{\"role\":\"user\",\"content\":\"\"}],"
                                   "\"tools\":null,\"enable_thinking\":null}"),
@@ -75,7 +75,7 @@ static void names_of_tools(void)
         struct tg_arena *arena = tg_arena_new(1 << 16);
         struct tg_json *list;
         struct tg_str *names;
-        struct oai_error err;
+        struct api_error err;
         size_t n = 0;
         CHECK_INT(tg_json_parse(tg_str_of(lists[i]), &list, NULL), TG_OK);
         CHECK_INT(gw_tool_names_read(list, arena, &names, &n, &err), TG_OK);
@@ -92,7 +92,7 @@ static void failing_allocations(void)
     uint64_t nth = 0;
     while (status && nth < 10000) {
         struct tg_arena *arena = tg_arena_new(1 << 20);
-        struct oai_error err;
+        struct api_error err;
         struct le_chat chat;
         CHECK(arena != NULL);
         tg_alloc_fail_nth(++nth);
@@ -105,7 +105,7 @@ static void failing_allocations(void)
     CHECK(nth > 20);
     for (size_t max = 64; max < 4096; max += 64) { /* an arena that is too small */
         struct tg_arena *arena = tg_arena_new(max);
-        struct oai_error err;
+        struct api_error err;
         struct le_chat chat;
         status = gw_chat_read(tg_str_of(k_chat), arena, &chat, &err);
         CHECK(status == TG_OK || status == TG_NOMEM);

@@ -10,14 +10,14 @@ enum { ARENA = 4 << 20 };
 struct trial {
     struct tg_arena *arena;
     struct chat_request rq;
-    struct oai_error err;
+    struct api_error err;
     enum tg_status status;
 };
 
 static struct trial decode(struct tg_str body)
 {
     struct trial t = { .arena = tg_arena_new(ARENA) };
-    t.status = oai_chat_decode(body, t.arena, &t.rq, &t.err);
+    t.status = oai_chat.decode(body, t.arena, &t.rq, &t.err);
     return t;
 }
 
@@ -38,7 +38,7 @@ struct bad {
 static void check_bad(const struct bad *row)
 {
     struct trial t = decode(tg_str_of(row->body));
-    struct oai_error err = t.err;
+    struct api_error err = t.err;
     bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
     finish(&t);
     if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
@@ -120,6 +120,26 @@ static void refuses_wrong_values(void)
         { "{" M ",\"response_format\":{}}", "response_format.type", "missing" },
         { "{" M ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type", "one of" },
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
+        { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", "no tools are given" },
+        { "{" M ",\"tool_choice\":{\"type\":\"x\"}}", "tool_choice.type", "one of: function" },
+        { "{" M ",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice.function", "missing" },
+        { "{" M ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"\"}}}",
+          "tool_choice.function.name", "empty" },
+        { "{" M ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"g\"}},"
+          "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}",
+          "tool_choice", "no tool is named \"g\"" },
+        { "{" M ",\"parallel_tool_calls\":0}", "parallel_tool_calls", "boolean" },
+        { TOOL("{\"name\":\"f\",\"strict\":1}"), "tools[0].function.strict", "boolean" },
+        { "{" M ",\"response_format\":{\"type\":\"text\",\"json_schema\":{}}}",
+          "response_format.json_schema", "unknown" },
+        { "{" M ",\"response_format\":{\"type\":\"json_schema\"}}",
+          "response_format.json_schema", "missing" },
+        { "{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}}",
+          "response_format.json_schema", "no name" },
+        { "{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+          "{\"name\":\"a b\"}}}", "response_format.json_schema.name", "letters" },
+        { "{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+          "{\"name\":\"a\",\"schema\":[]}}}", "response_format.json_schema.schema", "object" },
         { "{" M ",\"modalities\":[3]}", "modalities[0]", "a string" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -133,10 +153,6 @@ static void refuses_by_name_what_is_not_built(void)
         { "{" M ",\"logprobs\":true}", "logprobs", UNSUPPORTED },
         { "{" M ",\"top_logprobs\":3}", "top_logprobs", UNSUPPORTED },
         { "{" M ",\"logit_bias\":{\"5\":1}}", "logit_bias", UNSUPPORTED },
-        { "{" M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format.type",
-          UNSUPPORTED },
-        { "{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}}",
-          "response_format.type", UNSUPPORTED },
         { "{" M ",\"audio\":{}}", "audio", UNSUPPORTED },
         { "{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities[1]", UNSUPPORTED },
         { "{" M ",\"prediction\":{}}", "prediction", UNSUPPORTED },
@@ -145,12 +161,8 @@ static void refuses_by_name_what_is_not_built(void)
         { "{" M ",\"function_call\":\"auto\"}", "function_call", UNSUPPORTED },
         { "{" M ",\"store\":true}", "store", UNSUPPORTED },
         { "{" M ",\"metadata\":{\"a\":\"b\"}}", "metadata", UNSUPPORTED },
-        { "{" M ",\"parallel_tool_calls\":false}", "parallel_tool_calls", UNSUPPORTED },
         { "{" M ",\"service_tier\":\"flex\"}", "service_tier", UNSUPPORTED },
         { "{" M ",\"verbosity\":\"low\"}", "verbosity", UNSUPPORTED },
-        { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", UNSUPPORTED },
-        { "{" M ",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice", UNSUPPORTED },
-        { TOOL("{\"name\":\"f\",\"strict\":true}"), "tools[0].function.strict", UNSUPPORTED },
         { "{" M ",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].type", UNSUPPORTED },
         { USER("[{\"type\":\"file\",\"file\":{}}]"), "messages[0].content[0].type",
           "file parts are not supported" },
@@ -278,6 +290,47 @@ static void honours_fields(void)
     finish(&t);
 }
 
+static void honours_formats(void)
+{
+    struct trial t = decode(TG_STR("{" M ",\"response_format\":{\"type\":\"json_object\"},"
+                                   "\"parallel_tool_calls\":false}"));
+    CHECK_INT(t.status, TG_OK);
+    CHECK(t.rq.format == CHAT_FORMAT_JSON && t.rq.one_call);
+    finish(&t);
+    t = decode(TG_STR("{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+                      "\"name\":\"n\",\"description\":\"d\",\"strict\":true,\"schema\":"
+                      "{\"type\": \"object\"}}}}"));
+    CHECK_INT(t.status, TG_OK);
+    CHECK(t.rq.format == CHAT_FORMAT_SCHEMA && is(t.rq.schema.name, "n"));
+    CHECK(is(t.rq.schema.description, "d") && t.rq.schema.has_strict && t.rq.schema.strict);
+    CHECK(is(t.rq.schema.text, "{\"type\":\"object\"}"));
+    finish(&t);
+    t = decode(TG_STR("{" M ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+                      "\"name\":\"n\"}}}"));
+    CHECK(t.status == TG_OK && is(t.rq.schema.text, "{}") && !t.rq.schema.has_strict);
+    finish(&t);
+}
+
+static void honours_choices(void)
+{
+    static const char tools[] = "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+                                "\"strict\":true}}]";
+    struct tg_buf text;
+    tg_buf_init(&text, 4096);
+    tg_buf_addf(&text, "{\"tool_choice\":\"required\"," M ",%s}", tools);
+    struct trial t = decode(tg_buf_str(&text));
+    CHECK(t.status == TG_OK && t.rq.tool_choice == CHAT_CHOICE_REQUIRED);
+    CHECK(t.rq.tools[0].has_strict && t.rq.tools[0].strict);
+    finish(&t);
+    tg_buf_reset(&text);
+    tg_buf_addf(&text, "{\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
+                M ",%s}", tools);
+    t = decode(tg_buf_str(&text));
+    CHECK(t.status == TG_OK && t.rq.tool_choice == CHAT_CHOICE_NAMED && is(t.rq.tool_name, "f"));
+    finish(&t);
+    tg_buf_free(&text);
+}
+
 static void honours_tools(void)
 {
     static const char tools[] =
@@ -400,9 +453,9 @@ static void survives_failing_allocations(void)
     for (uint64_t nth = 1; nth < 2000 && !succeeded; nth++) {
         struct tg_arena *arena = tg_arena_new(ARENA);
         struct chat_request rq;
-        struct oai_error err;
+        struct api_error err;
         tg_alloc_fail_nth(nth);
-        enum tg_status status = oai_chat_decode(tg_str_of(conversation), arena, &rq, &err);
+        enum tg_status status = oai_chat.decode(tg_str_of(conversation), arena, &rq, &err);
         tg_alloc_fail_nth(0);
         tg_arena_free(arena);
         succeeded = status == TG_OK;
@@ -421,6 +474,8 @@ int main(int argc, char **argv)
         CASE(refuses_bad_messages),
         CASE(refuses_bad_tools),
         CASE(honours_fields),
+        CASE(honours_formats),
+        CASE(honours_choices),
         CASE(honours_tools),
         CASE(honours_messages),
         CASE(holds_its_limits),

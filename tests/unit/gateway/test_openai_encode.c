@@ -3,8 +3,11 @@
 #include "config/base/json.h"
 #include "gateway/api/openai_chat.h"
 
-static const struct oai_answer answer = { .id = "chatcmpl-1", .created_s = 1700000000,
-                                          .model = { "m\"x", 3 } };
+static const struct chat_request asked = { .stream = true, .include_usage = true };
+static const struct chat_request silent = { .stream = true };
+static const struct api_answer answer = { .id = "chatcmpl-1", .created_s = 1700000000,
+                                          .model = { "m\"x", 3 }, .request = &asked };
+static struct api_stream stream;
 
 #define CHUNK "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\"," \
               "\"created\":1700000000,\"model\":\"m\\\"x\",\"choices\":["
@@ -12,6 +15,7 @@ static const struct oai_answer answer = { .id = "chatcmpl-1", .created_s = 17000
                        "\"finish_reason\":null}]}\n\n"
 #define FINISH(reason) CHUNK "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"" \
                        reason "\"}]}\n\n"
+#define DONE "data: [DONE]\n\n"
 #define WHOLE(message, reason, usage) \
     "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":" \
     "\"m\\\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":" \
@@ -26,33 +30,33 @@ static void whole_answers(void)
 {
     struct tg_buf out;
     tg_buf_init(&out, 4096);
-    struct oai_whole text = {
+    struct api_whole text = {
         .content = TG_STR("hi\n\xc3\xa4"),
         .finish = CHAT_FINISH_STOP,
         .usage = { count(5), count(0), count(2), count(1) },
     };
-    CHECK_INT(oai_whole_print(&answer, &text, &out), TG_OK);
+    CHECK_INT(oai_chat.whole(&answer, &text, &out), TG_OK);
     CHECK_STR(out.p, WHOLE("\"hi\\n\xc3\xa4\",\"refusal\":null", "stop",
                            ",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,"
                            "\"total_tokens\":7,\"prompt_tokens_details\":{\"cached_tokens\":0},"
                            "\"completion_tokens_details\":{\"reasoning_tokens\":1}}"));
     tg_buf_reset(&out);
-    const struct oai_call calls[] = {
+    const struct api_call calls[] = {
         { TG_STR("c1"), TG_STR("f"), TG_STR("{\"a\":1}") },
         { TG_STR("c2"), TG_STR("g"), TG_STR("") },
     };
-    struct oai_whole called = { .reasoning = TG_STR("why"), .calls = calls, .n_calls = 2,
+    struct api_whole called = { .reasoning = TG_STR("why"), .calls = calls, .n_calls = 2,
                                 .finish = CHAT_FINISH_TOOL_CALLS,
                                 .usage = { .output = count(3) } };
-    CHECK_INT(oai_whole_print(&answer, &called, &out), TG_OK);
+    CHECK_INT(oai_chat.whole(&answer, &called, &out), TG_OK);
     CHECK_STR(out.p, WHOLE("null,\"reasoning_content\":\"why\",\"refusal\":null,\"tool_calls\":["
                            "{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
                            "\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"c2\",\"type\":\"function\","
                            "\"function\":{\"name\":\"g\",\"arguments\":\"\"}}]", "tool_calls", ""));
     tg_buf_reset(&out);
-    struct oai_whole empty = { .finish = CHAT_FINISH_LENGTH,
+    struct api_whole empty = { .finish = CHAT_FINISH_LENGTH,
                                .usage = { .input = count(0), .output = count(0) } };
-    oai_whole_print(&answer, &empty, &out);
+    oai_chat.whole(&answer, &empty, &out);
     CHECK_STR(out.p, WHOLE("\"\",\"refusal\":null", "length",
                            ",\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,"
                            "\"total_tokens\":0}"));
@@ -70,14 +74,14 @@ static void streams(void)
     struct chat_event more = { .kind = CHAT_EVENT_TOOL_CALL, .index = 1, .text = TG_STR("{") };
     struct chat_event none = { .kind = CHAT_EVENT_USAGE };
     struct chat_usage usage = { .input = count(1), .output = count(2) };
-    oai_stream_role(&answer, &out);
-    oai_stream_event(&answer, &thought, &out);
-    oai_stream_event(&answer, &text, &out);
-    oai_stream_event(&answer, &call, &out);
-    oai_stream_event(&answer, &more, &out);
-    CHECK_INT(oai_stream_event(&answer, &none, &out), TG_OK);
-    oai_stream_finish(&answer, CHAT_FINISH_FILTER, &usage, &out);
-    CHECK_INT(oai_stream_done(&out), TG_OK);
+    oai_chat.begin(&answer, &out);
+    oai_chat.event(&answer, &stream, &thought, &out);
+    oai_chat.event(&answer, &stream, &text, &out);
+    oai_chat.event(&answer, &stream, &call, &out);
+    oai_chat.event(&answer, &stream, &more, &out);
+    CHECK_INT(oai_chat.event(&answer, &stream, &none, &out), TG_OK);
+    struct api_whole end = { .finish = CHAT_FINISH_FILTER, .usage = usage };
+    CHECK_INT(oai_chat.finish(&answer, &stream, &end, TG_STR("{\"a\":1}"), &out), TG_OK);
     CHECK_STR(out.p, DELTA("\"role\":\"assistant\",\"content\":\"\"")
               DELTA("\"reasoning_content\":\"t\"") DELTA("\"content\":\"a\\\"b\"")
               DELTA("\"tool_calls\":[{\"index\":1,\"id\":\"c\",\"type\":\"function\",\"function\":"
@@ -85,7 +89,7 @@ static void streams(void)
               DELTA("\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\"}}]")
               FINISH("content_filter")
               CHUNK "],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}"
-              "\n\ndata: [DONE]\n\n");
+              "\n\n: tollgate {\"a\":1}\n\ndata: [DONE]\n\n");
     tg_buf_free(&out);
 }
 
@@ -93,12 +97,15 @@ static void absent_usage_is_not_zero(void)
 {
     struct tg_buf out;
     tg_buf_init(&out, 4096);
-    struct chat_usage unknown = { .input = count(4) };
-    struct chat_usage absurd = { .input = count(UINT64_MAX), .output = count(1) };
-    oai_stream_finish(&answer, CHAT_FINISH_STOP, &unknown, &out);
-    oai_stream_finish(&answer, CHAT_FINISH_STOP, &absurd, &out);
-    oai_stream_finish(&answer, CHAT_FINISH_STOP, NULL, &out);
-    CHECK_STR(out.p, FINISH("stop") FINISH("stop") FINISH("stop"));
+    struct api_answer no_usage = answer;
+    no_usage.request = &silent;
+    struct api_whole unknown = { .usage = { .input = count(4) } };
+    struct api_whole absurd = { .usage = { .input = count(UINT64_MAX), .output = count(1) } };
+    struct api_whole known = { .usage = { .input = count(2), .output = count(1) } };
+    oai_chat.finish(&answer, &stream, &unknown, TG_STR(""), &out);
+    oai_chat.finish(&answer, &stream, &absurd, TG_STR(""), &out);
+    oai_chat.finish(&no_usage, &stream, &known, TG_STR(""), &out);
+    CHECK_STR(out.p, FINISH("stop") DONE FINISH("stop") DONE FINISH("stop") DONE);
     tg_buf_free(&out);
 }
 
@@ -106,15 +113,15 @@ static void errors_and_models(void)
 {
     struct tg_buf out;
     tg_buf_init(&out, 4096);
-    struct oai_error named = { 400, "invalid_request_error", "c", "messages[0]", "a \"b\"" };
-    struct oai_error plain = { 500, "server_error", NULL, "", "m" };
+    struct api_error named = { 400, "invalid_request_error", "c", "messages[0]", "a \"b\"" };
+    struct api_error plain = { 500, "server_error", NULL, "", "m" };
     oai_error_print(&named, &out);
     CHECK_STR(out.p, "{\"error\":{\"message\":\"a \\\"b\\\"\",\"type\":\"invalid_request_error\","
                      "\"param\":\"messages[0]\",\"code\":\"c\"}}");
     tg_buf_reset(&out);
-    oai_stream_error(&plain, &out);
+    oai_chat.failed(&answer, &stream, &plain, TG_STR("{}"), &out);
     CHECK_STR(out.p, "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,"
-                     "\"code\":null}}\n\n");
+                     "\"code\":null}}\n\n: tollgate {}\n\n");
     tg_buf_reset(&out);
     static const char *const names[] = { "local", "a/b" };
     oai_models_print(names, 2, 9, &out);
@@ -129,16 +136,16 @@ static void errors_and_models(void)
 /* Out of memory and out of room are reported, and nothing is lost or leaked. */
 static void reports_failures(void)
 {
-    struct oai_whole w = { .content = TG_STR("0123456789"), .finish = CHAT_FINISH_STOP };
+    struct api_whole w = { .content = TG_STR("0123456789"), .finish = CHAT_FINISH_STOP };
     struct tg_buf out;
     tg_buf_init(&out, 64);
-    CHECK_INT(oai_whole_print(&answer, &w, &out), TG_LIMIT);
+    CHECK_INT(oai_chat.whole(&answer, &w, &out), TG_LIMIT);
     tg_buf_free(&out);
     bool succeeded = false;
     for (uint64_t nth = 1; nth < 20 && !succeeded; nth++) {
         tg_buf_init(&out, 4096);
         tg_alloc_fail_nth(nth);
-        enum tg_status status = oai_whole_print(&answer, &w, &out);
+        enum tg_status status = oai_chat.whole(&answer, &w, &out);
         tg_alloc_fail_nth(0);
         tg_buf_free(&out);
         succeeded = status == TG_OK;

@@ -58,7 +58,8 @@ static void everything_else(void)
 static void tools(void)
 {
     const struct chat_tool list[] = {
-        { TG_STR("f"), TG_STR("does f"), TG_STR("{\"type\":\"object\"}") },
+        { .name = TG_STR("f"), .description = TG_STR("does f"),
+          .parameters = TG_STR("{\"type\":\"object\"}") },
         { .name = TG_STR("g") },
     };
     const struct chat_message messages[] = {
@@ -87,6 +88,30 @@ static void tools(void)
         "\"function\",\"function\":{\"name\":\"g\"}}],\"max_tokens\":7,\"stream\":false}");
     const struct chat_tool bad[] = { { .name = TG_STR("f"), .parameters = TG_STR("{},\"x\":{}") } };
     r = (struct chat_request){ .tools = bad, .n_tools = 1 };
+    CHECK_STR(body_of(&r), "invalid");
+}
+
+static void demands(void)
+{
+    const struct chat_tool list[] = { { .name = TG_STR("f"), .has_strict = true, .strict = true } };
+    struct chat_request r = { .tools = list, .n_tools = 1, .tool_choice = CHAT_CHOICE_NAMED,
+                              .tool_name = TG_STR("f"), .one_call = true,
+                              .format = CHAT_FORMAT_JSON };
+    CHECK_STR(body_of(&r),
+              "{\"model\":\"m\",\"messages\":[],\"tools\":[{\"type\":\"function\",\"function\":"
+              "{\"name\":\"f\",\"strict\":true}}],\"tool_choice\":{\"type\":\"function\","
+              "\"function\":{\"name\":\"f\"}},\"parallel_tool_calls\":false,\"response_format\":"
+              "{\"type\":\"json_object\"},\"max_tokens\":7,\"stream\":false}");
+    r = (struct chat_request){ .format = CHAT_FORMAT_SCHEMA };
+    r.schema.name = TG_STR("n");
+    r.schema.description = TG_STR("d");
+    r.schema.has_strict = true;
+    r.schema.text = TG_STR("{\"type\":\"object\"}");
+    CHECK_STR(body_of(&r),
+              "{\"model\":\"m\",\"messages\":[],\"response_format\":{\"type\":\"json_schema\","
+              "\"json_schema\":{\"name\":\"n\",\"description\":\"d\",\"strict\":false,\"schema\":"
+              "{\"type\":\"object\"}}},\"max_tokens\":7,\"stream\":false}");
+    r.schema.text = TG_STR("{},\"x\":{}");
     CHECK_STR(body_of(&r), "invalid");
 }
 
@@ -145,6 +170,7 @@ static void request_bytes(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = { CASE(plain), CASE(everything_else), CASE(tools),
-                                               CASE(media), CASE(limits), CASE(request_bytes) };
+                                               CASE(demands),
+        CASE(media), CASE(limits), CASE(request_bytes) };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -1,0 +1,80 @@
+/* What a dialect is: how its requests are read into the one vocabulary (providers/chat.h), and how
+ * answers, streams and errors are printed in it. The life of a request (exchange.h) knows nothing
+ * else of any dialect. All functions are pure: any thread, no I/O. */
+#ifndef GATEWAY_API_DIALECT_H
+#define GATEWAY_API_DIALECT_H
+
+#include "config/base/arena.h"
+#include "config/base/buf.h"
+#include "config/base/status.h"
+#include "providers/chat.h"
+
+/* An error of a request in the client's terms: OpenAI's words, which other dialects translate. */
+struct api_error {
+    int status;       /* HTTP: 400, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504 */
+    const char *type; /* invalid_request_error, ... */
+    const char *code; /* or NULL */
+    char param[128];  /* JSON path of the field, or empty */
+    char message[512];
+};
+
+/* Identity of an answer, the same in every chunk. */
+struct api_answer {
+    char id[48]; /* the dialect's prefix and the request's number */
+    int64_t created_s;
+    struct tg_str model; /* as the client named it, or the route's name */
+    const struct chat_request *request;
+};
+
+struct api_call {
+    struct tg_str id, name, arguments; /* arguments: JSON text */
+};
+
+/* All that an answer says. */
+struct api_whole {
+    struct tg_str content, reasoning;
+    const struct api_call *calls;
+    size_t n_calls;
+    enum chat_finish finish;
+    struct chat_usage usage;
+};
+
+/* Where the stream of one attempt stands; zero before its first event. For the dialect alone. */
+struct api_stream {
+    int open;       /* kind of the block that is open */
+    uint32_t index; /* of that block */
+    uint32_t call;  /* number of the call that is open */
+    uint64_t sequence;
+};
+
+/* Functions append to out and give its state: TG_OK, or TG_NOMEM or TG_LIMIT as tg_buf tells. note
+ * is JSON in one line, what Tollgate knows at the end, or empty: a dialect puts it where its
+ * clients pass over it. */
+struct api_dialect {
+    const char *name; /* of the request log */
+    const char *id_prefix;
+    const char *stream_type; /* content type of a stream */
+    const char *heartbeat;   /* bytes that a client passes over */
+    bool keeps;              /* finish_stream and later events need what was said before */
+    /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
+     * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
+     * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */
+    enum tg_status (*decode)(struct tg_str body, struct tg_arena *arena, struct chat_request *out,
+                             struct api_error *err);
+    enum tg_status (*error)(const struct api_error *e, struct tg_buf *out);
+    enum tg_status (*whole)(const struct api_answer *a, const struct api_whole *w,
+                            struct tg_buf *out);
+    /* What comes before the first event. */
+    enum tg_status (*begin)(const struct api_answer *a, struct tg_buf *out);
+    /* TEXT, REASONING or TOOL_CALL with something to print. */
+    enum tg_status (*event)(const struct api_answer *a, struct api_stream *s,
+                            const struct chat_event *e, struct tg_buf *out);
+    /* The end. Text, reasoning and calls of w are empty unless the dialect keeps them. */
+    enum tg_status (*finish)(const struct api_answer *a, struct api_stream *s,
+                             const struct api_whole *w, struct tg_str note, struct tg_buf *out);
+    /* The end of a stream that failed: an error event, never a clean end. */
+    enum tg_status (*failed)(const struct api_answer *a, struct api_stream *s,
+                             const struct api_error *e, struct tg_str note, struct tg_buf *out);
+};
+
+#endif

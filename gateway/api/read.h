@@ -1,0 +1,78 @@
+/* Reading the JSON of a request, for all dialects: where the reader stands, errors that name the
+ * field, values with their bounds, tables of fields. Pure, any thread. */
+#ifndef GATEWAY_API_READ_H
+#define GATEWAY_API_READ_H
+
+#include "config/base/json.h"
+#include "gateway/api/dialect.h"
+
+/* One decoding: where it stands (path) and what it fills. */
+struct api_read {
+    struct tg_arena *arena;
+    struct chat_request *out;
+    struct api_error *err;
+    void *dialect;  /* what a dialect's readers share beyond that, or NULL */
+    char path[128]; /* JSON path of the value at hand; cut when deeper */
+    size_t path_n;
+};
+
+/* Appends ".key" or "[i]" to the path; the return value is given to api_leave afterwards. */
+size_t api_enter(struct api_read *d, const char *key);
+size_t api_enter_at(struct api_read *d, size_t i);
+void api_leave(struct api_read *d, size_t mark);
+
+/* Fills the error for the value at the path: 400. Always TG_INVALID. */
+enum tg_status api_bad(struct api_read *d, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* "X is not supported in this version", X being the path: 400. Always TG_UNSUPPORTED. */
+enum tg_status api_unsupported(struct api_read *d);
+/* Out of memory or above the arena's maximum: 503. Always TG_NOMEM. */
+enum tg_status api_no_memory(struct api_read *d);
+/* "an object was expected, not a string" and so on. v may be NULL: "is missing". */
+enum tg_status api_wrong_type(struct api_read *d, const struct tg_json *v,
+                              enum tg_json_type wanted);
+
+/* The body's tree, an object; for tg_json_free. NULL after an error. */
+enum tg_status api_read_root(struct api_read *d, struct tg_str body, struct tg_json **root);
+/* Member that is neither absent nor null; else NULL. */
+const struct tg_json *api_member(const struct tg_json *object, const char *key);
+/* Copies a string of min to max bytes into the arena. */
+enum tg_status api_copy(struct api_read *d, const struct tg_json *v, size_t min, size_t max,
+                        struct tg_str *out);
+/* The same for a member; with required false an absent one leaves *out alone. */
+enum tg_status api_copy_member(struct api_read *d, const struct tg_json *object,
+                               const char *key, bool required, size_t min, size_t max,
+                               struct tg_str *out);
+enum tg_status api_bool(struct api_read *d, const struct tg_json *v, bool *out);
+/* For switches of which only the given position exists here. */
+enum tg_status api_only_bool(struct api_read *d, const struct tg_json *v, bool wanted);
+enum tg_status api_between(struct api_read *d, const struct tg_json *v, double min, double max,
+                           double *out);
+enum tg_status api_integer(struct api_read *d, const struct tg_json *v, int64_t min, int64_t max,
+                           int64_t *out);
+/* A word out of a list: its index, or an error that lists them. */
+enum tg_status api_word(struct api_read *d, const struct tg_json *v, const char *const *words,
+                        size_t n, size_t *which);
+
+/* An object's text as compact JSON, copied into the arena. */
+enum tg_status api_object_text(struct api_read *d, const struct tg_json *v, struct tg_str *out);
+/* Whether out's tool choice fits its tools: one must be there, and the named one among them. field:
+ * where the error points to. */
+enum tg_status api_check_choice(struct api_read *d, const char *field);
+
+/* A field of an object: read it, refuse it, or accept it unread. */
+struct api_field {
+    const char *name;
+    /* v is not null. Called with the path at the field. */
+    enum tg_status (*read)(struct api_read *d, const struct tg_json *v);
+};
+/* Calls the reader of every member that is not null; an unknown one is refused by name. */
+enum tg_status api_read_fields(struct api_read *d, const struct tg_json *object,
+                               const struct api_field *fields, size_t n);
+/* Readers for tables. */
+enum tg_status api_refuse(struct api_read *d, const struct tg_json *v);
+enum tg_status api_elsewhere(struct api_read *d, const struct tg_json *v);
+/* Accepts an empty array or object, refuses others as not supported. */
+enum tg_status api_only_empty(struct api_read *d, const struct tg_json *v);
+
+#endif
