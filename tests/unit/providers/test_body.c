@@ -155,7 +155,8 @@ static void limits(void)
 
 static void request_bytes(void)
 {
-    const struct chat_tool list[] = { { TG_STR("f"), TG_STR("de"), TG_STR("{}") } };
+    const struct chat_tool list[] = { { .name = TG_STR("f"), .description = TG_STR("de"),
+                                        .parameters = TG_STR("{}") } };
     const struct chat_message messages[] = {
         MESSAGE(CHAT_USER, TEXT("123"), { .kind = CHAT_PART_TOOL_CALL, .id = TG_STR("ab"),
                                           .name = TG_STR("c"), .text = TG_STR("{}") }),
