@@ -123,8 +123,17 @@ void gw_answer_hold_back(struct gw_exchange *x)
 
 void gw_answer_heartbeat(struct gw_exchange *x)
 {
+    const struct api_dialect *dialect = x->prepared.dialect;
+    struct tg_buf out;
     begin_stream(x, TELL_HEARTBEAT);
-    write_out(x, tg_str_of(x->prepared.dialect->heartbeat));
+    if (dialect->heartbeat) {
+        write_out(x, tg_str_of(dialect->heartbeat));
+        return;
+    }
+    tg_buf_init(&out, COMMENT_MAX);
+    if (dialect->beat(&x->answer, &out) == TG_OK) /* the next one may have memory */
+        write_out(x, tg_buf_str(&out));
+    tg_buf_free(&out);
 }
 
 void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
@@ -191,6 +200,26 @@ static void add_note(struct gw_exchange *x, struct tg_buf *out)
     tg_buf_addf(out, ",\"estimated\":%s}", x->estimated ? "true" : "false");
 }
 
+static int64_t since(int64_t from_ns, int64_t to_ns)
+{
+    return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+/* A provider's answer in one piece comes all at once: what of its time was the prompt's is unknown.
+ * A local job begins when it leaves the queue, a call to a provider when it is made. */
+static struct api_times times_of(const struct gw_try *t)
+{
+    const struct gw_exchange *x = t->x;
+    bool local = t->step.target == POL_LOCAL, pieces = local || x->prepared.request.stream;
+    int64_t began = local ? t->started_ns : t->begun_ns;
+    return (struct api_times){
+        .total = since(x->begun_ns, tg_mono_ns()),
+        .wait = since(x->begun_ns, began),
+        .prompt = pieces && t->held_ns ? since(began, t->held_ns) : 0,
+        .output = pieces ? since(t->held_ns, t->ended_ns) : 0,
+    };
+}
+
 static struct api_whole whole_of(struct gw_try *t)
 {
     for (size_t i = 0; i < t->n_calls; i++)
@@ -202,8 +231,20 @@ static struct api_whole whole_of(struct gw_try *t)
         .n_calls = t->n_calls,
         .finish = t->finish,
         .usage = t->usage,
+        .times = times_of(t),
     };
 }
+
+/* The dialect has no words for the answer: whole and finish said TG_INVALID. */
+static struct api_error unspeakable(struct gw_exchange *x)
+{
+    x->failure_name = "malformed-answer";
+    return gw_failure(502, "upstream_error", "malformed",
+                      "the model's answer cannot be told: a tool call's arguments are no JSON "
+                      "object");
+}
+
+static void fail_stream(struct gw_exchange *x, const struct api_error *e);
 
 static void finish_stream(struct gw_exchange *x)
 {
@@ -215,8 +256,12 @@ static void finish_stream(struct gw_exchange *x)
     x->blocked = false; /* the rest leaves now, and with it the memory */
     gw_answer_flush(x);
     add_note(x, &note);
-    x->prepared.dialect->finish(&x->answer, &t->stream, &whole, tg_buf_str(&note), &out);
-    if (out.failed || note.failed) {
+    enum tg_status status =
+        x->prepared.dialect->finish(&x->answer, &t->stream, &whole, tg_buf_str(&note), &out);
+    if (status == TG_INVALID) {
+        struct api_error e = unspeakable(x);
+        fail_stream(x, &e);
+    } else if (out.failed || note.failed) {
         x->failure_name = "out-of-memory";
         gw_http_abort(x->rq);
     } else {
@@ -234,15 +279,36 @@ static void finish_whole(struct gw_exchange *x)
     struct tg_buf out;
     struct api_whole whole = whole_of(x->current);
     tg_buf_init(&out, ANSWER_MAX);
-    if (x->prepared.dialect->whole(&x->answer, &whole, &out) != TG_OK) {
+    enum tg_status status = x->prepared.dialect->whole(&x->answer, &whole, &out);
+    if (status != TG_OK) {
         struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
         x->failure_name = "out-of-memory";
+        if (status == TG_INVALID)
+            e = unspeakable(x);
         gw_answer_refuse(x, &e);
     } else {
         x->status = 200;
         x->failure_name = "";
         tell(x, TELL_WHOLE);
         tell_explanation(x);
+        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
+        x->rq = NULL;
+    }
+    tg_buf_free(&out);
+}
+
+void gw_answer_idle(struct gw_exchange *x)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, COMMENT_MAX);
+    if (x->prepared.dialect->idle(&x->answer, &out) != TG_OK) {
+        struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
+        x->failure_name = "out-of-memory";
+        gw_answer_refuse(x, &e);
+    } else {
+        x->status = 200;
+        snprintf(x->reason, sizeof(x->reason), "nothing-asked");
+        tell(x, TELL_HEARTBEAT);
         gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
         x->rq = NULL;
     }

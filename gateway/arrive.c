@@ -73,6 +73,13 @@ static void scored(struct gw_exchange *x)
     }
     x->state = GW_SCORED;
     x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
+    if (p->request.model_said.n)
+        x->answer.model = p->request.model_said;
+    if (p->request.n_messages == 0) {
+        gw_answer_idle(x);
+        gw_exchange_done(x);
+        return;
+    }
     struct pol_request_facts facts = {
         .request = &p->request,
         .body_bytes = chat_request_bytes(&p->request),
@@ -268,6 +275,7 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->prepared.body = ask->body;
     x->prepared.local = app->local;
     x->answer.created_s = x->started_ms / 1000;
+    x->answer.created_ms = x->started_ms;
     x->answer.request = &x->prepared.request;
     snprintf(x->answer.id, sizeof(x->answer.id), "%s%016llx", dialect->id_prefix,
              (unsigned long long)x->id);

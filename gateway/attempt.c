@@ -125,6 +125,8 @@ static void launch(struct gw_try *t)
     if (local) {
         uint32_t asked = x->prepared.request.max_tokens;
         call.max_tokens = asked ? asked : x->config->settings->engine.max_tokens;
+        if (!asked && x->prepared.request.no_limit)
+            call.max_tokens = UINT32_MAX; /* the context ends it */
         call.prompt = x->prepared.prompt;
         call.n_prompt = x->prepared.n_prompt;
     } else {

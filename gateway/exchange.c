@@ -313,7 +313,8 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     const struct api_dialect *dialect = x->prepared.dialect;
     if (x->prepared.request.stream) {
         enum tg_status status = dialect->event(&x->answer, &t->stream, e, &t->out);
-        if (status || !dialect->keeps)
+        bool call = e->kind == CHAT_EVENT_TOOL_CALL;
+        if (status || !(dialect->keeps || (call && dialect->keeps_calls)))
             return status;
     }
     if (e->kind == CHAT_EVENT_TOOL_CALL)
@@ -396,6 +397,7 @@ static void on_finish(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
     t->finished = true;
+    t->ended_ns = tg_mono_ns();
     t->finish = e->finish;
     gw_attempt_end(t, true);
     if (x->current != t)

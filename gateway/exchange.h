@@ -33,6 +33,7 @@ struct gw_try {
     uint64_t ticket;                        /* 0: not waiting for a lease */
     int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
     int64_t held_ns;                        /* first event of a token or text; 0: none yet */
+    int64_t ended_ns;                       /* FINISH; 0: not reached */
     struct tg_buf out;                      /* stream: bytes not yet given to the client */
     struct api_stream stream;               /* where that stream is */
     struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
@@ -175,6 +176,8 @@ void gw_answer_hold_back(struct gw_exchange *x);
 /* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after.
  */
 void gw_answer_finish(struct gw_exchange *x);
+/* The answer to a request that asks for nothing. x->rq is NULL after. */
+void gw_answer_idle(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
 void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e);
 void gw_answer_heartbeat(struct gw_exchange *x);

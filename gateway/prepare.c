@@ -26,6 +26,8 @@ void gw_prepare(struct gw_prepared *p)
         p->failed = true;
         return;
     }
+    if (p->request.n_messages == 0) /* asks for nothing */
+        return;
     enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt, &p->n_prompt,
                                                &p->local_error);
     p->local_can = status == TG_OK;

@@ -340,6 +340,14 @@ const char *le_engine_model_name(const struct le_engine *e)
     return e->info->name;
 }
 
+struct le_engine_facts le_engine_facts(const struct le_engine *e)
+{
+    return (struct le_engine_facts){ .family = e->info->family,
+                                     .type = e->info->type,
+                                     .parameters = e->info->parameters,
+                                     .bytes = e->info->bytes };
+}
+
 bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out)
 {
     return e->info->files && le_gguf_file_id(e->info->files, i, out);

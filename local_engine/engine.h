@@ -65,6 +65,14 @@ const char *le_engine_device_kind(const struct le_engine *e); /* "cpu" or "vulka
 /* "exact" or "fast": what runs since the engine was opened, not what was asked for. */
 const char *le_engine_precision(const struct le_engine *e);
 const char *le_engine_model_name(const struct le_engine *e);  /* general.name, or the file's name */
+/* What the file holds. Of tests' runners: 0 and "". */
+struct le_engine_facts {
+    const char *family;  /* the architecture: "gemma4" */
+    const char *type;    /* of most of its weights, "Q8_0" */
+    uint64_t parameters; /* elements of all tensors */
+    uint64_t bytes;      /* of all its files */
+};
+struct le_engine_facts le_engine_facts(const struct le_engine *e);
 /* The model's file i, or part i of a split one, as it was when it was opened: who opens the path
  * again may find another file there. False behind the last. */
 bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out);

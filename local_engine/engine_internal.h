@@ -110,6 +110,8 @@ struct le_engine_info {
     enum le_precision precision;
     struct le_sampling sampling;
     struct le_template_info template;
+    char family[32], type[16];
+    uint64_t parameters, bytes;
     const struct le_gguf *files; /* open until the runner is destroyed; NULL: none */
 };
 

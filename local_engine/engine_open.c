@@ -84,6 +84,33 @@ static void copy_name(struct sequence *s, const char *path)
     le_gguf_text_print(name, s->info.name, sizeof(s->info.name)); /* commands print it */
 }
 
+static uint64_t elements(const struct le_tensor *t)
+{
+    return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+}
+
+/* A file mixes types: it is called by the one that most of its elements have. */
+static void read_facts(struct sequence *s)
+{
+    enum { TYPES = 64 }; /* the loader runs none above */
+    uint64_t of_type[TYPES] = { 0 };
+    struct tg_str family = TG_STR("");
+    uint32_t most = 0;
+    for (size_t i = 0; i < le_gguf_n_tensors(s->file.g); i++) {
+        const struct le_tensor *t = le_gguf_tensor_at(s->file.g, i);
+        s->info.parameters += elements(t);
+        if (t->type < TYPES)
+            of_type[t->type] += elements(t);
+    }
+    for (uint32_t i = 1; i < TYPES; i++)
+        if (of_type[i] > of_type[most])
+            most = i;
+    snprintf(s->info.type, sizeof(s->info.type), "%s", le_type_name(most));
+    le_gguf_string(s->file.g, "general.architecture", &family, NULL);
+    le_gguf_text_print(family, s->info.family, sizeof(s->info.family));
+    s->info.bytes = le_gguf_file_size(s->file.g);
+}
+
 /* The file's own defaults; what is absent or out of range is Gemma's recommendation. */
 static void read_sampling(struct sequence *s)
 {
@@ -125,6 +152,7 @@ static enum tg_status sequence_new(const struct le_engine_options *o, struct seq
     s->chunk = o->prefill_chunk;
     copy_name(s, o->model);
     read_sampling(s);
+    read_facts(s);
     s->device = (struct le_device_options){ .device = o->device, .precision = o->precision,
                                             .threads = o->threads };
     s->no_selftest = o->no_selftest;

@@ -62,6 +62,7 @@ enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_REQUIRED, CHAT_CHOICE_NAMED };
 
 struct chat_request {
     struct tg_str model; /* as the client named it; may be empty */
+    struct tg_str model_said; /* the same with a tag that only its dialect knows; empty: none */
     const struct chat_message *messages;
     size_t n_messages;
     const struct chat_tool *tools;
@@ -76,6 +77,8 @@ struct chat_request {
     } schema; /* CHAT_FORMAT_SCHEMA */
     struct chat_sampling sampling;
     uint32_t max_tokens; /* 0: not given */
+    bool no_limit;       /* 0 as well, and the client wants none: as much as the backend allows */
+    uint32_t context;    /* positions that the client wants there to be; 0: not given */
     struct tg_str stop[CHAT_STOPS_MAX];
     size_t n_stops;
     bool stream;

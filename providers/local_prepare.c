@@ -58,9 +58,11 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
     return TG_OK;
 }
 
-static enum tg_status check_request(const struct chat_request *r, struct tg_error *err)
+static enum tg_status check_request(const struct le_engine *engine, const struct chat_request *r,
+                                    struct tg_error *err)
 {
     const struct chat_sampling *s = &r->sampling;
+    uint32_t context = le_engine_context(engine);
     bool presence = s->has_presence && (s->presence < 0 || s->presence > 0);
     bool frequency = s->has_frequency && (s->frequency < 0 || s->frequency > 0);
     for (size_t i = 0; i < r->n_messages; i++) {
@@ -78,6 +80,10 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
                            "tools[%zu].function.parameters: the local model takes at most %d bytes",
                            i, LE_SCHEMA_BYTES_MAX);
     }
+    if (r->context > context)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "num_ctx: %u is more than the local model's context of %u; ask for less, or "
+                       "set engine.context in the configuration", r->context, context);
     if (r->format != CHAT_FORMAT_TEXT)
         return tg_fail(err, TG_UNSUPPORTED,
                        "response_format: the local model of this version is not held to a "
@@ -257,7 +263,7 @@ enum tg_status prov_local_render(const struct le_engine *engine, struct prov_mem
     size_t recalled;
     *ids = NULL;
     *n = 0;
-    enum tg_status status = check_request(r, err);
+    enum tg_status status = check_request(engine, r, err);
     if (status == TG_OK)
         status = check_length(engine, r, err);
     if (status)

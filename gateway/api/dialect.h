@@ -22,12 +22,21 @@ struct api_error {
 struct api_answer {
     char id[48]; /* the dialect's prefix and the request's number */
     int64_t created_s;
+    int64_t created_ms; /* the same, finer */
     struct tg_str model; /* as the client named it, or the route's name */
     const struct chat_request *request;
 };
 
 struct api_call {
     struct tg_str id, name, arguments; /* arguments: JSON text */
+};
+
+/* How long an answer took, as the exchange measured it: nanoseconds, 0 where that is not known. */
+struct api_times {
+    int64_t total;  /* from the request's arrival to the answer's end */
+    int64_t wait;   /* of that, until its backend began with it */
+    int64_t prompt; /* from there to its first token or text; unknown of an answer in one piece */
+    int64_t output; /* from there to the end */
 };
 
 /* All that an answer says. */
@@ -37,6 +46,7 @@ struct api_whole {
     size_t n_calls;
     enum chat_finish finish;
     struct chat_usage usage;
+    struct api_times times;
 };
 
 /* Where the stream of one attempt stands; zero before its first event. For the dialect alone. */
@@ -47,20 +57,26 @@ struct api_stream {
     uint64_t sequence;
 };
 
-/* Functions append to out and give its state: TG_OK, or TG_NOMEM or TG_LIMIT as tg_buf tells. note
- * is JSON in one line, what Tollgate knows at the end, or empty: a dialect puts it where its
- * clients pass over it. */
+/* Functions append to out and give its state: TG_OK, or TG_NOMEM or TG_LIMIT as tg_buf tells. Whole
+ * and finish also give TG_INVALID when the dialect has no words for what a backend said; out is to
+ * be thrown away then, and the client told of an error. note is JSON in one line, what Tollgate
+ * knows at the end, or empty: a dialect puts it where its clients pass over it. */
 struct api_dialect {
     const char *name; /* of the request log */
     const char *id_prefix;
     const char *stream_type; /* content type of a stream */
-    const char *heartbeat;   /* bytes that a client passes over */
-    bool keeps;              /* finish_stream and later events need what was said before */
+    const char *heartbeat;   /* bytes that a client passes over; NULL: beat prints them */
+    enum tg_status (*beat)(const struct api_answer *a, struct tg_buf *out);
+    bool keeps;              /* finish and later events need what was said before */
+    bool keeps_calls;        /* finish needs the calls, and nothing else */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
      * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
      * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */
     enum tg_status (*decode)(struct tg_str body, struct tg_arena *arena, struct chat_request *out,
                              struct api_error *err);
+    /* The answer to a request that decode gave no messages: it asks nothing of a backend. NULL:
+     * decode refuses such. */
+    enum tg_status (*idle)(const struct api_answer *a, struct tg_buf *out);
     enum tg_status (*error)(const struct api_error *e, struct tg_buf *out);
     enum tg_status (*whole)(const struct api_answer *a, const struct api_whole *w,
                             struct tg_buf *out);
@@ -69,7 +85,8 @@ struct api_dialect {
     /* TEXT, REASONING or TOOL_CALL with something to print. */
     enum tg_status (*event)(const struct api_answer *a, struct api_stream *s,
                             const struct chat_event *e, struct tg_buf *out);
-    /* The end. Text, reasoning and calls of w are empty unless the dialect keeps them. */
+    /* The end. Text, reasoning and calls of w are empty unless the dialect keeps them. Printed
+     * before anything of it is sent. */
     enum tg_status (*finish)(const struct api_answer *a, struct api_stream *s,
                              const struct api_whole *w, struct tg_str note, struct tg_buf *out);
     /* The end of a stream that failed: an error event, never a clean end. */
