@@ -1,8 +1,10 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
+#include "gateway/api/ollama.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/exchange.h"
+#include "gateway/ollama_site.h"
 
 enum { ROUTER_TEXT_MAX = 1 << 20 };
 
@@ -34,19 +36,47 @@ static bool is_foreign(const struct gw_ask *ask)
     return origin.p != NULL;
 }
 
-static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+/* Whether a browser says that a page of its sent this. (Node's fetch sends sec-fetch-mode too.) */
+static bool by_page(const struct gw_ask *ask)
 {
+    return gw_header_of(ask, "origin").p || gw_header_of(ask, "sec-fetch-site").p;
+}
+
+/* Clients of some dialects send their JSON as text, as a form or without a type. So can a page do
+ * without asking: from a browser it must be declared, which makes the browser ask. */
+static bool type_accepted(const struct gw_ask *ask, bool any)
+{
+    static const char *const others[] = { "", "text/plain", "application/x-www-form-urlencoded" };
     struct tg_str type = gw_header_of(ask, "content-type");
     size_t end = 0;
     while (end < type.n && type.p[end] != ';')
         end++;
     type.n = end;
+    type = tg_str_trim(type);
+    if (tg_str_ieq(type, TG_STR("application/json")))
+        return true;
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others) && any && !by_page(ask); i++)
+        if (tg_str_ieq(type, tg_str_of(others[i])))
+            return true;
+    return false;
+}
+
+struct endpoint {
+    const char *path, *method;
+    const struct api_dialect *dialect; /* of a request for an answer, which then needs no handler */
+    bool any_type;
+    void (*answer)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
+};
+
+static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct endpoint *to)
+{
     struct tg_str coding = gw_header_of(ask, "content-encoding");
     struct api_error e = { 0 };
     if (is_foreign(ask))
         e = gw_failure(403, "invalid_request_error", "origin",
                        "requests from web pages of other origins are not served");
-    else if (!tg_str_ieq(tg_str_trim(type), TG_STR("application/json")))
+    else if (!type_accepted(ask, to->any_type))
         e = gw_failure(415, "invalid_request_error", NULL,
                        "content-type must be application/json");
     else if (coding.n && !tg_str_ieq(coding, TG_STR("identity")))
@@ -54,13 +84,13 @@ static void *on_chat(struct gw_app *app, struct gw_request *rq, const struct gw_
                        "content-encoding %.*s is not supported: send the body plain",
                        TG_FMT(coding));
     if (e.status) {
-        gw_router_refuse(app, rq, &oai_chat, &e);
+        gw_router_refuse(app, rq, to->dialect, &e);
         return NULL;
     }
-    return gw_exchange_new(app, rq, ask, &oai_chat);
+    return gw_exchange_new(app, rq, ask, to->dialect);
 }
 
-static void *on_models(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+static void on_models(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
 {
     const struct cfg_settings *s = app->now->settings;
     const char *names[CFG_ROUTES_MAX + 1];
@@ -74,10 +104,9 @@ static void *on_models(struct gw_app *app, struct gw_request *rq, const struct g
     oai_models_print(names, n, app->started_s, &out);
     gw_http_respond(rq, 200, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
-    return NULL;
 }
 
-static void *on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
 {
     struct tg_buf out;
     (void)ask;
@@ -89,19 +118,35 @@ static void *on_health(struct gw_app *app, struct gw_request *rq, const struct g
                 gw_http_requests(app->http));
     gw_http_respond(rq, app->draining ? 503 : 200, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
-    return NULL;
 }
 
-struct endpoint {
-    const char *path, *method;
-    void *(*answer)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
+static const struct endpoint endpoints[] = {
+    { "/v1/chat/completions", "POST", &oai_chat, false, NULL },
+    { "/v1/models", "GET", NULL, false, on_models },
+    { "/healthz", "GET", NULL, false, on_health },
+    { "/api/chat", "POST", &oll_chat, true, NULL },
+    { "/api/generate", "POST", &oll_generate, true, NULL },
+    { "/api/tags", "GET", NULL, false, gw_ollama_tags },
+    { "/api/ps", "GET", NULL, false, gw_ollama_ps },
+    { "/api/show", "POST", NULL, false, gw_ollama_show },
+    { "/api/version", "GET", NULL, false, gw_ollama_version },
+    { "/api/embed", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/embeddings", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/pull", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/push", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/create", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/copy", "POST", NULL, false, gw_ollama_not_here },
+    { "/api/delete", "DELETE", NULL, false, gw_ollama_not_here },
+    { "/", "GET", NULL, false, gw_ollama_root },
 };
 
-static const struct endpoint endpoints[] = {
-    { "/v1/chat/completions", "POST", on_chat },
-    { "/v1/models", "GET", on_models },
-    { "/healthz", "GET", on_health },
-};
+/* Whose errors a path's clients read. */
+static const struct api_dialect *dialect_of(struct tg_str path)
+{
+    static const struct tg_str ollama = { "/api/", 5 };
+    bool theirs = path.n >= ollama.n && memcmp(path.p, ollama.p, ollama.n) == 0;
+    return theirs ? &oll_chat : &oai_chat;
+}
 
 static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *ask)
 {
@@ -112,19 +157,24 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
         if (!tg_str_eq(ask->path, tg_str_of(e->path)))
             continue;
         bool get = strcmp(e->method, "GET") == 0;
-        if (tg_str_eq(ask->method, tg_str_of(e->method)) || (get && ask->head))
-            return e->answer(app, rq, ask);
+        if (tg_str_eq(ask->method, tg_str_of(e->method)) || (get && ask->head)) {
+            if (e->dialect)
+                return on_ask(app, rq, ask, e);
+            e->answer(app, rq, ask);
+            return NULL;
+        }
         allowed = get ? "GET, HEAD" : e->method;
     }
     struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
                                     "nothing is served at %.*s; see POST /v1/chat/completions, "
-                                    "GET /v1/models, GET /healthz", TG_FMT(ask->path));
+                                    "GET /v1/models, POST /api/chat, GET /healthz",
+                                    TG_FMT(ask->path));
     if (allowed) {
         e = gw_failure(405, "invalid_request_error", "method_not_allowed",
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
-    gw_router_refuse(app, rq, &oai_chat, &e);
+    gw_router_refuse(app, rq, dialect_of(ask->path), &e);
     return NULL;
 }
 

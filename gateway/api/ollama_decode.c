@@ -1,0 +1,240 @@
+#include "gateway/api/ollama_internal.h"
+#include "gateway/api/openai_internal.h"
+
+/* The members of /api/chat and /api/generate, one reader each. Every documented field is here:
+ * honoured, or refused by name; an unknown one is refused too. null is the same as absent, and so
+ * are the empty values that clients send for what they do not use. */
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+enum tg_status oll_only_false(struct api_read *d, const struct tg_json *v)
+{
+    return api_only_bool(d, v, false);
+}
+
+enum tg_status oll_only_empty(struct api_read *d, const struct tg_json *v)
+{
+    struct tg_str s;
+    if (tg_json_string(v, &s))
+        return s.n == 0 ? TG_OK : api_unsupported(d);
+    return api_only_empty(d, v);
+}
+
+enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct tg_str *said,
+                             struct tg_str *bare)
+{
+    static const struct tg_str tag = { ":latest", 7 };
+    enum tg_status status = api_copy(d, v, 1, OLL_MODEL_MAX, said);
+    *bare = *said;
+    if (status == TG_OK && bare->n > tag.n &&
+        memcmp(bare->p + bare->n - tag.n, tag.p, tag.n) == 0)
+        bare->n -= tag.n;
+    return status;
+}
+
+static enum tg_status read_model(struct api_read *d, const struct tg_json *v)
+{
+    return oll_read_name(d, v, &d->out->model_said, &d->out->model);
+}
+
+static enum tg_status read_stream(struct api_read *d, const struct tg_json *v)
+{
+    return api_bool(d, v, &d->out->stream);
+}
+
+/* A span of time, "5m" or seconds. The model always stays: a hint. */
+static enum tg_status read_keep_alive(struct api_read *d, const struct tg_json *v)
+{
+    if (tg_json_is(v, TG_JSON_STRING) || tg_json_is(v, TG_JSON_NUMBER))
+        return TG_OK;
+    return api_bad(d, "a span such as \"5m\" or a number of seconds was expected, not %s",
+                   tg_json_type_name(tg_json_type(v)));
+}
+
+static enum tg_status read_think(struct api_read *d, const struct tg_json *v)
+{
+    static const char *const words[] = { "low", "medium", "high", "max" };
+    size_t which = 0;
+    if (tg_json_bool(v, &d->out->thinking))
+        return TG_OK;
+    if (!tg_json_is(v, TG_JSON_STRING))
+        return api_bad(d, "a boolean or a word was expected, not %s",
+                       tg_json_type_name(tg_json_type(v)));
+    d->out->thinking = true;
+    return api_word(d, v, words, COUNT(words), &which);
+}
+
+/* "json", a schema, or "" for none. */
+static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
+{
+    struct tg_str word;
+    if (tg_json_string(v, &word)) {
+        if (word.n && !tg_str_eq(word, TG_STR("json")))
+            return api_bad(d, "must be \"json\" or a JSON schema");
+        d->out->format = word.n ? CHAT_FORMAT_JSON : CHAT_FORMAT_TEXT;
+        return TG_OK;
+    }
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_bad(d, "\"json\" or an object with a JSON schema was expected, not %s",
+                       tg_json_type_name(tg_json_type(v)));
+    d->out->format = CHAT_FORMAT_SCHEMA;
+    d->out->schema.name = TG_STR("answer");
+    return api_object_text(d, v, &d->out->schema.text);
+}
+
+static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
+{
+    double value;
+    if (!tg_json_number(v, &value))
+        return api_wrong_type(d, v, TG_JSON_NUMBER);
+    return value >= 0 && value <= 0 ? TG_OK : api_unsupported(d);
+}
+
+/* Both endpoints have these. Nothing is truncated or shifted out of the context here, which is what
+ * false asks for. */
+#define COMMON                            \
+    { "model", read_model },              \
+    { "stream", read_stream },            \
+    { "think", read_think },              \
+    { "format", read_format },            \
+    { "options", oll_read_options },      \
+    { "keep_alive", read_keep_alive },    \
+    { "truncate", oll_only_false },       \
+    { "shift", oll_only_false },          \
+    { "logprobs", oll_only_false },       \
+    { "top_logprobs", only_zero },        \
+    { "_debug_render_only", oll_only_false }
+
+static const struct api_field chat_fields[] = {
+    COMMON,
+    { "messages", api_elsewhere }, /* read last: errors above are cheaper */
+    { "tools", oai_read_tools },
+};
+
+static const struct api_field generate_fields[] = {
+    COMMON,
+    { "prompt", api_elsewhere },
+    { "system", api_elsewhere },
+    { "images", api_elsewhere },
+    { "suffix", oll_only_empty },
+    { "template", oll_only_empty },
+    { "context", oll_only_empty },
+    { "raw", oll_only_false },
+    { "width", only_zero },
+    { "height", only_zero },
+    { "steps", only_zero },
+};
+
+/* Root and fields; *root is for tg_json_free whatever comes. */
+static enum tg_status read_all(struct api_read *d, struct tg_str body, struct tg_json **root,
+                               const struct api_field *fields, size_t n)
+{
+    *d->out = (struct chat_request){ .stream = true };
+    *d->err = (struct api_error){ 0 };
+    enum tg_status status = api_read_root(d, body, root);
+    if (status == TG_OK)
+        status = api_read_fields(d, *root, fields, n);
+    if (status == TG_OK && !d->out->model.n) {
+        api_enter(d, "model");
+        status = api_bad(d, "is missing; GET /api/tags lists the models");
+    }
+    if (d->out->model_said.n == d->out->model.n)
+        d->out->model_said = (struct tg_str){ NULL, 0 };
+    return status;
+}
+
+enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
+                               struct chat_request *out, struct api_error *err)
+{
+    struct api_read d = { .arena = arena, .out = out, .err = err };
+    struct tg_json *root = NULL;
+    enum tg_status status = read_all(&d, body, &root, chat_fields, COUNT(chat_fields));
+    const struct tg_json *messages = api_member(root, "messages");
+    if (status == TG_OK && messages) {
+        api_enter(&d, "messages");
+        status = oll_read_messages(&d, messages);
+    }
+    if (status == TG_OK && out->n_messages == 0) /* asks to load the model */
+        out->stream = false;
+    tg_json_free(root);
+    return status;
+}
+
+/* System and prompt become messages, unless there is nothing to answer. */
+static enum tg_status make_messages(struct api_read *d, const struct tg_json *root)
+{
+    const struct tg_json *images = api_member(root, "images");
+    struct tg_str prompt = { NULL, 0 }, system = { NULL, 0 };
+    enum tg_status status = api_copy_member(d, root, "prompt", false, 0, SIZE_MAX, &prompt);
+    if (status == TG_OK)
+        status = api_copy_member(d, root, "system", false, 0, SIZE_MAX, &system);
+    if (status)
+        return status;
+    size_t room = tg_json_is(images, TG_JSON_ARRAY) ? tg_json_count(images) : 0, n = 0;
+    struct chat_part *parts = tg_arena_alloc(d->arena, room + 2, sizeof(*parts));
+    struct chat_message *m = tg_arena_alloc(d->arena, 2, sizeof(*m));
+    if (!parts || !m)
+        return api_no_memory(d);
+    struct chat_part *said = parts + 1;
+    if (images) {
+        size_t mark = api_enter(d, "images");
+        status = oll_read_images(d, images, said, &n);
+        api_leave(d, mark);
+    }
+    if (status || (!prompt.n && !n))
+        return status;
+    if (prompt.n)
+        said[n++] = (struct chat_part){ .kind = CHAT_PART_TEXT, .text = prompt };
+    if (system.n) {
+        parts[0] = (struct chat_part){ .kind = CHAT_PART_TEXT, .text = system };
+        m[d->out->n_messages++] =
+            (struct chat_message){ .role = CHAT_SYSTEM, .parts = parts, .n_parts = 1 };
+    }
+    m[d->out->n_messages++] =
+        (struct chat_message){ .role = CHAT_USER, .parts = said, .n_parts = n };
+    d->out->messages = m;
+    return TG_OK;
+}
+
+enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
+                                   struct chat_request *out, struct api_error *err)
+{
+    struct api_read d = { .arena = arena, .out = out, .err = err };
+    struct tg_json *root = NULL;
+    enum tg_status status = read_all(&d, body, &root, generate_fields, COUNT(generate_fields));
+    if (status == TG_OK)
+        status = make_messages(&d, root);
+    if (status == TG_OK && out->n_messages == 0)
+        out->stream = false;
+    tg_json_free(root);
+    return status;
+}
+
+enum tg_status oll_show_decode(struct tg_str body, struct tg_arena *arena, struct tg_str *name,
+                               struct api_error *err)
+{
+    static const struct api_field fields[] = {
+        { "model", api_elsewhere },   { "name", api_elsewhere },
+        { "verbose", api_elsewhere }, /* there is no more to tell */
+        { "system", oll_only_empty }, { "template", oll_only_empty },
+        { "options", oll_only_empty },
+    };
+    struct chat_request unused = { .stream = false };
+    struct api_read d = { .arena = arena, .out = &unused, .err = err };
+    struct tg_json *root = NULL;
+    struct tg_str said = { NULL, 0 };
+    *err = (struct api_error){ 0 };
+    *name = said;
+    enum tg_status status = api_read_root(&d, body, &root);
+    if (status == TG_OK)
+        status = api_read_fields(&d, root, fields, COUNT(fields));
+    if (status == TG_OK) {
+        const struct tg_json *model = api_member(root, "model"), *old = api_member(root, "name");
+        struct tg_str s;
+        bool empty = tg_json_string(model, &s) && s.n == 0; /* clients with both send one empty */
+        api_enter(&d, old && (!model || empty) ? "name" : "model");
+        status = oll_read_name(&d, old && (!model || empty) ? old : model, &said, name);
+    }
+    tg_json_free(root);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* What the files of the Ollama dialect share. */
+#ifndef GATEWAY_API_OLLAMA_INTERNAL_H
+#define GATEWAY_API_OLLAMA_INTERNAL_H
+
+#include "gateway/api/ollama.h"
+#include "gateway/api/read.h"
+
+enum {
+    OLL_MESSAGES_MAX = 4096,
+    OLL_CALLS_MAX = 2048, /* tool calls in all messages together */
+    OLL_MODEL_MAX = 256,  /* bytes */
+    OLL_ID_MAX = 256,     /* bytes of a tool call's id */
+    OLL_NAME_MAX = 64,    /* bytes of a function's name */
+    OLL_STOP_MAX = 256,   /* bytes of one stop string */
+    OLL_TOKENS_MAX = 1048576, /* largest num_predict and num_ctx */
+};
+
+/* In ollama_decode.c. */
+enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
+                               struct chat_request *out, struct api_error *err);
+enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
+                                   struct chat_request *out, struct api_error *err);
+/* A model's name with what it is without ":latest" in *bare. */
+enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct tg_str *said,
+                             struct tg_str *bare);
+/* Accepts an empty string or list, refuses others as not supported. */
+enum tg_status oll_only_empty(struct api_read *d, const struct tg_json *v);
+enum tg_status oll_only_false(struct api_read *d, const struct tg_json *v);
+
+/* ollama_options.c: the member "options". */
+enum tg_status oll_read_options(struct api_read *d, const struct tg_json *v);
+
+/* ollama_messages.c */
+enum tg_status oll_read_messages(struct api_read *d, const struct tg_json *v);
+/* A list of images in base64 into parts[0 ..]; there must be room for all. */
+enum tg_status oll_read_images(struct api_read *d, const struct tg_json *v,
+                               struct chat_part *parts, size_t *n);
+
+/* ollama_encode.c: RFC 3339 with milliseconds, as a JSON string. */
+void oll_add_time(int64_t ms, struct tg_buf *out);
+
+#endif

@@ -1,0 +1,181 @@
+#include "gateway/api/ollama_internal.h"
+
+/* The options of a model's run, one reader each: honoured, accepted where they have no effect on
+ * what is answered, or refused by name. */
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+static enum tg_status read_temperature(struct api_read *d, const struct tg_json *v)
+{
+    d->out->sampling.has_temperature = true;
+    return api_between(d, v, 0, 2, &d->out->sampling.temperature);
+}
+
+static enum tg_status read_top_p(struct api_read *d, const struct tg_json *v)
+{
+    d->out->sampling.has_top_p = true;
+    enum tg_status status = api_between(d, v, 0, 1, &d->out->sampling.top_p);
+    if (status == TG_OK && d->out->sampling.top_p <= 0)
+        return api_bad(d, "must be above 0 and at most 1");
+    return status;
+}
+
+/* -1 is another common way to say "off", which is 0 here. */
+static enum tg_status read_top_k(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0;
+    enum tg_status status = api_integer(d, v, -1, INT32_MAX, &value);
+    d->out->sampling.has_top_k = true;
+    d->out->sampling.top_k = value > 0 ? (uint32_t)value : 0;
+    return status;
+}
+
+static enum tg_status read_min_p(struct api_read *d, const struct tg_json *v)
+{
+    d->out->sampling.has_min_p = true;
+    return api_between(d, v, 0, 1, &d->out->sampling.min_p);
+}
+
+/* -1 asks for one at random, as its absence does. */
+static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0, most = (int64_t)1 << 53; /* what a JSON number carries exactly */
+    enum tg_status status = api_integer(d, v, -most, most, &value);
+    d->out->sampling.has_seed = value != -1;
+    d->out->sampling.seed = value != -1 ? (uint64_t)value : 0;
+    return status;
+}
+
+static enum tg_status read_presence(struct api_read *d, const struct tg_json *v)
+{
+    d->out->sampling.has_presence = true;
+    return api_between(d, v, -2, 2, &d->out->sampling.presence);
+}
+
+static enum tg_status read_frequency(struct api_read *d, const struct tg_json *v)
+{
+    d->out->sampling.has_frequency = true;
+    return api_between(d, v, -2, 2, &d->out->sampling.frequency);
+}
+
+/* -1: without a limit; -2: until the context is full. Nothing is ever dropped from the context, so
+ * that both are the same. */
+static enum tg_status read_num_predict(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0;
+    enum tg_status status = api_integer(d, v, -2, OLL_TOKENS_MAX, &value);
+    if (status == TG_OK && value == 0)
+        return api_bad(d, "must not be 0; -1 is without a limit");
+    d->out->no_limit = value < 0;
+    d->out->max_tokens = value > 0 ? (uint32_t)value : 0;
+    return status;
+}
+
+static enum tg_status read_num_ctx(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0;
+    enum tg_status status = api_integer(d, v, 1, OLL_TOKENS_MAX, &value);
+    d->out->context = status == TG_OK ? (uint32_t)value : 0;
+    return status;
+}
+
+static enum tg_status read_stop(struct api_read *d, const struct tg_json *v)
+{
+    if (tg_json_is(v, TG_JSON_STRING)) {
+        d->out->n_stops = 1;
+        return api_copy(d, v, 1, OLL_STOP_MAX, &d->out->stop[0]);
+    }
+    if (!tg_json_is(v, TG_JSON_ARRAY))
+        return api_wrong_type(d, v, TG_JSON_ARRAY);
+    enum tg_status status = TG_OK;
+    const struct tg_json *item = tg_json_first(v);
+    for (; item && status == TG_OK; item = tg_json_next(item)) {
+        if (d->out->n_stops == CHAT_STOPS_MAX)
+            return api_bad(d, "has more than %d stop strings", CHAT_STOPS_MAX);
+        size_t i = d->out->n_stops++, mark = api_enter_at(d, i);
+        status = api_copy(d, item, 1, OLL_STOP_MAX, &d->out->stop[i]);
+        api_leave(d, mark);
+    }
+    return status;
+}
+
+/* How the work is spread over the machine, which is the configuration's business: a hint. */
+static enum tg_status read_hint(struct api_read *d, const struct tg_json *v)
+{
+    double number;
+    bool mark;
+    if (tg_json_number(v, &number) || tg_json_bool(v, &mark))
+        return TG_OK;
+    return api_bad(d, "a number or a boolean was expected, not %s",
+                   tg_json_type_name(tg_json_type(v)));
+}
+
+/* Accepts the value at which a sampler is off. */
+static enum tg_status only(struct api_read *d, const struct tg_json *v, double off)
+{
+    double value;
+    if (!tg_json_number(v, &value))
+        return api_wrong_type(d, v, TG_JSON_NUMBER);
+    return value >= off && value <= off ? TG_OK : api_unsupported(d);
+}
+
+static enum tg_status only_one(struct api_read *d, const struct tg_json *v)
+{
+    return only(d, v, 1);
+}
+
+static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
+{
+    return only(d, v, 0);
+}
+
+static enum tg_status only_true(struct api_read *d, const struct tg_json *v)
+{
+    return api_only_bool(d, v, true);
+}
+
+static const struct api_field options[] = {
+    { "temperature", read_temperature },
+    { "top_p", read_top_p },
+    { "top_k", read_top_k },
+    { "min_p", read_min_p },
+    { "seed", read_seed },
+    { "num_predict", read_num_predict },
+    { "num_ctx", read_num_ctx },
+    { "stop", read_stop },
+    { "presence_penalty", read_presence },
+    { "frequency_penalty", read_frequency },
+    { "num_keep", read_hint }, /* of a context that is cut; here none is */
+    { "num_batch", read_hint },
+    { "num_gpu", read_hint },
+    { "main_gpu", read_hint },
+    { "num_thread", read_hint },
+    { "numa", read_hint },
+    { "low_vram", read_hint },
+    { "f16_kv", read_hint },
+    { "use_mmap", read_hint },
+    { "use_mlock", read_hint },
+    { "logits_all", oll_only_false },
+    { "vocab_only", oll_only_false },
+    { "repeat_penalty", only_one },
+    { "repeat_last_n", read_hint }, /* of penalties; see oll_read_options */
+    { "typical_p", only_one },
+    { "tfs_z", only_one },
+    { "mirostat", only_zero },
+    { "mirostat_eta", read_hint }, /* of mirostat, which is off */
+    { "mirostat_tau", read_hint },
+    { "penalize_newline", only_true },
+};
+
+enum tg_status oll_read_options(struct api_read *d, const struct tg_json *v)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_read_fields(d, v, options, COUNT(options));
+    const struct chat_sampling *s = &d->out->sampling;
+    bool penalty = s->presence < 0 || s->presence > 0 || s->frequency < 0 || s->frequency > 0;
+    if (status || !penalty || !api_member(v, "repeat_last_n"))
+        return status;
+    api_enter(d, "repeat_last_n"); /* penalties are of all that was said */
+    return api_unsupported(d);
+}

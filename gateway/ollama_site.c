@@ -1,0 +1,136 @@
+#include "gateway/ollama_site.h"
+
+#include <stdio.h>
+
+#include "gateway/api/ollama.h"
+#include "gateway/exchange.h"
+
+enum { SITE_TEXT_MAX = 1 << 20, SITE_ARENA_MAX = 1 << 20 };
+
+static void respond(struct gw_app *app, struct gw_request *rq, struct tg_buf *out)
+{
+    struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
+    if (out->failed)
+        gw_router_refuse(app, rq, &oll_chat, &e);
+    else
+        gw_http_respond(rq, 200, "application/json", tg_buf_str(out));
+    tg_buf_free(out);
+}
+
+/* Every route begins with the local model, so that it is what all names stand for. */
+static struct oll_model model_of(const struct gw_app *app, const char *name)
+{
+    struct le_engine_facts facts = le_engine_facts(app->engine);
+    struct oll_model m = {
+        .name = name,
+        .family = facts.family,
+        .quantization = facts.type,
+        .digest = app->model_hash,
+        .parameters = facts.parameters,
+        .bytes = facts.bytes,
+        .modified_s = app->started_s,
+        .context = le_engine_context(app->engine),
+        .on_gpu = strcmp(le_engine_device_kind(app->engine), "cpu") != 0,
+    };
+    struct le_file_id file;
+    if (le_engine_file(app->engine, 0, &file))
+        m.modified_s = file.modified.tv_sec;
+    return m;
+}
+
+void gw_ollama_root(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    (void)app;
+    (void)ask;
+    gw_http_respond(rq, 200, "text/plain; charset=utf-8",
+                    TG_STR("Tollgate, for clients that look for \"Ollama is running\"\n"));
+}
+
+void gw_ollama_tags(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    const struct cfg_settings *s = app->now->settings;
+    struct oll_model models[CFG_ROUTES_MAX + 1];
+    struct tg_buf out;
+    size_t n = 0;
+    (void)ask;
+    for (; n < s->n_routes; n++)
+        models[n] = model_of(app, s->routes[n].name);
+    models[n++] = model_of(app, "local");
+    tg_buf_init(&out, SITE_TEXT_MAX);
+    oll_tags_print(models, n, &out);
+    respond(app, rq, &out);
+}
+
+void gw_ollama_ps(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    struct oll_model m = model_of(app, "local");
+    struct tg_buf out;
+    (void)ask;
+    tg_buf_init(&out, SITE_TEXT_MAX);
+    oll_ps_print(&m, &out);
+    respond(app, rq, &out);
+}
+
+void gw_ollama_version(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    struct tg_buf out;
+    (void)ask;
+    tg_buf_init(&out, SITE_TEXT_MAX);
+    oll_version_print(TG_VERSION, &out);
+    respond(app, rq, &out);
+}
+
+static bool is_name(const struct gw_app *app, struct tg_str name)
+{
+    const struct cfg_settings *s = app->now->settings;
+    bool known = tg_str_eq(name, TG_STR("local"));
+    for (size_t i = 0; i < s->n_routes && !known; i++)
+        known = tg_str_eq(name, tg_str_of(s->routes[i].name));
+    return known;
+}
+
+void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    struct tg_arena *arena = tg_arena_new(SITE_ARENA_MAX);
+    struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
+    struct tg_str name = { NULL, 0 };
+    enum tg_status status = arena ? oll_show_decode(ask->body, arena, &name, &e) : TG_NOMEM;
+    if (status == TG_OK && !is_name(app, name)) {
+        status = TG_NOTFOUND;
+        e = gw_failure(404, "invalid_request_error", "model_not_found",
+                       "model \"%.*s\" not found; GET /api/tags lists the models", TG_FMT(name));
+    }
+    tg_arena_free(arena);
+    if (status) {
+        gw_router_refuse(app, rq, &oll_chat, &e);
+        return;
+    }
+    struct oll_model m = model_of(app, "");
+    struct tg_buf out;
+    tg_buf_init(&out, SITE_TEXT_MAX);
+    oll_show_print(&m, &out);
+    respond(app, rq, &out);
+}
+
+void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    static const struct {
+        const char *path, *instead;
+    } rows[] = {
+        { "/api/embed", "embeddings come with a later version of Tollgate" },
+        { "/api/embeddings", "embeddings come with a later version of Tollgate" },
+        { "/api/pull", "fetch a model with `tollgate pull NAME` and set engine.model in the "
+                       "configuration" },
+        { "/api/create", "set engine.model in the configuration to a GGUF file" },
+        { "/api/delete", "remove the model's file from modelDir" },
+        { "/api/copy", "name a route in the configuration" },
+        { "/api/push", "Tollgate publishes no models" },
+    };
+    const char *instead = "";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        if (tg_str_eq(ask->path, tg_str_of(rows[i].path)))
+            instead = rows[i].instead;
+    struct api_error e = gw_failure(501, "invalid_request_error", "not_implemented",
+                                    "%.*s is not served: %s", TG_FMT(ask->path), instead);
+    gw_router_refuse(app, rq, &oll_chat, &e);
+}
