@@ -65,7 +65,8 @@ static void scored(struct gw_exchange *x)
     }
     if (!find_route(x)) {
         struct api_error e = gw_failure(404, "invalid_request_error", "model_not_found",
-                                        "no route is named \"%.*s\"; GET /v1/models lists them",
+                                        "no route is named \"%.*s\"; GET /v1/models or, for "
+                                        "Ollama's clients, GET /api/tags lists them",
                                         TG_FMT(p->request.model));
         snprintf(e.param, sizeof(e.param), "model");
         gw_exchange_fail(x, &e, "model-not-found");

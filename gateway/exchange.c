@@ -284,6 +284,12 @@ static bool keep_first(struct tg_arena *arena, struct tg_str *kept, struct tg_st
     return kept->n || !given.n;
 }
 
+/* A loop that is busy takes an event later than it happened. */
+static int64_t time_of(const struct chat_event *e)
+{
+    return e->mono_ns ? e->mono_ns : tg_mono_ns();
+}
+
 static enum tg_status hold_call(struct gw_try *t, const struct chat_event *e)
 {
     struct tg_arena *arena = t->x->prepared.arena;
@@ -302,9 +308,9 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
     if (!t->first_ns && (e->text.n || e->name.n))
-        t->first_ns = tg_mono_ns();
+        t->first_ns = time_of(e);
     if (!t->held_ns)
-        t->held_ns = tg_mono_ns();
+        t->held_ns = time_of(e);
     t->output_bytes += e->text.n;
     if (e->has_token)
         pol_confidence_add(&x->confidence_sums, &e->token);
@@ -397,7 +403,7 @@ static void on_finish(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
     t->finished = true;
-    t->ended_ns = tg_mono_ns();
+    t->ended_ns = time_of(e);
     t->finish = e->finish;
     gw_attempt_end(t, true);
     if (x->current != t)
@@ -418,7 +424,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
     struct api_error failure;
     switch (e->kind) {
     case CHAT_EVENT_STARTED:
-        t->started_ns = tg_mono_ns();
+        t->started_ns = time_of(e);
         return;
     case CHAT_EVENT_TEXT:
     case CHAT_EVENT_REASONING:

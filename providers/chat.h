@@ -135,6 +135,7 @@ enum chat_error_kind {
 
 struct chat_event {
     enum chat_event_kind kind;
+    int64_t mono_ns; /* when it happened; 0: now */
     struct tg_str text;
     uint32_t index;
     struct tg_str id, name;

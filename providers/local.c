@@ -42,6 +42,7 @@ struct attempt {
     bool paused, dead;
     bool guessable; /* the salt */
     unsigned depth; /* callbacks under way */
+    int64_t event_ns; /* when the engine's event in hand happened; 0: none is */
 };
 
 static struct local *local_of(struct prov_backend *b)
@@ -96,8 +97,10 @@ static void retire(struct attempt *a)
 
 static void emit(struct attempt *a, const struct chat_event *event)
 {
+    struct chat_event timed = *event;
+    timed.mono_ns = a->event_ns;
     if (!a->dead)
-        a->fn(a->arg, event);
+        a->fn(a->arg, &timed);
 }
 
 /* ---- the engine's events, translated ---- */
@@ -242,12 +245,14 @@ static void dispatch(struct local *l, const struct le_event *e)
     if (!a)
         return;
     a->depth++;
+    a->event_ns = e->mono_ns;
     if (e->kind == LE_EVENT_STARTED)
         emit(a, &(struct chat_event){ .kind = CHAT_EVENT_STARTED });
     else if (e->kind == LE_EVENT_TOKEN)
         on_token(a, e);
     else if (e->kind == LE_EVENT_END)
         on_end(a, e);
+    a->event_ns = 0;
     leave(a);
 }
 
