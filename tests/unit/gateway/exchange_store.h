@@ -158,6 +158,14 @@ static inline void started(struct prov_attempt *a)
 }
 
 /* A token of the local model, sure or not; a piece of text of the cloud's. */
+void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
+                      const struct api_error *e)
+{
+    (void)app;
+    (void)dialect;
+    gw_http_respond(rq, e->status, "application/json", tg_str_of(e->message));
+}
+
 static inline void says(struct prov_attempt *a, const char *text, bool sure)
 {
     press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,

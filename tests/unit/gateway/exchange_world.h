@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_GATEWAY_EXCHANGE_WORLD_H
 #define TESTS_UNIT_GATEWAY_EXCHANGE_WORLD_H
 
+#include "gateway/api/openai_chat.h"
 #include "tests/unit/gateway/exchange_fakes.h"
 
 static struct world {
@@ -11,6 +12,7 @@ static struct world {
     struct prov_backend local, cloud;
     struct gw_request rq;
     struct gw_exchange *x;
+    const struct api_dialect *dialect; /* of the next requests */
 } w;
 
 enum { IN = 1000, OUT = 2000 }; /* nano-dollars a token of the price below */
@@ -21,6 +23,7 @@ static inline void set_up(size_t n, const char *trigger)
     memset(&fake, 0, sizeof(fake));
     memset(&w, 0, sizeof(w));
     w.local.local = true;
+    w.dialect = &oai_chat;
     w.settings.n_routes = 1;
     w.settings.heartbeat_ms = 15000;
     w.settings.time_zone = "UTC";
@@ -54,7 +57,7 @@ static inline void ask_with(const char *body, const struct gw_header *headers, s
 {
     struct gw_ask ask = { .headers = headers, .n_headers = n, .body = tg_str_of(body) };
     memset(&w.rq, 0, sizeof(w.rq));
-    w.x = gw_exchange_new(&w.app, &w.rq, &ask);
+    w.x = gw_exchange_new(&w.app, &w.rq, &ask, w.dialect);
 }
 
 static const char streamed[] =

@@ -352,7 +352,8 @@ static void tools(void)
                              .text = TG_STR("1") }),
     };
     const struct chat_tool declared[] = {
-        { TG_STR("f"), TG_STR("does"), TG_STR("{\"type\":\"object\"}") },
+        { .name = TG_STR("f"), .description = TG_STR("does"),
+          .parameters = TG_STR("{\"type\":\"object\"}") },
         { .name = TG_STR("g") },
     };
     struct chat_request r = { .messages = messages, .n_messages = 4, .tools = declared,
