@@ -116,7 +116,8 @@ test('the local model: a tool call, and its result without ids', async () => {
   });
   assert.equal(r.last.done_reason, 'stop');
   const { name, arguments: args } = message.tool_calls[0].function;
-  const said = { role: 'assistant', content: '', tool_calls: [{ function: { name, arguments: args } }] };
+  const made = { function: { name, arguments: args } }; // without its id
+  const said = { role: 'assistant', content: '', tool_calls: [made] };
   const result = { role: 'tool', tool_name: name, content: '{"temperature": 21}' };
   const next = await chat(spark, { messages: [question, said, result], tools, stream: false });
   assert.equal(next.status, 200, next.text);

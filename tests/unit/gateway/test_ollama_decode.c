@@ -66,7 +66,8 @@ static void check_bad(const struct api_dialect *dialect, const struct bad *row)
 #define CALLED "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":" \
                "\"f\",\"arguments\":{\"x\":1}}},{\"function\":{\"name\":\"g\"}},{\"function\":"   \
                "{\"name\":\"f\",\"arguments\":{}}}]}"
-#define RESULT(members) "{\"model\":\"m\",\"messages\":[" CALLED ",{\"role\":\"tool\"," members "}]}"
+#define RESULT(members) "{\"model\":\"m\",\"messages\":[" CALLED ",{\"role\":\"tool\"," members \
+                        "}]}"
 #define UNSUPPORTED "is not supported in this version"
 #define PNG "iVBORw0KGgoAAAANSUhEUg=="
 
@@ -204,7 +205,8 @@ static void refuses_bad_prompts(void)
 
 static void honours_fields(void)
 {
-    struct trial t = chat("{" M ",\"stream\":false,\"think\":\"low\",\"format\":{\"type\": \"object\"},"
+    struct trial t = chat("{" M ",\"stream\":false,\"think\":\"low\","
+                          "\"format\":{\"type\": \"object\"},"
                           "\"keep_alive\":\"5m\",\"tools\":[{\"type\":\"function\",\"function\":"
                           "{\"name\":\"f\",\"parameters\":{}}}],\"truncate\":false,\"options\":{"
                           "\"temperature\":0.5,\"top_p\":0.9,\"top_k\":40,\"min_p\":0.1,\"seed\":7,"
@@ -321,7 +323,8 @@ static void honours_prompts(void)
 /* Requests to load the model. */
 static void asks_for_nothing(void)
 {
-    static const char *const bodies[] = { "{\"model\":\"m\"}", "{\"model\":\"m\",\"keep_alive\":0}" };
+    static const char *const bodies[] = { "{\"model\":\"m\"}",
+                                          "{\"model\":\"m\",\"keep_alive\":0}" };
     for (size_t i = 0; i < COUNT(bodies); i++) {
         struct trial t = chat(bodies[i]);
         CHECK(t.status == TG_OK && t.rq.n_messages == 0 && !t.rq.stream);
@@ -389,7 +392,8 @@ static void holds_its_limits(void)
 {
     static const char say[] = "{\"role\":\"user\",\"content\":\"a\"}";
     static const char call[] = "{\"function\":{\"name\":\"f\"}}";
-    static const char head[] = "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[";
+    static const char head[] =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[";
     check_long("{\"model\":\"m\",\"messages\":[", say, 4096, "]}", NULL);
     check_long("{\"model\":\"m\",\"messages\":[", say, 4097, "]}", "more than 4096 messages");
     check_long(head, call, 2048, "]}]}", NULL);

@@ -94,7 +94,8 @@ static void streams(void)
 /* This dialect has no words for arguments that are no object. */
 static void bad_arguments_are_told(void)
 {
-    static const char *const texts[] = { "[]", "{", "1", "null", "{\"a\":1}{}", "{\"a\":1,\"a\":2}" };
+    static const char *const texts[] = { "[]", "{", "1", "null", "{\"a\":1}{}",
+                                         "{\"a\":1,\"a\":2}" };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct tg_buf out;
         struct api_call call = { TG_STR("c"), TG_STR("f"), tg_str_of(texts[i]) };
@@ -165,9 +166,9 @@ static const struct oll_model model = { .name = "default", .family = "gemma4",
                                         .parameters = 4137928, .bytes = 99,
                                         .modified_s = 1700000000, .context = 512,
                                         .on_gpu = true };
-#define DETAILS(size) "\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"gemma4\"," \
-                      "\"families\":[\"gemma4\"],\"parameter_size\":\"" size "\","                   \
-                      "\"quantization_level\":\"Q8_0\"}"
+#define DETAILS(size) "\"details\":{\"parent_model\":\"\",\"format\":\"gguf\","               \
+                      "\"family\":\"gemma4\",\"families\":[\"gemma4\"],\"parameter_size\":\"" size \
+                      "\",\"quantization_level\":\"Q8_0\"}"
 #define NAMES "{\"name\":\"default:latest\",\"model\":\"default:latest\","
 
 static void models(void)
@@ -194,7 +195,8 @@ static void models(void)
     static const struct {
         uint64_t n;
         const char *text;
-    } sizes[] = { { 0, "\"\"" }, { 999, "\"999\"" }, { 1000, "\"1.0K\"" }, { 31000000000, "\"31.0B\"" } };
+    } sizes[] = { { 0, "\"\"" }, { 999, "\"999\"" }, { 1000, "\"1.0K\"" },
+                  { 31000000000, "\"31.0B\"" } };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         struct oll_model m = model;
         char want[64];
