@@ -270,6 +270,11 @@ static void stats_of_tokens(void)
     struct le_sampling o = le_engine_default_sampling(engine);
     CHECK_INT(le_sampling_check(&o, NULL), TG_OK);
     CHECK(o.temperature > 0);
+    struct le_engine_facts facts = le_engine_facts(engine);
+    CHECK_STR(facts.family, "gemma4");
+    CHECK_STR(facts.type, "Q8_0");
+    CHECK(facts.bytes == (uint64_t)info.st_size);
+    CHECK(facts.parameters > facts.bytes / 2 && facts.parameters < facts.bytes); /* 8.5 bits each */
     close_model();
 }
 
