@@ -306,6 +306,24 @@ static void honours_messages(void)
     finish(&t);
 }
 
+/* What an earlier turn left without an answer is not answered by a later one's results. */
+static void results_are_of_the_newest_calls(void)
+{
+    struct trial t = chat("{\"model\":\"m\",\"messages\":[" CALLED "," CALLED
+                          ",{\"role\":\"tool\",\"content\":\"1\"},"
+                          "{\"role\":\"tool\",\"tool_name\":\"g\",\"content\":\"2\"}]}");
+    CHECK_STR(t.err.message, "");
+    CHECK(is(t.rq.messages[2].parts[0].id, "call_tg_3"));
+    CHECK(is(t.rq.messages[3].parts[0].id, "call_tg_4"));
+    finish(&t);
+    static const struct bad too_many = {
+        "{\"model\":\"m\",\"messages\":[" CALLED ",{\"role\":\"tool\",\"tool_name\":\"g\","
+        "\"content\":\"1\"},{\"role\":\"tool\",\"tool_name\":\"g\",\"content\":\"2\"}]}",
+        "messages[2].tool_name", "not answered yet"
+    };
+    check_bad(&oll_chat, &too_many);
+}
+
 static void honours_prompts(void)
 {
     struct trial t = generate("{" G ",\"system\":\"be\",\"images\":[\"" PNG "\"]}");
@@ -459,6 +477,7 @@ int main(int argc, char **argv)
         CASE(honours_fields),
         CASE(accepts_hints),
         CASE(honours_messages),
+        CASE(results_are_of_the_newest_calls),
         CASE(honours_prompts),
         CASE(asks_for_nothing),
         CASE(reads_what_is_to_be_shown),
