@@ -57,11 +57,19 @@ static void tell_reserved(struct gw_exchange *x)
     header(x, "x-tollgate-cost-usd-reserved", "%s", dollars(most, text));
 }
 
+static void tell_id(struct gw_exchange *x)
+{
+    const char *name = x->prepared.dialect->id_header;
+    header(x, "x-tollgate-request-id", "%016llx", (unsigned long long)x->id);
+    if (name)
+        header(x, name, "req_%016llx", (unsigned long long)x->id);
+}
+
 /* What is known now about the answer. */
 static void tell(struct gw_exchange *x, enum occasion occasion)
 {
     char text[160];
-    header(x, "x-tollgate-request-id", "%016llx", (unsigned long long)x->id);
+    tell_id(x);
     if (x->state != GW_RECEIVED && x->prepared.complexity.known) /* a worker may be at it */
         header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
     if (occasion == TELL_HEARTBEAT)
@@ -140,6 +148,7 @@ void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
 {
     x->current = t;
     x->state = GW_COMMITTED;
+    x->answer.prompt = (struct chat_count){ t == &x->local, x->prepared.n_prompt };
     gw_timer_stop(x->window);
     gw_timer_stop(x->latency);
     if (!x->prepared.request.stream)
@@ -315,6 +324,22 @@ void gw_answer_idle(struct gw_exchange *x)
     tg_buf_free(&out);
 }
 
+void gw_answer_count(struct gw_exchange *x)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, COMMENT_MAX);
+    if (x->prepared.dialect->count(x->prepared.n_prompt, &out) != TG_OK) {
+        struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
+        gw_answer_refuse(x, &e);
+    } else {
+        tell_id(x);
+        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
+        x->rq = NULL;
+    }
+    tg_buf_free(&out);
+    gw_exchange_done(x);
+}
+
 void gw_answer_finish(struct gw_exchange *x)
 {
     if (x->prepared.request.stream)
@@ -357,14 +382,16 @@ static void refuse_whole(struct gw_exchange *x, const struct api_error *e)
     tg_buf_free(&out);
 }
 
-void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e)
+void gw_answer_refuse(struct gw_exchange *x, const struct api_error *error)
 {
     if (!x->rq)
         return;
+    struct api_error e = *error;
+    snprintf(e.request, sizeof(e.request), "%016llx", (unsigned long long)x->id);
     if (x->headers_sent)
-        fail_stream(x, e);
+        fail_stream(x, &e);
     else
-        refuse_whole(x, e);
+        refuse_whole(x, &e);
     x->rq = NULL;
 }
 

@@ -30,9 +30,10 @@ static bool find_route(struct gw_exchange *x)
     return false;
 }
 
-/* The field that an error's text begins with. */
-static void name_field(struct api_error *e)
+/* The field that an error's text begins with, as the client knows it. */
+static void name_field(const struct gw_exchange *x, struct api_error *e)
 {
+    api_rename_field(x->prepared.dialect, e);
     size_t n = strcspn(e->message, ": ");
     if (e->message[n] == ':' && n < sizeof(e->param))
         snprintf(e->param, sizeof(e->param), "%.*s", (int)n, e->message);
@@ -40,18 +41,25 @@ static void name_field(struct api_error *e)
         snprintf(e->param, sizeof(e->param), "messages");
 }
 
-static void refuse_plan(struct gw_exchange *x)
+/* By what the local model cannot take. */
+static void refuse_local(struct gw_exchange *x)
 {
     const struct tg_error *why = &x->prepared.local_error;
-    struct api_error e;
-    if (x->prepared.local_can)
-        e = gw_failure(503, "server_error", "no_backend", "nobody may answer: %s", x->plan.reason);
-    else
-        e = gw_failure(400, "invalid_request_error",
-                       why->code == TG_LIMIT ? "context_length_exceeded" : "unsupported", "%s",
-                       why->text);
-    if (!x->prepared.local_can)
-        name_field(&e);
+    struct api_error e = gw_failure(
+        400, "invalid_request_error",
+        why->code == TG_LIMIT ? "context_length_exceeded" : "unsupported", "%s", why->text);
+    name_field(x, &e);
+    gw_exchange_fail(x, &e, "no-backend");
+}
+
+static void refuse_plan(struct gw_exchange *x)
+{
+    if (!x->prepared.local_can) {
+        refuse_local(x);
+        return;
+    }
+    struct api_error e =
+        gw_failure(503, "server_error", "no_backend", "nobody may answer: %s", x->plan.reason);
     gw_exchange_fail(x, &e, "no-backend");
 }
 
@@ -73,6 +81,13 @@ static void scored(struct gw_exchange *x)
         return;
     }
     x->state = GW_SCORED;
+    if (p->dialect->count) {
+        if (p->local_can)
+            gw_answer_count(x);
+        else
+            refuse_local(x);
+        return;
+    }
     x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
     if (p->request.model_said.n)
         x->answer.model = p->request.model_said;

@@ -49,7 +49,8 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_try_free(&x->local);
     gw_try_free(&x->remote);
     if (x->admitted) {
-        gw_answer_row(x);
+        if (!x->prepared.dialect->count) /* the log is of answers */
+            gw_answer_row(x);
         tel_retire(app->store);
     } else {
         gw_arrival_left(x);
@@ -372,19 +373,32 @@ static struct api_error client_error(const struct gw_try *t, const struct chat_e
                       chat_error_name(e->error), "%s: %.*s", who, TG_FMT(e->text));
 }
 
+/* An event that could not be held. */
+static void on_untellable(struct gw_try *t, enum tg_status status)
+{
+    struct api_error failure = gw_failure(503, "server_error", NULL, "out of memory");
+    const char *name = "out-of-memory";
+    if (status == TG_UNSUPPORTED) {
+        failure = gw_failure(502, "upstream_error", "untellable",
+                             "the answer's tool calls come interleaved, which a stream of this "
+                             "kind has no form for; ask without stream");
+        name = "answer-untellable";
+    } else if (status != TG_NOMEM) {
+        failure = gw_failure(502, "upstream_error", "limit",
+                             "the answer is above %d MiB or %d tool calls", GW_ANSWER_MAX >> 20,
+                             (int)CHAT_CALLS_MAX);
+        name = "answer-too-large";
+    }
+    on_failed(t, &failure, name, true);
+}
+
 static void on_delta(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
     bool first = t->held_ns == 0;
     enum tg_status status = hold(t, e);
     if (status) {
-        struct api_error failure =
-            status == TG_NOMEM
-                ? gw_failure(503, "server_error", NULL, "out of memory")
-                : gw_failure(502, "upstream_error", "limit",
-                             "the answer is above %d MiB or %d tool calls", GW_ANSWER_MAX >> 20,
-                             (int)CHAT_CALLS_MAX);
-        on_failed(t, &failure, status == TG_NOMEM ? "out-of-memory" : "answer-too-large", true);
+        on_untellable(t, status);
         return;
     }
     if (x->current != t)

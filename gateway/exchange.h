@@ -178,6 +178,8 @@ void gw_answer_hold_back(struct gw_exchange *x);
 void gw_answer_finish(struct gw_exchange *x);
 /* The answer to a request that asks for nothing. x->rq is NULL after. */
 void gw_answer_idle(struct gw_exchange *x);
+/* How many tokens the prompt has, to a dialect that counts; ends the exchange. */
+void gw_answer_count(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
 void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e);
 void gw_answer_heartbeat(struct gw_exchange *x);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/base/buf.h"
 #include "config/base/status.h"
 #include "config/base/str.h"
 #include "config/settings.h"
@@ -44,6 +45,10 @@ struct gw_http_handlers {
     void (*on_gone)(void *arg, struct gw_request *rq, void *context);
     /* The output fell below the low-water mark (16 KiB) after gw_http_write said false. */
     void (*on_writable)(void *arg, struct gw_request *rq, void *context);
+    /* The body, JSON, of a refusal by the framing layer to a request whose head is known: a body
+     * that is too large (413) or has no room now (503). NULL: gw_answer_error. */
+    void (*refusal)(void *arg, const struct gw_ask *ask, int status, const char *text,
+                    struct tg_buf *out);
 };
 
 /* Binds and listens on a numeric IPv4 or IPv6 address (::1 or [::1]), else TG_INVALID. TG_IO: err

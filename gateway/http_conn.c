@@ -188,13 +188,25 @@ static void begin_closing(struct gw_conn *c)
         begin_linger(c);
 }
 
+static void print_refusal(struct gw_conn *c, int status, const char *text, struct tg_buf *out)
+{
+    const struct gw_http_handlers *handlers = &c->server->handlers;
+    struct gw_ask ask;
+    if (!handlers->refusal || (status != 413 && status != 503)) {
+        gw_answer_error(status, text, out);
+        return;
+    }
+    gw_parser_ask(&c->parser, &ask);
+    handlers->refusal(handlers->arg, &ask, status, text, out);
+}
+
 /* Answers of the framing layer itself: bad requests, timeouts, no room. The connection closes. */
 static void refuse(struct gw_conn *c, int status, const char *text)
 {
     struct tg_buf body, head;
     tg_buf_init(&body, 1024);
     tg_buf_init(&head, HEAD_MAX);
-    gw_answer_error(status, text, &body);
+    print_refusal(c, status, text, &body);
     bool no_body = tg_str_eq(c->parser.head.method, TG_STR("HEAD"));
     struct gw_answer a = {
         .status = status,

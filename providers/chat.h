@@ -28,6 +28,7 @@ struct chat_part {
     enum chat_part_kind kind;
     struct tg_str text; /* UTF-8; for media its URL or data URL as the client wrote it */
     struct tg_str id, name;
+    size_t place; /* as of a message */
 };
 
 struct chat_message {
@@ -35,6 +36,7 @@ struct chat_message {
     struct tg_str name;
     const struct chat_part *parts;
     size_t n_parts;
+    size_t place; /* 1 + its index in the client's list, for errors; 0: the same as here */
 };
 
 struct chat_tool {
@@ -84,6 +86,7 @@ struct chat_request {
     bool stream;
     bool include_usage; /* a stream's client wants the usage chunk */
     bool thinking;
+    bool hide_thinking; /* the client wants to know that it was thought, not what */
     struct tg_str user;
 };
 

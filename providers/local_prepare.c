@@ -21,6 +21,12 @@ static const char *lacking(enum chat_part_kind kind)
     return NULL;
 }
 
+/* Where the client wrote it. */
+static size_t place_of(size_t place, size_t index)
+{
+    return place ? place - 1 : index;
+}
+
 /* Whether results at index at stand behind the message with their calls: the template writes only
  * those, so that others would be lost. */
 static bool follows_calls(const struct chat_request *r, size_t at)
@@ -37,11 +43,12 @@ static bool follows_calls(const struct chat_request *r, size_t at)
 static enum tg_status check_message(const struct chat_request *r, size_t at, struct tg_error *err)
 {
     const struct chat_message *m = &r->messages[at];
+    size_t place = place_of(m->place, at);
     if (m->role == CHAT_TOOL && !follows_calls(r, at))
         return tg_fail(err, TG_UNSUPPORTED,
                        "messages[%zu].role: the local model takes a tool message only directly "
                        "behind the message with the call that it answers",
-                       at);
+                       place);
     size_t calls = 0;
     for (size_t i = 0; i < m->n_parts; i++) {
         calls += m->parts[i].kind == CHAT_PART_TOOL_CALL;
@@ -49,11 +56,11 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
             return tg_fail(err, TG_UNSUPPORTED,
                            "messages[%zu].tool_calls: the local model takes at most %d calls in a "
                            "message",
-                           at, LE_CALLS_MAX);
+                           place, LE_CALLS_MAX);
         if (lacking(m->parts[i].kind))
             return tg_fail(err, TG_UNSUPPORTED,
                            "messages[%zu].content[%zu]: the local model of this version takes no "
-                           "%s", at, i, lacking(m->parts[i].kind));
+                           "%s", place, place_of(m->parts[i].place, i), lacking(m->parts[i].kind));
     }
     return TG_OK;
 }

@@ -16,6 +16,7 @@ struct api_error {
     const char *code; /* or NULL */
     char param[128];  /* JSON path of the field, or empty */
     char message[512];
+    char request[24]; /* the request's number in hex, or empty: not known yet */
 };
 
 /* Identity of an answer, the same in every chunk. */
@@ -25,6 +26,7 @@ struct api_answer {
     int64_t created_ms; /* the same, finer */
     struct tg_str model; /* as the client named it, or the route's name */
     const struct chat_request *request;
+    struct chat_count prompt; /* tokens of the prompt, where they are known before the answer */
 };
 
 struct api_call {
@@ -57,6 +59,11 @@ struct api_stream {
     uint64_t sequence;
 };
 
+/* Backends name fields in OpenAI's words; here is what a dialect calls them. */
+struct api_rename {
+    const char *theirs, *ours; /* a part of a field's path, and what stands there instead */
+};
+
 /* Functions append to out and give its state: TG_OK, or TG_NOMEM or TG_LIMIT as tg_buf tells. Whole
  * and finish also give TG_INVALID when the dialect has no words for what a backend said; out is to
  * be thrown away then, and the client told of an error. note is JSON in one line, what Tollgate
@@ -67,8 +74,10 @@ struct api_dialect {
     const char *stream_type; /* content type of a stream */
     const char *heartbeat;   /* bytes that a client passes over; NULL: beat prints them */
     enum tg_status (*beat)(const struct api_answer *a, struct tg_buf *out);
-    bool keeps;              /* finish and later events need what was said before */
-    bool keeps_calls;        /* finish needs the calls, and nothing else */
+    const char *id_header;            /* header with "req_" and the request's number, or NULL */
+    const struct api_rename *renames; /* ended by a NULL, or NULL */
+    bool keeps;                       /* finish and later events need what was said before */
+    bool keeps_calls;                 /* finish needs the calls, and nothing else */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
      * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
      * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */
@@ -82,7 +91,8 @@ struct api_dialect {
                             struct tg_buf *out);
     /* What comes before the first event. */
     enum tg_status (*begin)(const struct api_answer *a, struct tg_buf *out);
-    /* TEXT, REASONING or TOOL_CALL with something to print. */
+    /* TEXT, REASONING or TOOL_CALL with something to print. Also TG_UNSUPPORTED: the dialect has no
+     * way to tell it, and the answer fails. */
     enum tg_status (*event)(const struct api_answer *a, struct api_stream *s,
                             const struct chat_event *e, struct tg_buf *out);
     /* The end. Text, reasoning and calls of w are empty unless the dialect keeps them. Printed
@@ -92,6 +102,12 @@ struct api_dialect {
     /* The end of a stream that failed: an error event, never a clean end. */
     enum tg_status (*failed)(const struct api_answer *a, struct api_stream *s,
                              const struct api_error *e, struct tg_str note, struct tg_buf *out);
+    /* Not NULL: requests of this dialect only ask how many tokens their prompt has, and of the
+     * functions above only decode and error are called. */
+    enum tg_status (*count)(uint32_t n_prompt, struct tg_buf *out);
 };
+
+/* The field that e's message begins with, "FIELD: ...", in the dialect's words (d->renames). */
+void api_rename_field(const struct api_dialect *d, struct api_error *e);
 
 #endif

@@ -245,6 +245,21 @@ enum tg_status api_object_text(struct api_read *d, const struct tg_json *v, stru
     return status || !out->p ? api_no_memory(d) : TG_OK;
 }
 
+void api_rename_field(const struct api_dialect *d, struct api_error *e)
+{
+    char text[sizeof(e->message)];
+    for (const struct api_rename *r = d->renames; r && r->theirs; r++) {
+        size_t n = strcspn(e->message, ": ");
+        char *at = strstr(e->message, r->theirs);
+        if (e->message[n] != ':' || !at || at >= e->message + n)
+            continue;
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - e->message), e->message, r->ours,
+                 at + strlen(r->theirs));
+        cut_whole(text);
+        memcpy(e->message, text, sizeof(text));
+    }
+}
+
 enum tg_status api_check_choice(struct api_read *d, const char *field)
 {
     const struct chat_request *r = d->out;

@@ -113,8 +113,8 @@ static void errors_and_models(void)
 {
     struct tg_buf out;
     tg_buf_init(&out, 4096);
-    struct api_error named = { 400, "invalid_request_error", "c", "messages[0]", "a \"b\"" };
-    struct api_error plain = { 500, "server_error", NULL, "", "m" };
+    struct api_error named = { 400, "invalid_request_error", "c", "messages[0]", "a \"b\"", "" };
+    struct api_error plain = { 500, "server_error", NULL, "", "m", "" };
     oai_error_print(&named, &out);
     CHECK_STR(out.p, "{\"error\":{\"message\":\"a \\\"b\\\"\",\"type\":\"invalid_request_error\","
                      "\"param\":\"messages[0]\",\"code\":\"c\"}}");
