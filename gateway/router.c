@@ -1,23 +1,29 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
+#include "gateway/api/anthropic.h"
 #include "gateway/api/ollama.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/exchange.h"
+#include "gateway/models.h"
 #include "gateway/ollama_site.h"
 
 enum { ROUTER_TEXT_MAX = 1 << 20 };
 
 void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
-                      const struct api_error *e)
+                      const struct api_error *error)
 {
     struct tg_buf out;
-    char id[24];
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)app->next_id++);
-    gw_http_header(rq, "x-tollgate-request-id", tg_str_of(id));
+    struct api_error e = *error;
+    char id[sizeof(e.request) + 4];
+    snprintf(e.request, sizeof(e.request), "%016llx", (unsigned long long)app->next_id++);
+    gw_http_header(rq, "x-tollgate-request-id", tg_str_of(e.request));
+    snprintf(id, sizeof(id), "req_%s", e.request);
+    if (dialect->id_header)
+        gw_http_header(rq, dialect->id_header, tg_str_of(id));
     tg_buf_init(&out, ROUTER_TEXT_MAX);
-    dialect->error(e, &out);
-    gw_http_respond(rq, e->status, "application/json", tg_buf_str(&out));
+    dialect->error(&e, &out);
+    gw_http_respond(rq, e.status, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
 }
 
@@ -63,9 +69,11 @@ static bool type_accepted(const struct gw_ask *ask, bool any)
 
 struct endpoint {
     const char *path, *method;
-    const struct api_dialect *dialect; /* of a request for an answer, which then needs no handler */
-    bool any_type;
+    /* A request for an answer in that dialect; else answer answers it, and ends it at once. */
+    const struct api_dialect *dialect;
     void (*answer)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
+    bool below;    /* the paths below it too */
+    bool any_type; /* whatever content type it is declared as */
 };
 
 static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
@@ -90,22 +98,6 @@ static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_a
     return gw_exchange_new(app, rq, ask, to->dialect);
 }
 
-static void on_models(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
-{
-    const struct cfg_settings *s = app->now->settings;
-    const char *names[CFG_ROUTES_MAX + 1];
-    size_t n = 0;
-    (void)ask;
-    for (; n < s->n_routes; n++)
-        names[n] = s->routes[n].name;
-    names[n++] = "local";
-    struct tg_buf out;
-    tg_buf_init(&out, ROUTER_TEXT_MAX);
-    oai_models_print(names, n, app->started_s, &out);
-    gw_http_respond(rq, 200, "application/json", tg_buf_str(&out));
-    tg_buf_free(&out);
-}
-
 static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
 {
     struct tg_buf out;
@@ -121,61 +113,90 @@ static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw
 }
 
 static const struct endpoint endpoints[] = {
-    { "/v1/chat/completions", "POST", &oai_chat, false, NULL },
-    { "/v1/models", "GET", NULL, false, on_models },
-    { "/healthz", "GET", NULL, false, on_health },
-    { "/api/chat", "POST", &oll_chat, true, NULL },
-    { "/api/generate", "POST", &oll_generate, true, NULL },
-    { "/api/tags", "GET", NULL, false, gw_ollama_tags },
-    { "/api/ps", "GET", NULL, false, gw_ollama_ps },
-    { "/api/show", "POST", NULL, false, gw_ollama_show },
-    { "/api/version", "GET", NULL, false, gw_ollama_version },
-    { "/api/embed", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/embeddings", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/pull", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/push", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/create", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/copy", "POST", NULL, false, gw_ollama_not_here },
-    { "/api/delete", "DELETE", NULL, false, gw_ollama_not_here },
-    { "/", "GET", NULL, false, gw_ollama_root },
+    { "/v1/chat/completions", "POST", .dialect = &oai_chat },
+    { "/v1/messages", "POST", .dialect = &ant_messages },
+    { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
+    { "/v1/models", "GET", .answer = gw_models_answer, .below = true },
+    { "/healthz", "GET", .answer = on_health },
+    { "/api/chat", "POST", .dialect = &oll_chat, .any_type = true },
+    { "/api/generate", "POST", .dialect = &oll_generate, .any_type = true },
+    { "/api/tags", "GET", .answer = gw_ollama_tags },
+    { "/api/ps", "GET", .answer = gw_ollama_ps },
+    { "/api/show", "POST", .answer = gw_ollama_show },
+    { "/api/version", "GET", .answer = gw_ollama_version },
+    { "/api/embed", "POST", .answer = gw_ollama_not_here },
+    { "/api/embeddings", "POST", .answer = gw_ollama_not_here },
+    { "/api/pull", "POST", .answer = gw_ollama_not_here },
+    { "/api/push", "POST", .answer = gw_ollama_not_here },
+    { "/api/create", "POST", .answer = gw_ollama_not_here },
+    { "/api/copy", "POST", .answer = gw_ollama_not_here },
+    { "/api/delete", "DELETE", .answer = gw_ollama_not_here },
+    { "/", "GET", .answer = gw_ollama_root },
 };
 
-/* Whose errors a path's clients read. */
-static const struct api_dialect *dialect_of(struct tg_str path)
+static bool is_below(struct tg_str path, const char *root)
 {
-    static const struct tg_str ollama = { "/api/", 5 };
-    bool theirs = path.n >= ollama.n && memcmp(path.p, ollama.p, ollama.n) == 0;
-    return theirs ? &oll_chat : &oai_chat;
+    size_t n = strlen(root);
+    return path.n > n + 1 && memcmp(path.p, root, n) == 0 && path.p[n] == '/';
+}
+
+static bool is_at(const struct gw_ask *ask, const struct endpoint *e)
+{
+    return tg_str_eq(ask->path, tg_str_of(e->path)) || (e->below && is_below(ask->path, e->path));
+}
+
+/* Whose errors the client reads. e may be NULL. */
+static const struct api_dialect *dialect_of(const struct gw_ask *ask, const struct endpoint *e)
+{
+    if (e && e->dialect)
+        return e->dialect;
+    if (is_below(ask->path, "/api"))
+        return &oll_chat;
+    return is_below(ask->path, "/v1/messages") ? &ant_messages : gw_dialect_asked(ask);
 }
 
 static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *ask)
 {
     struct gw_app *app = arg;
-    const char *allowed = NULL;
+    const struct endpoint *found = NULL;
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
-        if (!tg_str_eq(ask->path, tg_str_of(e->path)))
+        if (!is_at(ask, e))
             continue;
         bool get = strcmp(e->method, "GET") == 0;
-        if (tg_str_eq(ask->method, tg_str_of(e->method)) || (get && ask->head)) {
-            if (e->dialect)
-                return on_ask(app, rq, ask, e);
-            e->answer(app, rq, ask);
-            return NULL;
-        }
-        allowed = get ? "GET, HEAD" : e->method;
+        found = e;
+        if (!tg_str_eq(ask->method, tg_str_of(e->method)) && !(get && ask->head))
+            continue;
+        if (e->dialect)
+            return on_ask(app, rq, ask, e);
+        e->answer(app, rq, ask);
+        return NULL;
     }
     struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
                                     "nothing is served at %.*s; see POST /v1/chat/completions, "
-                                    "GET /v1/models, POST /api/chat, GET /healthz",
-                                    TG_FMT(ask->path));
-    if (allowed) {
+                                    "POST /v1/messages, POST /api/chat, GET /v1/models, "
+                                    "GET /healthz", TG_FMT(ask->path));
+    if (found) {
+        const char *allowed = strcmp(found->method, "GET") == 0 ? "GET, HEAD" : found->method;
         e = gw_failure(405, "invalid_request_error", "method_not_allowed",
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
-    gw_router_refuse(app, rq, dialect_of(ask->path), &e);
+    gw_router_refuse(app, rq, dialect_of(ask, found), &e);
     return NULL;
+}
+
+static void print_refusal(void *arg, const struct gw_ask *ask, int status, const char *text,
+                          struct tg_buf *out)
+{
+    const struct endpoint *found = NULL;
+    struct api_error e = gw_failure(
+        status, status < 500 ? "invalid_request_error" : "server_error", NULL, "%s", text);
+    (void)arg;
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints) && !found; i++)
+        if (is_at(ask, &endpoints[i]))
+            found = &endpoints[i];
+    dialect_of(ask, found)->error(&e, out);
 }
 
 static void on_gone(void *arg, struct gw_request *rq, void *context)
@@ -197,6 +218,7 @@ static void on_writable(void *arg, struct gw_request *rq, void *context)
 struct gw_http_handlers gw_router(struct gw_app *app)
 {
     return (struct gw_http_handlers){
-        .arg = app, .on_request = on_request, .on_gone = on_gone, .on_writable = on_writable
+        .arg = app, .on_request = on_request, .on_gone = on_gone, .on_writable = on_writable,
+        .refusal = print_refusal,
     };
 }

@@ -13,6 +13,8 @@ extern const struct api_dialect oai_chat;
 /* {"error": {"message", "type", "param", "code"}} */
 enum tg_status oai_error_print(const struct api_error *err, struct tg_buf *out);
 
+/* GET /v1/models/{id} */
+enum tg_status oai_model_print(const char *name, int64_t created_s, struct tg_buf *out);
 /* GET /v1/models: one entry per name. */
 enum tg_status oai_models_print(const char *const *names, size_t n, int64_t created_s,
                                 struct tg_buf *out);

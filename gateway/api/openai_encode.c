@@ -163,14 +163,23 @@ static enum tg_status print_failed(const struct api_answer *a, struct api_stream
     return out->failed;
 }
 
+enum tg_status oai_model_print(const char *name, int64_t created_s, struct tg_buf *out)
+{
+    add_text(out, "{\"id\":", tg_str_of(name));
+    return tg_buf_addf(out,
+                       ",\"object\":\"model\",\"created\":%" PRId64
+                       ",\"owned_by\":\"tollgate\"}",
+                       created_s);
+}
+
 enum tg_status oai_models_print(const char *const *names, size_t n, int64_t created_s,
                                 struct tg_buf *out)
 {
     tg_buf_adds(out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < n; i++) {
-        add_text(out, i ? ",{\"id\":" : "{\"id\":", tg_str_of(names[i]));
-        tg_buf_addf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tollgate\"}",
-                    created_s);
+        if (i)
+            tg_buf_addc(out, ',');
+        oai_model_print(names[i], created_s, out);
     }
     return tg_buf_adds(out, "]}");
 }

@@ -65,7 +65,7 @@ const prefixes = {
   telemetry: /^tel_/,
   providers: /^(prov_|chat_)/,
   policy: /^pol_/,
-  gateway: /^(gw_|api_|oai_|oll_)/,
+  gateway: /^(gw_|api_|oai_|ant_|oll_)/,
 };
 
 // path: rule names it is excepted from.

@@ -1,0 +1,308 @@
+#include <stdio.h>
+
+#include "gateway/api/anthropic_internal.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+static bool is_one_of(struct tg_str s, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tg_str_eq(s, tg_str_of(words[i])))
+            return true;
+    return false;
+}
+
+enum tg_status ant_block_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    const struct tg_json *type = tg_json_get(v, "type");
+    size_t mark = api_enter(d, "type");
+    enum tg_status status =
+        tg_json_string(type, out) ? TG_OK : api_wrong_type(d, type, TG_JSON_STRING);
+    api_leave(d, mark);
+    return status;
+}
+
+enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
+{
+    static const char *const known[] = { "text",     "image",             "tool_use",
+                                         "thinking", "redacted_thinking", "tool_result" };
+    static const char *const documented[] = {
+        "document", "search_result", "server_tool_use", "web_search_tool_result",
+        "web_fetch_tool_result", "code_execution_tool_result", "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result", "tool_search_tool_result", "container_upload",
+        "mcp_tool_use", "mcp_tool_result", "compaction", "tool_reference", "browser_state",
+    };
+    api_enter(d, "type");
+    if (is_one_of(type, known, COUNT(known)))
+        return api_bad(d, "%.*s blocks have no place here", TG_FMT(type));
+    if (!is_one_of(type, documented, COUNT(documented)))
+        return api_bad(d, "unknown block type \"%.*s\"", type.n > 64 ? 64 : (int)type.n, type.p);
+    enum tg_status status = api_unsupported(d);
+    snprintf(d->err->message, sizeof(d->err->message),
+             "%s: %.*s blocks are not supported in this version", d->path, TG_FMT(type));
+    return status;
+}
+
+enum tg_status ant_read_cache_control(struct api_read *d, const struct tg_json *v)
+{
+    return tg_json_is(v, TG_JSON_OBJECT) ? TG_OK : api_wrong_type(d, v, TG_JSON_OBJECT);
+}
+
+enum tg_status ant_read_text(struct api_read *d, const struct tg_json *v, struct chat_part *part)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "text", api_elsewhere },
+        { "cache_control", ant_read_cache_control },
+        { "citations", api_only_empty },
+    };
+    part->kind = CHAT_PART_TEXT;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    return status ? status : api_copy_member(d, v, "text", true, 0, SIZE_MAX, &part->text);
+}
+
+static bool is_base64(struct tg_str s)
+{
+    size_t n = s.n;
+    while (n && s.n - n < 2 && s.p[n - 1] == '=')
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        char c = s.p[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '+' || c == '/';
+        if (!fine)
+            return false;
+    }
+    return n > 0;
+}
+
+static enum tg_status data_url(struct api_read *d, const char *type, struct tg_str data,
+                               struct chat_part *part)
+{
+    struct tg_buf url;
+    tg_buf_init(&url, SIZE_MAX / 2); /* bounded by the body it came from */
+    tg_buf_addf(&url, "data:%s;base64,", type);
+    if (tg_buf_add(&url, data.p, data.n) == TG_OK)
+        part->text = tg_arena_str(d->arena, tg_buf_str(&url));
+    tg_buf_free(&url);
+    return part->text.p ? TG_OK : api_no_memory(d);
+}
+
+static enum tg_status read_base64(struct api_read *d, const struct tg_json *v,
+                                  struct chat_part *part)
+{
+    static const char *const types[] = { "image/jpeg", "image/png", "image/gif", "image/webp" };
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "media_type", api_elsewhere },
+        { "data", api_elsewhere },
+    };
+    size_t which = 0;
+    struct tg_str data = { NULL, 0 };
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status)
+        return status;
+    size_t mark = api_enter(d, "media_type");
+    status = api_word(d, tg_json_get(v, "media_type"), types, COUNT(types), &which);
+    if (status)
+        return status;
+    api_leave(d, mark);
+    api_enter(d, "data");
+    if (!tg_json_string(tg_json_get(v, "data"), &data))
+        return api_wrong_type(d, tg_json_get(v, "data"), TG_JSON_STRING);
+    if (!is_base64(data))
+        return api_bad(d, "must be base64, and not empty");
+    api_leave(d, mark);
+    return data_url(d, types[which], data, part);
+}
+
+static enum tg_status read_source(struct api_read *d, const struct tg_json *v,
+                                  struct chat_part *part)
+{
+    static const char *const words[] = { "base64", "url", "file" };
+    static const struct api_field url_fields[] = { { "type", api_elsewhere },
+                                                   { "url", api_elsewhere } };
+    size_t which = 0;
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    size_t mark = api_enter(d, "type");
+    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
+    if (status == TG_OK && which == 2)
+        status = api_unsupported(d);
+    if (status)
+        return status;
+    api_leave(d, mark);
+    if (which == 0)
+        return read_base64(d, v, part);
+    status = api_read_fields(d, v, url_fields, COUNT(url_fields));
+    return status ? status : api_copy_member(d, v, "url", true, 1, SIZE_MAX, &part->text);
+}
+
+enum tg_status ant_read_image(struct api_read *d, const struct tg_json *v, struct chat_part *part)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "source", api_elsewhere },
+        { "cache_control", ant_read_cache_control },
+        { "transformations", api_refuse },
+    };
+    part->kind = CHAT_PART_IMAGE;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status)
+        return status;
+    size_t mark = api_enter(d, "source");
+    status = read_source(d, api_member(v, "source"), part);
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
+}
+
+/* Who called the tool: {"type": "direct"} is the model, as always here. */
+static enum tg_status read_caller(struct api_read *d, const struct tg_json *v)
+{
+    struct tg_str type = { NULL, 0 };
+    enum tg_status status = ant_block_type(d, v, &type);
+    return status == TG_OK && !tg_str_eq(type, TG_STR("direct")) ? api_unsupported(d) : status;
+}
+
+enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
+                                 struct chat_part *part)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "id", api_elsewhere },
+        { "name", api_elsewhere },
+        { "input", api_elsewhere },
+        { "cache_control", ant_read_cache_control },
+        { "caller", read_caller },
+        { "toolset_name", api_refuse },
+    };
+    part->kind = CHAT_PART_TOOL_CALL;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "id", true, 1, ANT_ID_MAX, &part->id);
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "name", true, 1, ANT_NAME_MAX, &part->name);
+    if (status)
+        return status;
+    size_t mark = api_enter(d, "input");
+    status = api_object_text(d, api_member(v, "input"), &part->text);
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
+}
+
+static enum tg_status read_result_block(struct api_read *d, const struct tg_json *v,
+                                        struct tg_buf *text, struct ant_parts *images)
+{
+    struct tg_str type = { NULL, 0 }, s = { NULL, 0 };
+    struct chat_part part = { .kind = CHAT_PART_TEXT };
+    enum tg_status status = ant_block_type(d, v, &type);
+    if (status)
+        return status;
+    if (tg_str_eq(type, TG_STR("image")))
+        return ant_read_image(d, v, &images->p[images->n++]);
+    if (!tg_str_eq(type, TG_STR("text")))
+        return ant_refuse_block(d, type);
+    status = ant_read_text(d, v, &part);
+    if (status == TG_OK && tg_json_string(tg_json_get(v, "text"), &s))
+        status = tg_buf_add(text, s.p, s.n) ? api_no_memory(d) : TG_OK;
+    return status;
+}
+
+static enum tg_status read_result_content(struct api_read *d, const struct tg_json *v,
+                                          struct tg_buf *text, struct ant_parts *images)
+{
+    struct tg_str s = { NULL, 0 };
+    if (!v)
+        return TG_OK;
+    if (tg_json_string(v, &s))
+        return tg_buf_add(text, s.p, s.n) ? api_no_memory(d) : TG_OK;
+    if (!tg_json_is(v, TG_JSON_ARRAY))
+        return api_bad(d, "a string or an array of blocks was expected, not %s",
+                       tg_json_type_name(tg_json_type(v)));
+    size_t i = 0;
+    for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
+        size_t mark = api_enter_at(d, i);
+        enum tg_status status = read_result_block(d, item, text, images);
+        if (status)
+            return status;
+        api_leave(d, mark);
+    }
+    return TG_OK;
+}
+
+/* No backend has a mark for a tool that failed: the text has to say it. */
+static bool says_error(struct tg_str s)
+{
+    s = tg_str_trim(s);
+    return s.n >= 5 && tg_str_ieq((struct tg_str){ s.p, 5 }, TG_STR("error"));
+}
+
+enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
+                                    struct chat_part *part, struct ant_parts *images)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "tool_use_id", api_elsewhere },
+        { "content", api_elsewhere },
+        { "is_error", api_elsewhere },
+        { "cache_control", ant_read_cache_control },
+        { "toolset_name", api_refuse },
+    };
+    bool failed = false;
+    const struct tg_json *is_error = api_member(v, "is_error");
+    part->kind = CHAT_PART_TOOL_RESULT;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "tool_use_id", true, 1, ANT_ID_MAX, &part->id);
+    if (status)
+        return status;
+    size_t mark = api_enter(d, "is_error");
+    if (is_error && api_bool(d, is_error, &failed))
+        return TG_INVALID;
+    api_leave(d, mark);
+    struct tg_buf text, marked;
+    tg_buf_init(&text, SIZE_MAX / 2); /* bounded by the body it came from */
+    tg_buf_init(&marked, SIZE_MAX / 2);
+    api_enter(d, "content");
+    status = read_result_content(d, api_member(v, "content"), &text, images);
+    if (status == TG_OK) {
+        api_leave(d, mark);
+        if (failed && !says_error(tg_buf_str(&text)))
+            tg_buf_adds(&marked, text.n ? "Error: " : "Error");
+        tg_buf_add(&marked, text.p ? text.p : "", text.n);
+        if (!marked.failed)
+            part->text = tg_arena_str(d->arena, (struct tg_str){ marked.p ? marked.p : "",
+                                                                 marked.n });
+        status = part->text.p ? TG_OK : api_no_memory(d);
+    }
+    tg_buf_free(&text);
+    tg_buf_free(&marked);
+    return status;
+}
+
+enum tg_status ant_read_thinking(struct api_read *d, const struct tg_json *v, struct tg_str *out)
+{
+    static const struct api_field plain[] = {
+        { "type", api_elsewhere },
+        { "thinking", api_elsewhere },
+        { "signature", api_elsewhere }, /* nothing here is signed, and nothing verified */
+    };
+    static const struct api_field redacted[] = { { "type", api_elsewhere },
+                                                 { "data", api_elsewhere } };
+    struct tg_str type = { NULL, 0 }, unread = { NULL, 0 };
+    enum tg_status status = ant_block_type(d, v, &type);
+    if (status)
+        return status;
+    if (tg_str_eq(type, TG_STR("redacted_thinking"))) {
+        status = api_read_fields(d, v, redacted, COUNT(redacted));
+        return status ? status : api_copy_member(d, v, "data", true, 0, SIZE_MAX, &unread);
+    }
+    status = api_read_fields(d, v, plain, COUNT(plain));
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "signature", false, 0, SIZE_MAX, &unread);
+    return status ? status : api_copy_member(d, v, "thinking", true, 0, SIZE_MAX, out);
+}

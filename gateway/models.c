@@ -1,0 +1,160 @@
+#include "gateway/models.h"
+
+#include "gateway/api/anthropic.h"
+#include "gateway/api/openai_chat.h"
+#include "gateway/exchange.h"
+
+enum { MODELS_TEXT_MAX = 1 << 20, PAGE = 20, PAGE_MAX = 1000, NAMES_MAX = CFG_ROUTES_MAX + 1 };
+
+static const char root[] = "/v1/models";
+
+const struct api_dialect *gw_dialect_asked(const struct gw_ask *ask)
+{
+    return gw_header_of(ask, "anthropic-version").p ? &ant_messages : &oai_chat;
+}
+
+static size_t list_names(const struct gw_app *app, const char *names[NAMES_MAX])
+{
+    const struct cfg_settings *s = app->now->settings;
+    size_t n = 0;
+    for (; n < s->n_routes; n++)
+        names[n] = s->routes[n].name;
+    names[n++] = "local";
+    return n;
+}
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* Whether the escaped text, as a form writes it, is that name. */
+static bool escaped_is(struct tg_str text, const char *name)
+{
+    size_t i = 0;
+    while (i < text.n && *name) {
+        char c = text.p[i++];
+        if (c == '+')
+            c = ' ';
+        if (c == '%' && i + 2 <= text.n) {
+            c = (char)(hex(text.p[i]) * 16 + hex(text.p[i + 1]));
+            i += 2;
+        }
+        if (c != *name++)
+            return false;
+    }
+    return i == text.n && !*name;
+}
+
+/* A member of a query, still escaped; p NULL when absent. */
+static struct tg_str member_of(struct tg_str query, const char *key)
+{
+    size_t n_key = strlen(key);
+    for (size_t at = 0; at < query.n;) {
+        size_t end = at;
+        while (end < query.n && query.p[end] != '&')
+            end++;
+        if (end - at > n_key && memcmp(query.p + at, key, n_key) == 0 &&
+            query.p[at + n_key] == '=')
+            return (struct tg_str){ query.p + at + n_key + 1, end - at - n_key - 1 };
+        at = end + 1;
+    }
+    return (struct tg_str){ NULL, 0 };
+}
+
+/* Index of the name that a member of the query holds: n when there is no such member. */
+static bool find_cursor(struct tg_str query, const char *key, const char *const *names, size_t n,
+                        size_t *at, struct api_error *e)
+{
+    struct tg_str text = member_of(query, key);
+    *at = n;
+    if (!text.p)
+        return true;
+    for (*at = 0; *at < n; (*at)++)
+        if (escaped_is(text, names[*at]))
+            return true;
+    *e = gw_failure(400, "invalid_request_error", NULL, "%s: no model has that id", key);
+    return false;
+}
+
+/* The page that the query asks for: names[*first] to names[*end - 1]. */
+static bool find_page(struct tg_str query, const char *const *names, size_t n, size_t *first,
+                      size_t *end, struct api_error *e)
+{
+    struct tg_str text = member_of(query, "limit");
+    uint64_t limit = PAGE;
+    size_t after, before;
+    if (text.p && (!tg_parse_u64(text, &limit) || limit < 1 || limit > PAGE_MAX)) {
+        *e = gw_failure(400, "invalid_request_error", NULL,
+                        "limit: must be a whole number from 1 to %d", PAGE_MAX);
+        return false;
+    }
+    if (!find_cursor(query, "after_id", names, n, &after, e) ||
+        !find_cursor(query, "before_id", names, n, &before, e))
+        return false;
+    *first = after < n ? after + 1 : 0;
+    *end = before;
+    if (*end < *first)
+        *end = *first;
+    if (*end - *first > limit && before < n && after == n)
+        *first = *end - (size_t)limit; /* those directly before it */
+    else if (*end - *first > limit)
+        *end = *first + (size_t)limit;
+    return true;
+}
+
+static void print_list(struct gw_app *app, const struct gw_ask *ask, bool anthropic,
+                       struct api_error *e, struct tg_buf *out)
+{
+    const char *names[NAMES_MAX];
+    size_t n = list_names(app, names), first, end;
+    if (!anthropic) {
+        oai_models_print(names, n, app->started_s, out);
+        return;
+    }
+    if (!find_page(ask->query, names, n, &first, &end, e))
+        return;
+    bool backwards = member_of(ask->query, "before_id").p && !member_of(ask->query, "after_id").p;
+    ant_models_print(names + first, end - first, app->started_s, backwards ? first > 0 : end < n,
+                     out);
+}
+
+static void print_one(struct gw_app *app, struct tg_str id, bool anthropic, struct api_error *e,
+                      struct tg_buf *out)
+{
+    const char *names[NAMES_MAX];
+    size_t n = list_names(app, names), i = 0;
+    while (i < n && !tg_str_eq(id, tg_str_of(names[i])))
+        i++;
+    if (i == n)
+        *e = gw_failure(404, "invalid_request_error", "model_not_found",
+                        "no model is named \"%.*s\"; GET /v1/models lists them", TG_FMT(id));
+    else if (anthropic)
+        ant_model_print(names[i], app->started_s, out);
+    else
+        oai_model_print(names[i], app->started_s, out);
+}
+
+void gw_models_answer(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    const struct api_dialect *dialect = gw_dialect_asked(ask);
+    bool anthropic = dialect == &ant_messages;
+    struct tg_str id = { ask->path.p + sizeof(root) - 1, ask->path.n - (sizeof(root) - 1) };
+    struct api_error e = { 0 };
+    struct tg_buf out;
+    tg_buf_init(&out, MODELS_TEXT_MAX);
+    if (id.n == 0)
+        print_list(app, ask, anthropic, &e, &out);
+    else
+        print_one(app, (struct tg_str){ id.p + 1, id.n - 1 }, anthropic, &e, &out);
+    if (out.failed)
+        e = gw_failure(500, "server_error", NULL, "out of memory");
+    if (e.status)
+        gw_router_refuse(app, rq, dialect, &e);
+    else
+        gw_http_respond(rq, 200, "application/json", tg_buf_str(&out));
+    tg_buf_free(&out);
+}

@@ -1,0 +1,517 @@
+#include <stdlib.h>
+
+#include "tests/unit/check.h"
+#include "config/base/alloc.h"
+#include "gateway/api/anthropic.h"
+
+enum { ARENA = 4 << 20 };
+
+/* One decoding whose outcome lives until finish(). */
+struct trial {
+    struct tg_arena *arena;
+    struct chat_request rq;
+    struct api_error err;
+    enum tg_status status;
+};
+
+static struct trial decode_as(const struct api_dialect *dialect, struct tg_str body)
+{
+    struct trial t = { .arena = tg_arena_new(ARENA) };
+    t.status = dialect->decode(body, t.arena, &t.rq, &t.err);
+    return t;
+}
+
+static struct trial decode(const char *body)
+{
+    struct trial t = decode_as(&ant_messages, tg_str_of(body));
+    if (t.status)
+        CHECK_FAIL("%s\n  refused: %s", body, t.err.message);
+    return t;
+}
+
+static void finish(struct trial *t)
+{
+    tg_arena_free(t->arena);
+}
+
+static bool is(struct tg_str s, const char *want)
+{
+    return tg_str_eq(s, tg_str_of(want));
+}
+
+struct bad {
+    const char *body, *param, *says; /* says: a part of the message */
+};
+
+static void check_bad(const struct api_dialect *dialect, const struct bad *row)
+{
+    struct trial t = decode_as(dialect, tg_str_of(row->body));
+    struct api_error err = t.err;
+    bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
+    finish(&t);
+    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
+        !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
+        CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
+                   row->body, refused, err.status, err.param, row->param, err.message, row->says);
+}
+
+#define HEAD "{\"model\":\"m\",\"max_tokens\":9,"
+#define M "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define WITH(members) HEAD M "," members "}"
+#define MESSAGES(list) HEAD "\"messages\":[" list "]}"
+#define USER(content) "{\"role\":\"user\",\"content\":" content "}"
+#define ASSISTANT(content) "{\"role\":\"assistant\",\"content\":" content "}"
+#define CALL(id) "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"f\",\"input\":{\"a\":1}}"
+#define RESULT(id, more) "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\"" more "}"
+#define UNSUPPORTED "is not supported in this version"
+
+static void refuses_what_is_no_request(void)
+{
+    static const struct bad rows[] = {
+        { "", "", "empty" },
+        { "{", "", "line 1, column 2" },
+        { "[]", "", "not an array" },
+        { "{\"model\":\"a\",\"model\":\"b\"}", "", "duplicate key" },
+        { "{}", "model", "is missing; a string" },
+        { "{\"model\":null,\"max_tokens\":1," M "}", "model", "is missing" },
+        { "{\"model\":\"m\"," M "}", "max_tokens", "is missing; a number" },
+        { HEAD "\"messages\":null}", "messages", "missing" },
+        { HEAD "\"messages\":{}}", "messages", "an array was expected, not an object" },
+        { HEAD "\"messages\":[]}", "messages", "empty" },
+        { MESSAGES("1"), "messages[0]", "an object was expected, not a number" },
+        { WITH("\"colour\":1"), "colour", "unknown field" },
+        { WITH("\"stop\":[]"), "stop", "unknown field" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
+static void refuses_wrong_values(void)
+{
+    static const struct bad rows[] = {
+        { "{\"model\":7,\"max_tokens\":9," M "}", "model", "a string was expected" },
+        { "{\"model\":\"\",\"max_tokens\":9," M "}", "model", "empty" },
+        { "{\"model\":\"m\",\"max_tokens\":0," M "}", "max_tokens", "whole number from 1" },
+        { "{\"model\":\"m\",\"max_tokens\":1048577," M "}", "max_tokens", "1048576" },
+        { WITH("\"stream\":1"), "stream", "boolean" },
+        { WITH("\"temperature\":1.01"), "temperature", "from 0 to 1" },
+        { WITH("\"top_p\":-0.1"), "top_p", "from 0 to 1" },
+        { WITH("\"top_k\":-1"), "top_k", "whole number from 0" },
+        { WITH("\"stop_sequences\":\"a\""), "stop_sequences", "an array" },
+        { WITH("\"stop_sequences\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"), "stop_sequences",
+          "more than 4" },
+        { WITH("\"stop_sequences\":[\"a\",\"\"]"), "stop_sequences[1]", "empty" },
+        { WITH("\"metadata\":5"), "metadata", "an object" },
+        { WITH("\"metadata\":{\"user_id\":5}"), "metadata.user_id", "a string" },
+        { WITH("\"metadata\":{\"team\":\"x\"}"), "metadata.team", "unknown" },
+        { WITH("\"service_tier\":\"flex\""), "service_tier", "auto, standard_only" },
+        { WITH("\"speed\":\"slow\""), "speed", "standard, fast" },
+        { WITH("\"thinking\":true"), "thinking", "an object" },
+        { WITH("\"thinking\":{}"), "thinking.type", "missing" },
+        { WITH("\"thinking\":{\"type\":\"on\"}"), "thinking.type", "enabled, adaptive" },
+        { WITH("\"thinking\":{\"type\":\"enabled\"}"), "thinking.budget_tokens", "missing" },
+        { WITH("\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1023}"),
+          "thinking.budget_tokens", "from 1024" },
+        { WITH("\"thinking\":{\"type\":\"adaptive\",\"budget_tokens\":2000}"),
+          "thinking.budget_tokens", "unknown" },
+        { WITH("\"thinking\":{\"type\":\"adaptive\",\"display\":\"all\"}"), "thinking.display",
+          "summarized, omitted" },
+        { WITH("\"output_config\":[]"), "output_config", "an object" },
+        { WITH("\"output_config\":{\"effort\":\"some\"}"), "output_config.effort", "one of" },
+        { WITH("\"output_config\":{\"format\":{\"type\":\"xml\"}}"), "output_config.format.type",
+          "json_schema" },
+        { WITH("\"output_config\":{\"format\":{\"type\":\"json_schema\"}}"),
+          "output_config.format.schema", "missing" },
+        { WITH("\"output_format\":{\"type\":\"json_schema\",\"schema\":[]}"),
+          "output_format.schema", "an object" },
+        { WITH("\"output_format\":{\"type\":\"json_schema\",\"schema\":{}},\"output_config\":"
+               "{\"format\":{\"type\":\"json_schema\",\"schema\":{}}}"), "output_config.format",
+          "both given" },
+        { WITH("\"context_management\":{\"edits\":{}}"), "context_management.edits", "an array" },
+        { WITH("\"cache_control\":\"yes\""), "cache_control", "an object" },
+        { WITH("\"system\":5"), "system", "a string or an array of text blocks" },
+        { WITH("\"system\":[{\"type\":\"image\"}]"), "system[0].type", "no place here" },
+        { WITH("\"system\":[{\"type\":\"text\"}]"), "system[0].text", "missing" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
+static void refuses_by_name_what_is_not_built(void)
+{
+    static const struct bad rows[] = {
+        { WITH("\"container\":\"c\""), "container", "container " UNSUPPORTED },
+        { WITH("\"inference_geo\":\"eu\""), "inference_geo", UNSUPPORTED },
+        { WITH("\"diagnostics\":{}"), "diagnostics", UNSUPPORTED },
+        { WITH("\"fallbacks\":[]"), "fallbacks", UNSUPPORTED },
+        { WITH("\"fallback_credit_token\":\"t\""), "fallback_credit_token", UNSUPPORTED },
+        { WITH("\"billing_policy\":{}"), "billing_policy", UNSUPPORTED },
+        { WITH("\"compaction\":{}"), "compaction", UNSUPPORTED },
+        { WITH("\"thread\":{}"), "thread", UNSUPPORTED },
+        { WITH("\"mcp_servers\":[{}]"), "mcp_servers", UNSUPPORTED },
+        { WITH("\"speed\":\"fast\""), "speed", UNSUPPORTED },
+        { WITH("\"output_config\":{\"task_budget\":{}}"), "output_config.task_budget",
+          UNSUPPORTED },
+        { WITH("\"thinking\":{\"type\":\"between_tools\"}"), "thinking.type", UNSUPPORTED },
+        { WITH("\"context_management\":{\"edits\":[{\"type\":\"clear_tool_uses_20250919\"}]}"),
+          "context_management.edits[0]", UNSUPPORTED },
+        { WITH("\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]"),
+          "tools[0].type", "tools of type \"web_search_20250305\" are not supported" },
+        { MESSAGES(USER("[{\"type\":\"document\",\"source\":{}}]")),
+          "messages[0].content[0].type", "document blocks are not supported" },
+        { MESSAGES(USER("[{\"type\":\"image\",\"source\":{\"type\":\"file\",\"file_id\":\"f\"}}]")),
+          "messages[0].content[0].source.type", UNSUPPORTED },
+        { MESSAGES(USER("[{\"type\":\"image\",\"source\":{},\"transformations\":{}}]")),
+          "messages[0].content[0].transformations", UNSUPPORTED },
+        { MESSAGES(ASSISTANT("[{\"type\":\"server_tool_use\"}]") "," USER("\"a\"")),
+          "messages[0].content[0].type", "server_tool_use blocks are not supported" },
+        { MESSAGES(USER("\"a\"") "," ASSISTANT("\"The\"")), "messages[1]", "prefill" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
+static void refuses_bad_messages(void)
+{
+    static const struct bad rows[] = {
+        { MESSAGES("{\"content\":\"a\"}"), "messages[0].role", "missing" },
+        { MESSAGES("{\"role\":\"tool\",\"content\":\"a\"}"), "messages[0].role",
+          "one of: user, assistant, system" },
+        { MESSAGES("{\"role\":\"user\"}"), "messages[0].content", "missing" },
+        { MESSAGES("{\"role\":\"user\",\"content\":\"a\",\"name\":\"b\"}"), "messages[0].name",
+          "unknown" },
+        { MESSAGES(USER("5")), "messages[0].content", "a string or an array of blocks" },
+        { MESSAGES(USER("[]")), "messages[0].content", "empty" },
+        { MESSAGES(USER("[\"a\"]")), "messages[0].content[0]", "an object" },
+        { MESSAGES(USER("[{}]")), "messages[0].content[0].type", "missing" },
+        { MESSAGES(USER("[{\"type\":\"smell\"}]")), "messages[0].content[0].type", "\"smell\"" },
+        { MESSAGES(USER("[{\"type\":\"text\",\"text\":1}]")), "messages[0].content[0].text",
+          "a string" },
+        { MESSAGES(USER("[{\"type\":\"text\",\"text\":\"a\",\"x\":1}]")),
+          "messages[0].content[0].x", "unknown" },
+        { MESSAGES(USER("[" CALL("c") "]")), "messages[0].content[0].type", "no place here" },
+        { MESSAGES(USER("[{\"type\":\"thinking\"}]")), "messages[0].content[0].type", "no place" },
+        { MESSAGES("{\"role\":\"system\",\"content\":[{\"type\":\"image\"}]}"),
+          "messages[0].content[0].type", "no place" },
+        { MESSAGES(ASSISTANT("[{\"type\":\"image\"}]")), "messages[0].content[0].type",
+          "no place" },
+        { MESSAGES(ASSISTANT("[{\"type\":\"thinking\"}]")), "messages[0].content[0].thinking",
+          "missing" },
+        { MESSAGES(ASSISTANT("[{\"type\":\"redacted_thinking\"}]")),
+          "messages[0].content[0].data", "missing" },
+        { MESSAGES(ASSISTANT("[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\"}]")),
+          "messages[0].content[0].input", "missing" },
+        { MESSAGES(ASSISTANT("[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":3}]")),
+          "messages[0].content[0].input", "an object" },
+        { MESSAGES(USER("[" RESULT("c", "") "]")), "messages[0].content[0].tool_use_id",
+          "answers no tool_use" },
+        { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
+                   USER("[{\"type\":\"text\",\"text\":\"a\"}," RESULT("c", "") "]")),
+          "messages[1].content[1]", "before all others" },
+        { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
+                   USER("[" RESULT("c", ",\"is_error\":1") "]")),
+          "messages[1].content[0].is_error", "boolean" },
+        { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
+                   USER("[" RESULT("c", ",\"content\":[{\"type\":\"tool_reference\"}]") "]")),
+          "messages[1].content[0].content[0].type", "not supported" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
+#define IMAGE(source) MESSAGES(USER("[{\"type\":\"image\",\"source\":{" source "}}]"))
+#define TOOL(members) WITH("\"tools\":[{\"name\":\"f\",\"input_schema\":{}" members "}]")
+
+static void refuses_bad_images_and_tools(void)
+{
+    static const char at[] = "messages[0].content[0].source";
+    static const struct bad rows[] = {
+        { MESSAGES(USER("[{\"type\":\"image\"}]")), at, "missing" },
+        { IMAGE("\"type\":\"url\""), "messages[0].content[0].source.url", "missing" },
+        { IMAGE("\"type\":\"base64\",\"media_type\":\"image/tiff\",\"data\":\"AA\""),
+          "messages[0].content[0].source.media_type", "image/jpeg, image/png" },
+        { IMAGE("\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"A A\""),
+          "messages[0].content[0].source.data", "base64" },
+        { IMAGE("\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"==\""),
+          "messages[0].content[0].source.data", "base64" },
+        { WITH("\"tools\":{}"), "tools", "an array" },
+        { WITH("\"tools\":[{\"name\":\"f\"}]"), "tools[0].input_schema", "missing" },
+        { WITH("\"tools\":[{\"name\":\"a b\",\"input_schema\":{}}]"), "tools[0].name", "letters" },
+        { WITH("\"tools\":[{\"type\":3}]"), "tools[0].type", "a string" },
+        { WITH("\"tools\":[{\"name\":\"f\",\"input_schema\":{}},{\"name\":\"f\","
+               "\"input_schema\":{}}]"), "tools[1].name", "taken" },
+        { TOOL(",\"strict\":1"), "tools[0].strict", "boolean" },
+        { TOOL(",\"defer_loading\":true"), "tools[0].defer_loading", UNSUPPORTED },
+        { TOOL(",\"input_examples\":[{}]"), "tools[0].input_examples", UNSUPPORTED },
+        { TOOL(",\"allowed_callers\":[\"code_execution_20250825\"]"), "tools[0].allowed_callers",
+          UNSUPPORTED },
+        { WITH("\"tool_choice\":\"auto\""), "tool_choice", "an object" },
+        { WITH("\"tool_choice\":{\"type\":\"x\"}"), "tool_choice.type", "auto, any, tool, none" },
+        { WITH("\"tool_choice\":{\"type\":\"any\"}"), "tool_choice", "no tools are given" },
+        { WITH("\"tool_choice\":{\"type\":\"tool\"}"), "tool_choice.name", "missing" },
+        { WITH("\"tool_choice\":{\"type\":\"auto\",\"name\":\"f\"}"), "tool_choice.name",
+          "unknown" },
+        { WITH("\"tool_choice\":{\"type\":\"auto\",\"disable_parallel_tool_use\":1}"),
+          "tool_choice.disable_parallel_tool_use", "boolean" },
+        { WITH("\"tools\":[{\"name\":\"f\",\"input_schema\":{}}],\"tool_choice\":"
+               "{\"type\":\"tool\",\"name\":\"g\"}"), "tool_choice", "no tool is named \"g\"" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
+static void reads_the_settings(void)
+{
+    struct trial t = decode(WITH(
+        "\"stream\":true,\"temperature\":0.5,\"top_p\":0.25,\"top_k\":7,\"stop_sequences\":[\"a\","
+        "\"b\"],\"metadata\":{\"user_id\":\"u\"},\"service_tier\":\"standard_only\",\"speed\":"
+        "\"standard\",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1024,\"display\":"
+        "\"omitted\"},\"output_config\":{\"effort\":\"max\",\"format\":{\"type\":\"json_schema\","
+        "\"schema\":{\"type\":\"object\"}}},\"cache_control\":{\"type\":\"ephemeral\"},"
+        "\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\",\"keep\":"
+        "\"all\"}]},\"mcp_servers\":[],\"container\":null"));
+    const struct chat_request *r = &t.rq;
+    CHECK(is(r->model, "m") && is(r->user, "u") && r->max_tokens == 9 && r->stream);
+    CHECK_INT((int64_t)(r->sampling.temperature * 100), 50);
+    CHECK_INT((int64_t)(r->sampling.top_p * 100), 25);
+    CHECK(r->sampling.has_temperature && r->sampling.has_top_p && r->sampling.has_top_k);
+    CHECK_INT(r->sampling.top_k, 7);
+    CHECK(r->n_stops == 2 && is(r->stop[0], "a") && is(r->stop[1], "b"));
+    CHECK(r->thinking && r->hide_thinking);
+    CHECK_INT(r->format, CHAT_FORMAT_SCHEMA);
+    CHECK(is(r->schema.text, "{\"type\":\"object\"}") && r->schema.strict && r->schema.name.n);
+    finish(&t);
+    t = decode(WITH("\"thinking\":{\"type\":\"adaptive\"},\"top_p\":0"));
+    CHECK(t.rq.thinking && !t.rq.hide_thinking && t.rq.sampling.top_p > 0);
+    finish(&t);
+    t = decode(WITH("\"thinking\":{\"type\":\"disabled\"},\"output_format\":{\"type\":"
+                    "\"json_schema\",\"schema\":{}}"));
+    CHECK(!t.rq.thinking && t.rq.format == CHAT_FORMAT_SCHEMA && is(t.rq.schema.text, "{}"));
+    finish(&t);
+    t = decode(WITH("\"system\":null,\"tools\":null,\"thinking\":null"));
+    CHECK(!t.rq.thinking && t.rq.n_messages == 1 && t.rq.n_tools == 0);
+    CHECK(!t.rq.sampling.has_temperature && !t.rq.sampling.has_top_p && !t.rq.stream);
+    finish(&t);
+}
+
+static void reads_tools_and_choices(void)
+{
+#define TOOLS "\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"a\": 1}," \
+              "\"strict\":true,\"cache_control\":{},\"eager_input_streaming\":true," \
+              "\"allowed_callers\":[\"direct\"],\"input_examples\":[]},{\"type\":\"custom\"," \
+              "\"name\":\"g\",\"input_schema\":{}}]"
+    struct trial t = decode(WITH(TOOLS));
+    CHECK_INT(t.rq.n_tools, 2);
+    CHECK(is(t.rq.tools[0].name, "f") && is(t.rq.tools[0].description, "d"));
+    CHECK(is(t.rq.tools[0].parameters, "{\"a\":1}") && t.rq.tools[0].strict);
+    CHECK(is(t.rq.tools[1].name, "g") && !t.rq.tools[1].has_strict && !t.rq.one_call);
+    CHECK_INT(t.rq.tool_choice, CHAT_CHOICE_AUTO);
+    finish(&t);
+    t = decode(WITH(TOOLS ",\"tool_choice\":{\"type\":\"any\",\"disable_parallel_tool_use\":true}"));
+    CHECK(t.rq.tool_choice == CHAT_CHOICE_REQUIRED && t.rq.one_call);
+    finish(&t);
+    t = decode(WITH(TOOLS ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"g\"}"));
+    CHECK(t.rq.tool_choice == CHAT_CHOICE_NAMED && is(t.rq.tool_name, "g") && !t.rq.one_call);
+    finish(&t);
+    t = decode(WITH("\"tool_choice\":{\"type\":\"none\"}," TOOLS));
+    CHECK(t.rq.tool_choice == CHAT_CHOICE_AUTO && t.rq.n_tools == 0);
+    finish(&t);
+}
+
+/* What became of one part. */
+static void check_part(const struct trial *t, size_t m, size_t p, enum chat_part_kind kind,
+                       const char *text)
+{
+    CHECK(m < t->rq.n_messages && p < t->rq.messages[m].n_parts);
+    const struct chat_part *part = &t->rq.messages[m].parts[p];
+    if (part->kind != kind || !is(part->text, text))
+        CHECK_FAIL("messages[%zu].parts[%zu]: kind %d, \"%.*s\"", m, p, (int)part->kind,
+                   TG_FMT(part->text));
+}
+
+static void reads_the_conversation(void)
+{
+    struct trial t = decode(
+        HEAD "\"system\":[{\"type\":\"text\",\"text\":\"s\",\"cache_control\":{\"type\":"
+        "\"ephemeral\",\"ttl\":\"1h\"}},{\"type\":\"text\",\"text\":\"t\",\"citations\":null}],"
+        "\"messages\":[" USER("[{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+        "\"media_type\":\"image/png\",\"data\":\"AAA=\"}},{\"type\":\"image\",\"source\":{\"type\":"
+        "\"url\",\"url\":\"https://h/i\"}},{\"type\":\"text\",\"text\":\"what\"}]") ","
+        ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"one \",\"signature\":\"x\"},{\"type\":"
+        "\"redacted_thinking\",\"data\":\"zz\"},{\"type\":\"thinking\",\"thinking\":\"two\"},"
+        "{\"type\":\"text\",\"text\":\"I call\"}," CALL("c1") ",{\"type\":\"tool_use\",\"id\":"
+        "\"c2\",\"name\":\"g\",\"input\":{},\"caller\":{\"type\":\"direct\"}}]") ","
+        USER("[" RESULT("c2", ",\"content\":[{\"type\":\"text\",\"text\":\"r\"},{\"type\":\"image\","
+        "\"source\":{\"type\":\"url\",\"url\":\"u\"}},{\"type\":\"text\",\"text\":\"s\"}]") ","
+        RESULT("c1", ",\"content\":\"no\",\"is_error\":true") ",{\"type\":\"text\",\"text\":"
+        "\"go on\"}]") ",{\"role\":\"system\",\"content\":\"later\"}]}");
+    CHECK_INT(t.rq.n_messages, 7);
+    static const enum chat_role roles[] = { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT, CHAT_TOOL,
+                                            CHAT_TOOL,   CHAT_USER, CHAT_SYSTEM };
+    static const size_t places[] = { 0, 1, 2, 3, 3, 3, 4 };
+    for (size_t i = 0; i < 7; i++) {
+        CHECK_INT(t.rq.messages[i].role, roles[i]);
+        CHECK_INT(t.rq.messages[i].place, places[i]);
+    }
+    check_part(&t, 0, 0, CHAT_PART_TEXT, "s");
+    check_part(&t, 0, 1, CHAT_PART_TEXT, "t");
+    check_part(&t, 1, 0, CHAT_PART_IMAGE, "data:image/png;base64,AAA=");
+    check_part(&t, 1, 1, CHAT_PART_IMAGE, "https://h/i");
+    check_part(&t, 1, 2, CHAT_PART_TEXT, "what");
+    check_part(&t, 2, 0, CHAT_PART_REASONING, "one two");
+    check_part(&t, 2, 1, CHAT_PART_TEXT, "I call");
+    check_part(&t, 2, 2, CHAT_PART_TOOL_CALL, "{\"a\":1}");
+    check_part(&t, 2, 3, CHAT_PART_TOOL_CALL, "{}");
+    CHECK_INT(t.rq.messages[2].n_parts, 4);
+    CHECK_INT(t.rq.messages[2].parts[3].place, 6);
+    check_part(&t, 3, 0, CHAT_PART_TOOL_RESULT, "rs");
+    CHECK(is(t.rq.messages[3].parts[0].id, "c2") && is(t.rq.messages[3].parts[0].name, "g"));
+    check_part(&t, 4, 0, CHAT_PART_TOOL_RESULT, "Error: no");
+    CHECK(is(t.rq.messages[4].parts[0].name, "f"));
+    check_part(&t, 5, 0, CHAT_PART_IMAGE, "u");
+    CHECK_INT(t.rq.messages[5].parts[0].place, 1);
+    check_part(&t, 5, 1, CHAT_PART_TEXT, "go on");
+    CHECK_INT(t.rq.messages[5].parts[1].place, 3);
+    finish(&t);
+}
+
+static void small_conversations(void)
+{
+    struct trial t = decode(HEAD "\"system\":\"\"," M "}");
+    CHECK_INT(t.rq.n_messages, 1);
+    check_part(&t, 0, 0, CHAT_PART_TEXT, "hi");
+    finish(&t);
+    t = decode(HEAD "\"system\":\"be\"," M "}");
+    CHECK_INT(t.rq.n_messages, 2);
+    check_part(&t, 0, 0, CHAT_PART_TEXT, "be");
+    finish(&t);
+    /* no thinking: the first part is what was said; results alone make no user message */
+    t = decode(MESSAGES(ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"s\"},"
+                                  CALL("c") "]") "," USER("[" RESULT("c", ",\"is_error\":true")
+                                  "]")));
+    CHECK_INT(t.rq.n_messages, 2);
+    CHECK_INT(t.rq.messages[0].n_parts, 1);
+    check_part(&t, 0, 0, CHAT_PART_TOOL_CALL, "{\"a\":1}");
+    check_part(&t, 1, 0, CHAT_PART_TOOL_RESULT, "Error");
+    finish(&t);
+    t = decode(MESSAGES(ASSISTANT("[" CALL("c") "]") "," USER("[" RESULT("c", ",\"is_error\":true,"
+                        "\"content\":\" error 5\"") "]")));
+    check_part(&t, 1, 0, CHAT_PART_TOOL_RESULT, " error 5");
+    finish(&t);
+}
+
+static void counting_takes_less(void)
+{
+    static const struct bad rows[] = {
+        { "{\"model\":\"m\",\"max_tokens\":9," M "}", "max_tokens", "unknown field" },
+        { "{\"model\":\"m\",\"stream\":true," M "}", "stream", "unknown field" },
+        { "{" M "}", "model", "missing" },
+        { "{\"model\":\"m\",\"container\":\"c\"," M "}", "container", "unknown field" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_count, &rows[i]);
+    struct trial t = decode_as(&ant_count, TG_STR("{\"model\":\"m\",\"system\":\"s\"," M ","
+                                                  "\"thinking\":{\"type\":\"adaptive\"},"
+                                                  "\"tools\":[],\"speed\":\"standard\"}"));
+    CHECK_INT(t.status, TG_OK);
+    CHECK(t.rq.n_messages == 2 && t.rq.thinking);
+    finish(&t);
+}
+
+static char *repeated(const char *head, const char *item, size_t n, const char *tail)
+{
+    size_t size = strlen(head) + n * (strlen(item) + 1) + strlen(tail) + 1;
+    char *text = calloc(1, size), *at = text;
+    at += snprintf(at, size, "%s", head);
+    for (size_t i = 0; i < n; i++)
+        at += snprintf(at, size - (size_t)(at - text), "%s%s", i ? "," : "", item);
+    snprintf(at, size - (size_t)(at - text), "%s", tail);
+    return text;
+}
+
+static void has_limits(void)
+{
+    struct {
+        const char *head, *item, *tail;
+        size_t n;
+        struct bad bad;
+    } rows[] = {
+        { HEAD "\"messages\":[", USER("\"a\""), "]}", 4097,
+          { NULL, "messages", "more than 4096" } },
+        { HEAD M ",\"tools\":[", "{}", "]}", 513, { NULL, "tools", "more than 512" } },
+        { HEAD "\"messages\":[{\"role\":\"assistant\",\"content\":[", CALL("c"), "]}]}", 2049,
+          { NULL, "messages[0].content[2048]", "more than 2048 tool calls" } },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char *body = repeated(rows[i].head, rows[i].item, rows[i].n, rows[i].tail);
+        rows[i].bad.body = body;
+        check_bad(&ant_messages, &rows[i].bad);
+        free(body);
+    }
+}
+
+static const char everything[] =
+    HEAD "\"system\":\"s\",\"stop_sequences\":[\"a\"],\"tools\":[{\"name\":\"f\",\"description\":"
+    "\"d\",\"input_schema\":{}}],\"tool_choice\":{\"type\":\"tool\",\"name\":\"f\"},"
+    "\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":{}}},\"metadata\":"
+    "{\"user_id\":\"u\"},\"messages\":[" ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"t\","
+    "\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"x\"}," CALL("c") "]") "," USER("["
+    RESULT("c", ",\"is_error\":true,\"content\":[{\"type\":\"text\",\"text\":\"r\"}]") ",{\"type\":"
+    "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AAAA\"}}]")
+    "]}";
+
+static void survives_failing_allocations(void)
+{
+    bool succeeded = false;
+    uint64_t nth = 1;
+    for (; nth < 2000 && !succeeded; nth++) {
+        struct tg_arena *arena = tg_arena_new(ARENA);
+        struct chat_request rq;
+        struct api_error err;
+        tg_alloc_fail_nth(nth);
+        enum tg_status status = ant_messages.decode(tg_str_of(everything), arena, &rq, &err);
+        tg_alloc_fail_nth(0);
+        tg_arena_free(arena);
+        succeeded = status == TG_OK;
+        if (!succeeded && (status != TG_NOMEM || err.status != 503))
+            CHECK_FAIL("allocation %llu: %s, %d, %s", (unsigned long long)nth,
+                       tg_status_name(status), err.status, err.message);
+    }
+    CHECK(succeeded && nth > 10);
+}
+
+/* The arena's maximum is told as a lack of memory at every size that does not do. */
+static void survives_small_arenas(void)
+{
+    bool succeeded = false;
+    for (size_t max = 16; max < 1 << 16 && !succeeded; max += 16) {
+        struct tg_arena *arena = tg_arena_new(max);
+        struct chat_request rq;
+        struct api_error err;
+        enum tg_status status = ant_messages.decode(tg_str_of(everything), arena, &rq, &err);
+        tg_arena_free(arena);
+        succeeded = status == TG_OK;
+        CHECK(succeeded || status == TG_NOMEM);
+    }
+    CHECK(succeeded);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(refuses_what_is_no_request),
+        CASE(refuses_wrong_values),
+        CASE(refuses_by_name_what_is_not_built),
+        CASE(refuses_bad_messages),
+        CASE(refuses_bad_images_and_tools),
+        CASE(reads_the_settings),
+        CASE(reads_tools_and_choices),
+        CASE(reads_the_conversation),
+        CASE(small_conversations),
+        CASE(counting_takes_less),
+        CASE(has_limits),
+        CASE(survives_failing_allocations),
+        CASE(survives_small_arenas),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
