@@ -307,7 +307,8 @@ static void reads_tools_and_choices(void)
     CHECK(is(t.rq.tools[1].name, "g") && !t.rq.tools[1].has_strict && !t.rq.one_call);
     CHECK_INT(t.rq.tool_choice, CHAT_CHOICE_AUTO);
     finish(&t);
-    t = decode(WITH(TOOLS ",\"tool_choice\":{\"type\":\"any\",\"disable_parallel_tool_use\":true}"));
+    t = decode(WITH(TOOLS ",\"tool_choice\":{\"type\":\"any\","
+                    "\"disable_parallel_tool_use\":true}"));
     CHECK(t.rq.tool_choice == CHAT_CHOICE_REQUIRED && t.rq.one_call);
     finish(&t);
     t = decode(WITH(TOOLS ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"g\"}"));
@@ -341,8 +342,9 @@ static void reads_the_conversation(void)
         "\"redacted_thinking\",\"data\":\"zz\"},{\"type\":\"thinking\",\"thinking\":\"two\"},"
         "{\"type\":\"text\",\"text\":\"I call\"}," CALL("c1") ",{\"type\":\"tool_use\",\"id\":"
         "\"c2\",\"name\":\"g\",\"input\":{},\"caller\":{\"type\":\"direct\"}}]") ","
-        USER("[" RESULT("c2", ",\"content\":[{\"type\":\"text\",\"text\":\"r\"},{\"type\":\"image\","
-        "\"source\":{\"type\":\"url\",\"url\":\"u\"}},{\"type\":\"text\",\"text\":\"s\"}]") ","
+        USER("[" RESULT("c2", ",\"content\":[{\"type\":\"text\",\"text\":\"r\"},{\"type\":"
+        "\"image\",\"source\":{\"type\":\"url\",\"url\":\"u\"}},{\"type\":\"text\",\"text\":"
+        "\"s\"}]") ","
         RESULT("c1", ",\"content\":\"no\",\"is_error\":true") ",{\"type\":\"text\",\"text\":"
         "\"go on\"}]") ",{\"role\":\"system\",\"content\":\"later\"}]}");
     CHECK_INT(t.rq.n_messages, 7);

@@ -16,9 +16,10 @@ static const struct api_answer answer = { .id = "msg_1", .model = { "m\"x", 3 },
 #define WHOLE(content, reason, usage) IDENTITY content "],\"stop_reason\":\"" reason \
     "\",\"stop_sequence\":null," usage "}"
 #define EVENT(name, members) "event: " name "\ndata: {\"type\":\"" name "\"" members "}\n\n"
-#define START(i, block) EVENT("content_block_start", ",\"index\":" i ",\"content_block\":{" block "}")
-#define DELTA(i, type, member) EVENT("content_block_delta", ",\"index\":" i ",\"delta\":{\"type\":\"" \
-                                     type "\"," member "}")
+#define START(i, block) \
+    EVENT("content_block_start", ",\"index\":" i ",\"content_block\":{" block "}")
+#define DELTA(i, type, member) \
+    EVENT("content_block_delta", ",\"index\":" i ",\"delta\":{\"type\":\"" type "\"," member "}")
 #define STOP(i) EVENT("content_block_stop", ",\"index\":" i)
 #define SIGNED "\"signature\":\"dG9sbGdhdGU=\""
 #define END(reason, usage) EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"" reason \
@@ -149,7 +150,8 @@ static enum tg_status call(struct api_stream *s, struct tg_buf *out, uint32_t in
 
 #define TEXT_BLOCK "\"type\":\"text\",\"text\":\"\""
 #define THINKING_BLOCK "\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\""
-#define TOOL_BLOCK(name) "\"type\":\"tool_use\",\"id\":\"" name "\",\"name\":\"" name "\",\"input\":{}"
+#define TOOL_BLOCK(name) \
+    "\"type\":\"tool_use\",\"id\":\"" name "\",\"name\":\"" name "\",\"input\":{}"
 
 static void streams(void)
 {

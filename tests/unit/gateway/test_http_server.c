@@ -221,7 +221,7 @@ static void opens_and_closes(void)
     struct site s;
     struct tg_error err;
     struct gw_http *second = NULL;
-    struct gw_http_handlers handlers = { &s, on_request, on_gone, on_writable };
+    struct gw_http_handlers handlers = { &s, on_request, on_gone, on_writable, NULL };
     open_site(&s);
     uint16_t port = gw_http_port(s.http);
     CHECK(port != 0);
