@@ -239,6 +239,7 @@ static struct api_whole whole_of(struct gw_try *t)
         .calls = t->calls,
         .n_calls = t->n_calls,
         .finish = t->finish,
+        .stop = t->stop,
         .usage = t->usage,
         .times = times_of(t),
     };

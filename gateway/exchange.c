@@ -419,6 +419,7 @@ static void on_finish(struct gw_try *t, const struct chat_event *e)
     t->finished = true;
     t->ended_ns = time_of(e);
     t->finish = e->finish;
+    t->stop = e->stop;
     gw_attempt_end(t, true);
     if (x->current != t)
         return; /* parked */

@@ -43,6 +43,7 @@ struct gw_try {
     size_t output_bytes;
     struct chat_usage usage;
     enum chat_finish finish;
+    struct tg_str stop; /* of the request: what ended it */
 };
 
 /* What a request is scored by; filled by gw_prepare, possibly on a worker thread. */

@@ -139,6 +139,7 @@ struct le_event {
     uint32_t n_prompt, n_generated; /* n_generated = TOKEN events. PREFILLED: n_prompt only */
     int64_t prefill_ns, decode_ns;  /* without pauses for lack of credit */
     uint32_t n_bad_calls;           /* END: tool calls that could not be read, and are lost */
+    uint32_t stopped_by;            /* END: 1 + index of the stop string that ended it, or 0 */
 };
 
 /* Readable while events wait. Owned by the engine. */

@@ -23,11 +23,12 @@ enum tg_status le_stop_init(struct le_stop *s, const struct tg_str *text, uint32
         s->n_text[i] = text[i].n;
     }
     s->n = n;
+    s->ended_by = 0;
     return TG_OK;
 }
 
-/* Where the stop string that is complete first begins, or n. */
-static size_t find(const struct le_stop *s, const char *p, size_t n)
+/* Where the stop string that is complete first begins, or n; *which is 1 + its index. */
+static size_t find(const struct le_stop *s, const char *p, size_t n, uint32_t *which)
 {
     size_t begin = n, end = n + 1;
     for (uint32_t i = 0; i < s->n; i++) {
@@ -38,6 +39,7 @@ static size_t find(const struct le_stop *s, const char *p, size_t n)
         if (e < end || (e == end && b < begin)) {
             begin = b;
             end = e;
+            *which = i + 1;
         }
     }
     return begin;
@@ -66,7 +68,7 @@ enum tg_status le_stop_feed(struct le_stop *s, struct tg_str text, struct tg_buf
     if (tg_buf_add(out, text.p, text.n))
         return out->failed;
     size_t n = out->n - base;
-    size_t certain = find(s, out->p + base, n);
+    size_t certain = find(s, out->p + base, n, &s->ended_by);
     if (certain < n) {
         *hit = true;
         s->n_held = 0;

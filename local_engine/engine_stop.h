@@ -14,6 +14,7 @@ struct le_stop {
     uint32_t n;
     char held[LE_STOP_BYTES_MAX]; /* seen, but may be the beginning of a stop string */
     size_t n_held;
+    uint32_t ended_by; /* 1 + index of the string that was complete; 0: none was yet */
 };
 
 /* TG_INVALID (empty or not UTF-8), TG_LIMIT (too many or too long): err names the string. */

@@ -260,6 +260,7 @@ static void finish(struct le_engine *e, struct le_task *t, struct result *r)
         .prefill_ns = t->prefill_ns,
         .decode_ns = t->decode_ns,
         .n_bad_calls = (uint32_t)le_reply_bad_calls(t->reply),
+        .stopped_by = r->end == LE_END_STOP && t->stopped ? t->stop.ended_by : 0,
     };
     if (r->end == LE_END_ERROR)
         snprintf(c->error, sizeof(c->error), "%.*s", (int)sizeof(c->error) - 1, r->err.text);

@@ -148,6 +148,7 @@ struct chat_event {
     struct chat_token token;
     struct chat_usage usage;
     enum chat_finish finish;
+    struct tg_str stop; /* FINISH: which of the request's ended it; empty: none, or not known */
     enum chat_error_kind error;
     int http_status; /* CHAT_ERROR_STATUS; 500 for an error inside a 200 answer without a code */
     int64_t retry_after_ms; /* -1: not said */

@@ -39,6 +39,8 @@ struct attempt {
     struct tg_buf reasoning; /* what it thought, to be remembered if it ends in calls */
     const struct chat_tool *tools; /* the request's */
     size_t n_tools;
+    const struct tg_str *stops; /* the request's */
+    size_t n_stops;
     bool paused, dead;
     bool guessable; /* the salt */
     unsigned depth; /* callbacks under way */
@@ -206,6 +208,8 @@ static void emit_end(struct attempt *a, const struct le_event *e)
         event.finish = CHAT_FINISH_TOOL_CALLS;
     } else {
         event.finish = e->end == LE_END_LENGTH ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP;
+        if (e->stopped_by && e->stopped_by <= a->n_stops)
+            event.stop = a->stops[e->stopped_by - 1];
     }
     emit(a, &event);
 }
@@ -337,6 +341,8 @@ static enum tg_status submit(struct attempt *a, const struct prov_call *call, st
     };
     a->tools = r->tools;
     a->n_tools = r->n_tools;
+    a->stops = r->stop;
+    a->n_stops = r->n_stops;
     for (size_t i = 0; i < r->n_stops && i < LE_STOPS_MAX; i++)
         job.stop[job.n_stops++] = r->stop[i];
     if (call->timeout_ms > 0) {

@@ -45,11 +45,11 @@ static void add_usage(const struct chat_usage *u, struct tg_buf *out)
     tg_buf_adds(out, "}");
 }
 
-/* Which stop sequence ended an answer is not known, so none is told. Some servers say "stop" behind
- * a tool call; to clients of this API the reason is what makes them run the tool. */
-static const char *stop_reason(enum chat_finish finish, bool called)
+/* Some servers say "stop" behind a tool call; to clients of this API the reason is what makes them
+ * run the tool. Where it is not known which stop sequence ended an answer, none is told. */
+static const char *reason_of(const struct api_whole *w, bool called)
 {
-    switch (finish) {
+    switch (w->finish) {
     case CHAT_FINISH_LENGTH:
         return "max_tokens";
     case CHAT_FINISH_FILTER:
@@ -58,7 +58,17 @@ static const char *stop_reason(enum chat_finish finish, bool called)
     case CHAT_FINISH_TOOL_CALLS:
         break;
     }
-    return called ? "tool_use" : "end_turn";
+    return called ? "tool_use" : w->stop.n ? "stop_sequence" : "end_turn";
+}
+
+static void add_stop(const struct api_whole *w, bool called, struct tg_buf *out)
+{
+    const char *reason = reason_of(w, called);
+    tg_buf_addf(out, "\"stop_reason\":\"%s\",\"stop_sequence\":", reason);
+    if (strcmp(reason, "stop_sequence") == 0)
+        tg_buf_add_json(out, w->stop);
+    else
+        tg_buf_adds(out, "null");
 }
 
 /* --- whole answers --------------------------------------------------------------------------- */
@@ -125,8 +135,9 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
 {
     add_identity(a, out);
     add_content(a, w, out);
-    tg_buf_addf(out, ",\"stop_reason\":\"%s\",\"stop_sequence\":null,",
-                stop_reason(w->finish, w->n_calls > 0));
+    tg_buf_addc(out, ',');
+    add_stop(w, w->n_calls > 0, out);
+    tg_buf_addc(out, ',');
     add_usage(&w->usage, out);
     return tg_buf_adds(out, "}");
 }
@@ -252,8 +263,9 @@ static enum tg_status print_finish(const struct api_answer *a, struct api_stream
     (void)a;
     close_block(s, out);
     begin_event("message_delta", out);
-    tg_buf_addf(out, ",\"delta\":{\"stop_reason\":\"%s\",\"stop_sequence\":null},",
-                stop_reason(w->finish, s->sequence > 0));
+    tg_buf_adds(out, ",\"delta\":{");
+    add_stop(w, s->sequence > 0, out);
+    tg_buf_adds(out, "},");
     add_usage(&w->usage, out);
     end_event(out);
     add_note(note, out);

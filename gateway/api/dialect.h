@@ -47,6 +47,7 @@ struct api_whole {
     const struct api_call *calls;
     size_t n_calls;
     enum chat_finish finish;
+    struct tg_str stop; /* the stop string that ended it; empty: none, or not known which */
     struct chat_usage usage;
     struct api_times times;
 };

@@ -228,6 +228,16 @@ test('the model in the box answers, calls tools and takes their results', async 
   assert.equal(plain.message.stop_reason, 'end_turn');
   const [start] = plain.events.filter((e) => e.event === 'message_start');
   assert.equal(start.json.message.usage.input_tokens, plain.message.usage.input_tokens);
+  const stopped = await ask('default', {
+    messages: [{ role: 'user', content: 'What is the capital of France?' }],
+    stop_sequences: ['zz', 'ris'],
+    temperature: 0,
+  });
+  assert.equal(stopped.json.content[0].text, 'Pa');
+  assert.deepEqual(
+    [stopped.json.stop_reason, stopped.json.stop_sequence],
+    ['stop_sequence', 'ris'],
+  );
   const cut = await ask('default', { max_tokens: 1 });
   assert.equal(cut.json.stop_reason, 'max_tokens');
 });

@@ -31,12 +31,15 @@ static void held_back(void)
     CHECK_STR(out.p, "a ");
     CHECK(!feed("NE\n"));
     CHECK_STR(out.p, "a STONE");
+    CHECK_INT(stops.ended_by, 0);
     CHECK(feed("\nrest"));
+    CHECK_INT(stops.ended_by, 2);
     CHECK_STR(out.p, "a STONE");
     CHECK_INT(le_stop_flush(&stops, &out), TG_OK);
     CHECK_STR(out.p, "a STONE");
     tg_buf_free(&out);
     begin(text, 2);
+    CHECK_INT(stops.ended_by, 0);
     CHECK(!feed("STO"));
     CHECK_INT(out.n, 0);
     CHECK_INT(le_stop_flush(&stops, &out), TG_OK);

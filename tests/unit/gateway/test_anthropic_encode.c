@@ -132,6 +132,25 @@ static void arguments_that_are_no_input(void)
     }
 }
 
+static void the_sequence_that_stopped(void)
+{
+    struct api_whole w = { .content = TG_STR("a"), .stop = TG_STR("\n\"") };
+#define STOPPED "\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\n\\\"\""
+    struct tg_buf out;
+    struct api_stream s = { 0 };
+    tg_buf_init(&out, 4096);
+    ant_messages.whole(&answer, &w, &out);
+    CHECK(strstr(out.p, "]," STOPPED ",\"usage\""));
+    tg_buf_reset(&out);
+    ant_messages.finish(&answer, &s, &w, TG_STR(""), &out);
+    CHECK(strstr(out.p, "{" STOPPED "},\"usage\""));
+    w.finish = CHAT_FINISH_LENGTH;
+    tg_buf_reset(&out);
+    ant_messages.whole(&answer, &w, &out);
+    CHECK(strstr(out.p, "\"max_tokens\",\"stop_sequence\":null"));
+    tg_buf_free(&out);
+}
+
 static enum tg_status say(const struct api_answer *a, struct api_stream *s, struct tg_buf *out,
                           enum chat_event_kind kind, const char *text)
 {
@@ -324,6 +343,7 @@ int main(int argc, char **argv)
         CASE(whole_answers),
         CASE(reasons),
         CASE(arguments_that_are_no_input),
+        CASE(the_sequence_that_stopped),
         CASE(streams),
         CASE(streams_of_calls),
         CASE(hidden_thinking_is_a_block_without_text),
