@@ -1,7 +1,9 @@
 // The Anthropic dialect end to end: answers and streams of a provider and of the model in the box,
 // errors before and after the first delta, heartbeats, counts, models.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import http from 'node:http';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -303,6 +305,39 @@ test('behind the first delta a failure is an error event, and no clean end', asy
   assert.equal(s.error.request_id, s.headers['request-id']);
   assert.equal(s.events.at(-1).event, 'error');
   assert.ok(!s.text.includes('message_stop') && !s.text.includes('message_delta'));
+});
+
+test('calls whose pieces come interleaved fail a stream, and no other answer', async () => {
+  const piece = (index, text, name) => ({
+    index,
+    ...(name && { id: name, type: 'function' }),
+    function: { ...(name && { name }), arguments: text },
+  });
+  const pieces = [piece(0, '{"a"', 'f'), piece(1, '{"b"', 'g'), piece(0, ':1}'), piece(1, ':2}')];
+  const provider = http.createServer((req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    const chunks = pieces.map((p) => ({ choices: [{ index: 0, delta: { tool_calls: [p] } }] }));
+    for (const chunk of chunks) res.write(`data: ${JSON.stringify(chunk)}\n\n`);
+    const end = { choices: [{ index: 0, delta: {}, finish_reason: 'tool_calls' }] };
+    res.end(`data: ${JSON.stringify(end)}\n\ndata: [DONE]\n\n`);
+  });
+  provider.listen(0, '127.0.0.1');
+  await once(provider, 'listening');
+  const url = `http://127.0.0.1:${provider.address().port}`;
+  const odd = await startGateway({ config: hybridConfig({ url }, { trigger: 'turns > 0' }) });
+  const post = (fields) =>
+    request(odd.port, {
+      method: 'POST',
+      path: '/v1/messages',
+      body: { model: 'default', max_tokens: 9, messages: hi, tools, ...fields },
+    });
+  const whole = await post({});
+  assert.deepEqual(whole.json.content.map((b) => b.input), [{ a: 1 }, { b: 2 }]);
+  const { events } = readSse((await post({ stream: true })).text);
+  assert.equal(events.at(-1).event, 'error');
+  assert.match(events.at(-1).json.error.message, /interleaved/);
+  await odd.stop();
+  provider.close();
 });
 
 test('heartbeats are pings, before anything else', async () => {
