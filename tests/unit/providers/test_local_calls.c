@@ -389,7 +389,9 @@ static void one_call_of_an_answer(void)
     left_out.messages = in;
     with.n_messages = left_out.n_messages = 3;
     CHECK(!same_prompt(&l.t, &left_out, &l.fresh, &left_out));
-    struct chat_message whole[] = { in[0], { CHAT_ASSISTANT, in[0].name, second, 2 }, in[2] };
+    struct chat_message whole[] = {
+        in[0], { .role = CHAT_ASSISTANT, .parts = second, .n_parts = 2 }, in[2],
+    };
     with.messages = whole;
     CHECK(same_prompt(&l.t, &left_out, &l.fresh, &with));
     loop_close(&l);
