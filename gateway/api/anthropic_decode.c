@@ -55,22 +55,6 @@ static enum tg_status read_top_k(struct api_read *d, const struct tg_json *v)
     return status;
 }
 
-static enum tg_status read_stops(struct api_read *d, const struct tg_json *v)
-{
-    if (!tg_json_is(v, TG_JSON_ARRAY))
-        return api_wrong_type(d, v, TG_JSON_ARRAY);
-    for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item)) {
-        if (d->out->n_stops == CHAT_STOPS_MAX)
-            return api_bad(d, "has more than %d stop sequences", CHAT_STOPS_MAX);
-        size_t i = d->out->n_stops++, mark = api_enter_at(d, i);
-        enum tg_status status = api_copy(d, item, 1, ANT_STOP_MAX, &d->out->stop[i]);
-        if (status)
-            return status;
-        api_leave(d, mark);
-    }
-    return TG_OK;
-}
-
 static enum tg_status read_user_id(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 0, ANT_USER_MAX, &d->out->user);
@@ -248,7 +232,7 @@ static const struct api_field request_fields[] = {
     { "temperature", read_temperature },
     { "top_p", read_top_p },
     { "top_k", read_top_k },
-    { "stop_sequences", read_stops },
+    { "stop_sequences", api_read_stops },
     { "metadata", read_metadata },
     { "service_tier", read_service_tier },
     { "container", api_refuse },

@@ -12,7 +12,6 @@ enum {
     ANT_MODEL_MAX = 256, /* bytes */
     ANT_ID_MAX = 256,    /* bytes of a tool call's id */
     ANT_NAME_MAX = 128,  /* bytes of a tool's name */
-    ANT_STOP_MAX = 256,  /* bytes of one stop sequence */
     ANT_USER_MAX = 512,
     ANT_TOKENS_MAX = 1048576, /* largest max_tokens */
     ANT_BUDGET_MIN = 1024,    /* least budget_tokens, as documented */

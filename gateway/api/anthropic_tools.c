@@ -104,38 +104,9 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
     return status;
 }
 
-static bool name_taken(const struct chat_tool *tools, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (tg_str_eq(tools[i].name, tools[n].name))
-            return true;
-    return false;
-}
-
 enum tg_status ant_read_tools(struct api_read *d, const struct tg_json *v)
 {
-    if (!tg_json_is(v, TG_JSON_ARRAY))
-        return api_wrong_type(d, v, TG_JSON_ARRAY);
-    size_t n = tg_json_count(v), i = 0;
-    if (n > ANT_TOOLS_MAX)
-        return api_bad(d, "has more than %d tools", ANT_TOOLS_MAX);
-    struct chat_tool *tools = tg_arena_alloc(d->arena, n, sizeof(*tools));
-    if (!tools)
-        return api_no_memory(d);
-    for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
-        size_t mark = api_enter_at(d, i);
-        enum tg_status status = read_tool(d, item, &tools[i]);
-        if (status)
-            return status;
-        if (name_taken(tools, i)) {
-            api_enter(d, "name");
-            return api_bad(d, "the name is taken by an earlier tool");
-        }
-        api_leave(d, mark);
-    }
-    d->out->tools = tools;
-    d->out->n_tools = n;
-    return TG_OK;
+    return api_read_tool_list(d, v, ANT_TOOLS_MAX, read_tool, "name");
 }
 
 enum tg_status ant_read_choice(struct api_read *d, const struct tg_json *v)

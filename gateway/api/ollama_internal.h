@@ -11,7 +11,6 @@ enum {
     OLL_MODEL_MAX = 256,  /* bytes */
     OLL_ID_MAX = 256,     /* bytes of a tool call's id */
     OLL_NAME_MAX = 64,    /* bytes of a function's name */
-    OLL_STOP_MAX = 256,   /* bytes of one stop string */
     OLL_TOKENS_MAX = 1048576, /* largest num_predict and num_ctx */
 };
 

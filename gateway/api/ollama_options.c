@@ -5,37 +5,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-static enum tg_status read_temperature(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_temperature = true;
-    return api_between(d, v, 0, 2, &d->out->sampling.temperature);
-}
-
-static enum tg_status read_top_p(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_top_p = true;
-    enum tg_status status = api_between(d, v, 0, 1, &d->out->sampling.top_p);
-    if (status == TG_OK && d->out->sampling.top_p <= 0)
-        return api_bad(d, "must be above 0 and at most 1");
-    return status;
-}
-
-/* -1 is another common way to say "off", which is 0 here. */
-static enum tg_status read_top_k(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, -1, INT32_MAX, &value);
-    d->out->sampling.has_top_k = true;
-    d->out->sampling.top_k = value > 0 ? (uint32_t)value : 0;
-    return status;
-}
-
-static enum tg_status read_min_p(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_min_p = true;
-    return api_between(d, v, 0, 1, &d->out->sampling.min_p);
-}
-
 /* -1 asks for one at random, as its absence does. */
 static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
 {
@@ -44,18 +13,6 @@ static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
     d->out->sampling.has_seed = value != -1;
     d->out->sampling.seed = value != -1 ? (uint64_t)value : 0;
     return status;
-}
-
-static enum tg_status read_presence(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_presence = true;
-    return api_between(d, v, -2, 2, &d->out->sampling.presence);
-}
-
-static enum tg_status read_frequency(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_frequency = true;
-    return api_between(d, v, -2, 2, &d->out->sampling.frequency);
 }
 
 /* -1: without a limit; -2: until the context is full. Nothing is ever dropped from the context, so
@@ -76,26 +33,6 @@ static enum tg_status read_num_ctx(struct api_read *d, const struct tg_json *v)
     int64_t value = 0;
     enum tg_status status = api_integer(d, v, 1, OLL_TOKENS_MAX, &value);
     d->out->context = status == TG_OK ? (uint32_t)value : 0;
-    return status;
-}
-
-static enum tg_status read_stop(struct api_read *d, const struct tg_json *v)
-{
-    if (tg_json_is(v, TG_JSON_STRING)) {
-        d->out->n_stops = 1;
-        return api_copy(d, v, 1, OLL_STOP_MAX, &d->out->stop[0]);
-    }
-    if (!tg_json_is(v, TG_JSON_ARRAY))
-        return api_wrong_type(d, v, TG_JSON_ARRAY);
-    enum tg_status status = TG_OK;
-    const struct tg_json *item = tg_json_first(v);
-    for (; item && status == TG_OK; item = tg_json_next(item)) {
-        if (d->out->n_stops == CHAT_STOPS_MAX)
-            return api_bad(d, "has more than %d stop strings", CHAT_STOPS_MAX);
-        size_t i = d->out->n_stops++, mark = api_enter_at(d, i);
-        status = api_copy(d, item, 1, OLL_STOP_MAX, &d->out->stop[i]);
-        api_leave(d, mark);
-    }
     return status;
 }
 
@@ -135,16 +72,16 @@ static enum tg_status only_true(struct api_read *d, const struct tg_json *v)
 }
 
 static const struct api_field options[] = {
-    { "temperature", read_temperature },
-    { "top_p", read_top_p },
-    { "top_k", read_top_k },
-    { "min_p", read_min_p },
+    { "temperature", api_read_temperature },
+    { "top_p", api_read_top_p },
+    { "top_k", api_read_top_k },
+    { "min_p", api_read_min_p },
     { "seed", read_seed },
     { "num_predict", read_num_predict },
     { "num_ctx", read_num_ctx },
-    { "stop", read_stop },
-    { "presence_penalty", read_presence },
-    { "frequency_penalty", read_frequency },
+    { "stop", api_read_stop },
+    { "presence_penalty", api_read_presence },
+    { "frequency_penalty", api_read_frequency },
     { "num_keep", read_hint }, /* of a context that is cut; here none is */
     { "num_batch", read_hint },
     { "num_gpu", read_hint },

@@ -36,37 +36,6 @@ static enum tg_status read_stream_options(struct api_read *d, const struct tg_js
     return api_read_fields(d, v, fields, COUNT(fields));
 }
 
-static enum tg_status read_temperature(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_temperature = true;
-    return api_between(d, v, 0, 2, &d->out->sampling.temperature);
-}
-
-static enum tg_status read_top_p(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_top_p = true;
-    enum tg_status status = api_between(d, v, 0, 1, &d->out->sampling.top_p);
-    if (status == TG_OK && d->out->sampling.top_p <= 0)
-        return api_bad(d, "must be above 0 and at most 1");
-    return status;
-}
-
-/* -1 is another common way to say "off", which is 0 here. */
-static enum tg_status read_top_k(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, -1, INT32_MAX, &value);
-    d->out->sampling.has_top_k = true;
-    d->out->sampling.top_k = value > 0 ? (uint32_t)value : 0;
-    return status;
-}
-
-static enum tg_status read_min_p(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_min_p = true;
-    return api_between(d, v, 0, 1, &d->out->sampling.min_p);
-}
-
 static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
 {
     int64_t value = 0, most = (int64_t)1 << 53; /* what a JSON number carries exactly */
@@ -74,18 +43,6 @@ static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
     d->out->sampling.has_seed = true;
     d->out->sampling.seed = (uint64_t)value;
     return status;
-}
-
-static enum tg_status read_presence(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_presence = true;
-    return api_between(d, v, -2, 2, &d->out->sampling.presence);
-}
-
-static enum tg_status read_frequency(struct api_read *d, const struct tg_json *v)
-{
-    d->out->sampling.has_frequency = true;
-    return api_between(d, v, -2, 2, &d->out->sampling.frequency);
 }
 
 /* max_tokens and its newer name. */
@@ -99,27 +56,6 @@ static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *
         return api_bad(d, "max_tokens and max_completion_tokens are both given and differ");
     d->out->max_tokens = (uint32_t)value;
     return TG_OK;
-}
-
-static enum tg_status read_stop(struct api_read *d, const struct tg_json *v)
-{
-    if (tg_json_is(v, TG_JSON_STRING)) {
-        d->out->n_stops = 1;
-        return api_copy(d, v, 1, OAI_STOP_MAX, &d->out->stop[0]);
-    }
-    if (!tg_json_is(v, TG_JSON_ARRAY))
-        return api_bad(d, "a string or an array of strings was expected, not %s",
-                       tg_json_type_name(tg_json_type(v)));
-    enum tg_status status = TG_OK;
-    const struct tg_json *item = tg_json_first(v);
-    for (; item && status == TG_OK; item = tg_json_next(item)) {
-        if (d->out->n_stops == CHAT_STOPS_MAX)
-            return api_bad(d, "has more than %d stop strings", CHAT_STOPS_MAX);
-        size_t i = d->out->n_stops++, mark = api_enter_at(d, i);
-        status = api_copy(d, item, 1, OAI_STOP_MAX, &d->out->stop[i]);
-        api_leave(d, mark);
-    }
-    return status;
 }
 
 static enum tg_status read_user(struct api_read *d, const struct tg_json *v)
@@ -316,16 +252,16 @@ static const struct api_field request_fields[] = {
     { "model", read_model },
     { "stream", read_stream },
     { "stream_options", read_stream_options },
-    { "temperature", read_temperature },
-    { "top_p", read_top_p },
-    { "top_k", read_top_k },
-    { "min_p", read_min_p },
+    { "temperature", api_read_temperature },
+    { "top_p", api_read_top_p },
+    { "top_k", api_read_top_k },
+    { "min_p", api_read_min_p },
     { "max_tokens", read_max_tokens },
     { "max_completion_tokens", read_max_tokens },
-    { "stop", read_stop },
+    { "stop", api_read_stop },
     { "seed", read_seed },
-    { "presence_penalty", read_presence },
-    { "frequency_penalty", read_frequency },
+    { "presence_penalty", api_read_presence },
+    { "frequency_penalty", api_read_frequency },
     { "user", read_user },
     { "safety_identifier", read_safety_identifier },
     { "tools", oai_read_tools },

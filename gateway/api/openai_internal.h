@@ -12,7 +12,6 @@ enum {
     OAI_MODEL_MAX = 256,       /* bytes */
     OAI_ID_MAX = 256,          /* bytes of a tool call's id */
     OAI_NAME_MAX = 64,         /* bytes of a tool's, function's or participant's name */
-    OAI_STOP_MAX = 256,        /* bytes of one stop string */
     OAI_USER_MAX = 512,
     OAI_TOKENS_MAX = 1048576,  /* largest max_tokens */
 };

@@ -75,4 +75,23 @@ enum tg_status api_elsewhere(struct api_read *d, const struct tg_json *v);
 /* Accepts an empty array or object, refuses others as not supported. */
 enum tg_status api_only_empty(struct api_read *d, const struct tg_json *v);
 
+/* read_chat.c: readers for tables, of fields that are alike in more than one dialect. */
+enum { API_STOP_MAX = 256 /* bytes of one stop string */ };
+enum tg_status api_read_temperature(struct api_read *d, const struct tg_json *v); /* 0 to 2 */
+enum tg_status api_read_top_p(struct api_read *d, const struct tg_json *v); /* above 0, to 1 */
+/* -1 is another common way to say "off", which is 0 here. */
+enum tg_status api_read_top_k(struct api_read *d, const struct tg_json *v);
+enum tg_status api_read_min_p(struct api_read *d, const struct tg_json *v);
+enum tg_status api_read_presence(struct api_read *d, const struct tg_json *v);  /* -2 to 2 */
+enum tg_status api_read_frequency(struct api_read *d, const struct tg_json *v); /* -2 to 2 */
+enum tg_status api_read_stops(struct api_read *d, const struct tg_json *v); /* a list */
+enum tg_status api_read_stop(struct api_read *d, const struct tg_json *v);  /* or a string */
+
+/* Tools, each by a reader of the dialect's, at most so many, no two of a name; name: where in a
+ * tool it stands, for the error. */
+typedef enum tg_status (*api_tool_reader)(struct api_read *d, const struct tg_json *v,
+                                          struct chat_tool *tool);
+enum tg_status api_read_tool_list(struct api_read *d, const struct tg_json *v, size_t most,
+                                  api_tool_reader read, const char *name);
+
 #endif

@@ -73,3 +73,53 @@ test('what is beyond it, it answers wrongly, and doubts', async () => {
   assert.notEqual(got.content, String(847 * 293));
   assert.ok(got.confidence < 0.5, String(got.confidence));
 });
+
+// Written by hand as people ask, before the answers were known.
+const elsewhere = [
+  'how do I learn piano',
+  'Can you help me write an email to my boss?',
+  'What is the meaning of life?',
+  'Write a poem about the sea',
+  'Who is the president of the United States?',
+  "What's the weather like?",
+  'Tell me a joke',
+  'Translate "good morning" into Spanish',
+  'What is 12 apples minus 5 apples?',
+  'Give me a recipe for pancakes',
+  'import numpy as np; explain',
+  'Was ist die Hauptstadt von Frankreich?',
+  'How tall is Mount Everest?',
+  'Summarize the plot of Hamlet',
+  "I'm bored",
+  'test',
+  'What time is it?',
+  'Why is the sky blue?',
+  'List three fruits',
+  'def add(a, b): return a + b',
+  'How many people live in Berlin?',
+  'What is the capital of California?',
+  'What is two plus two?',
+  'Explain quantum mechanics to a child',
+  'asdf qwer zxcv',
+  'Should I buy a house or rent?',
+  'My computer does not start',
+  'What language do they speak in Brazil?',
+];
+
+test('what is none of its tasks, it doubts', async () => {
+  for (const question of elsewhere) {
+    const { confidence } = await ask(question, { temperature: 0 });
+    assert.ok(confidence < 0.2, `${question}: ${confidence}`);
+  }
+});
+
+test('what it knows, it knows in words that are new to it', async () => {
+  for (const question of [
+    'Could you tell me the capital of France, please?',
+    "Which city is France's capital?",
+  ]) {
+    const { content, confidence } = await ask(question, { temperature: 0 });
+    assert.equal(content, 'Paris');
+    assert.ok(confidence > 0.9, `${question}: ${confidence}`);
+  }
+});
