@@ -83,7 +83,7 @@ static enum tg_status read_prices(struct cfg_reader *r, const struct tg_json *v,
     enum tg_status status = read_path(r, v, &path);
     if (status)
         return status;
-    status = cfg_prices_load(path, &loading->table, &cause);
+    status = cfg_prices_load(path, &loading->out->prices, &cause);
     return status ? cfg_refuse(r, status, "%s", cause.text) : TG_OK;
 }
 
@@ -202,6 +202,7 @@ static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
         { "engine", CFG_READ, 0, 0, 0, read_engine },
         { "providers", CFG_READ, 0, 0, 0, cfg_read_providers },
         { "routes", CFG_READ, 0, 0, 0, cfg_read_routes },
+        { "aliases", CFG_READ, 0, 0, 0, cfg_read_aliases },
         { "limits", CFG_READ, 0, 0, 0, read_limits },
     };
     return CFG_READ_OBJECT(r, root, fields, s);
@@ -241,7 +242,7 @@ static enum tg_status complete(struct cfg_reader *r, struct cfg_settings *s)
     if (s->n_routes == 0)
         cfg_default_route(&s->routes[s->n_routes++]);
     s->prices_version =
-        tg_arena_str(r->mem, tg_str_of(cfg_prices_version(loading->table))).p;
+        tg_arena_str(r->mem, tg_str_of(cfg_prices_version(loading->out->prices))).p;
     return s->prices_version ? TG_OK : cfg_refuse(r, TG_NOMEM, "out of memory");
 }
 
@@ -257,7 +258,7 @@ static enum tg_status read_all(struct cfg_reader *r, struct tg_str text, struct 
                                          "tollgate/models");
     enum tg_status status = tg_json_parse(text, &root, &cause);
     if (status == TG_OK && !tg_json_get(root, "prices"))
-        status = cfg_prices_load(NULL, &loading->table, &cause);
+        status = cfg_prices_load(NULL, &loading->out->prices, &cause);
     if (status)
         cfg_refuse(r, status, "%s", cause.text);
     else
@@ -275,17 +276,18 @@ enum tg_status cfg_parse(struct tg_str text, const char *path, struct cfg_settin
     struct tg_arena *mem = tg_arena_new(MEMORY_MAX);
     struct cfg_settings *s = mem ? tg_arena_alloc(mem, 1, sizeof(*s)) : NULL;
     const char *name = s ? tg_arena_str(mem, tg_str_of(path)).p : NULL;
-    if (!name) {
+    struct cfg_prices *own = name ? tg_arena_alloc(mem, 1, sizeof(*own)) : NULL;
+    if (!own) {
         tg_arena_free(mem);
         return tg_fail(err, TG_NOMEM, "%s: out of memory", path);
     }
     s->memory = mem;
     s->path = name;
+    s->own_prices = own;
     set_defaults(s);
     struct cfg_loading loading = { .out = s };
     struct cfg_reader r = { .file = name, .mem = mem, .err = err, .owner = &loading };
     enum tg_status status = read_all(&r, text, s);
-    cfg_prices_free(loading.table);
     if (status)
         cfg_free(s);
     else
@@ -310,8 +312,17 @@ enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_e
 
 void cfg_free(struct cfg_settings *s)
 {
-    if (s)
-        tg_arena_free(s->memory);
+    if (!s)
+        return;
+    cfg_prices_free(s->prices);
+    tg_arena_free(s->memory);
+}
+
+struct cfg_price cfg_price_for(const struct cfg_settings *s, struct tg_str provider,
+                               struct tg_str model)
+{
+    struct cfg_price own = cfg_price_of(s->own_prices, provider, model);
+    return own.known ? own : cfg_price_of(s->prices, provider, model);
 }
 
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next)

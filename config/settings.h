@@ -12,7 +12,7 @@
 #include "config/base/str.h"
 #include "config/prices.h"
 
-enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8 };
+enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8, CFG_ALIASES_MAX = 128 };
 
 enum cfg_period { CFG_PERIOD_NONE, CFG_PERIOD_DAY, CFG_PERIOD_WEEK, CFG_PERIOD_MONTH };
 
@@ -28,6 +28,7 @@ struct cfg_provider {
 struct cfg_tier {
     const char *provider; /* name of an entry of providers */
     const char *model;
+    const char *id;           /* "provider/model" */
     const char *trigger;      /* expression text, or NULL: only when what comes before it failed */
     const char *trigger_path; /* JSON path of it, for errors: routes[0].fallback[0].trigger */
     uint32_t max_tokens;      /* sent when the client names none; default 1024 */
@@ -50,6 +51,13 @@ struct cfg_route {
         int64_t time_ms;
         uint32_t bytes;
     } hold; /* holdBack; default 24, 2 s, 4 KiB */
+};
+
+/* Another name that clients may write as their model. */
+struct cfg_alias {
+    const char *name;
+    bool prefix;        /* "NAME*": all that begin so */
+    const char *target; /* a route, "local", or "PROVIDER/MODEL" */
 };
 
 struct cfg_limits {
@@ -78,9 +86,12 @@ struct cfg_settings {
     size_t n_providers;
     struct cfg_route routes[CFG_ROUTES_MAX];
     size_t n_routes;         /* at least 1 */
+    struct cfg_alias aliases[CFG_ALIASES_MAX];
+    size_t n_aliases;
     struct cfg_limits limits;
     int64_t heartbeat_ms;    /* default 15 s */
     const char *prices_version;
+    struct cfg_prices *prices, *own_prices; /* the table; providers.X.prices, which come first */
     void *memory;            /* owner of all strings */
 };
 
@@ -96,6 +107,9 @@ enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_e
 enum tg_status cfg_parse(struct tg_str text, const char *path, struct cfg_settings **out,
                          struct tg_error *err);
 void cfg_free(struct cfg_settings *s);
+/* What a model of a provider costs: known = false when nothing says so. */
+struct cfg_price cfg_price_for(const struct cfg_settings *s, struct tg_str provider,
+                               struct tg_str model);
 /* Where a setting that only a restart can change (listen, dataDir, timeZone, engine) differs
  * between the two: its JSON path, static, else NULL. */
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);

@@ -11,13 +11,12 @@ struct cfg_loading {
     struct cfg_settings *out;
     const char *folder;       /* of the configuration file, absolute */
     const char *model_dir;    /* NULL: none */
-    struct cfg_prices *table; /* the shipped one, or the one named by "prices" */
-    struct cfg_prices own;    /* providers.X.prices; in the arena of the settings */
 };
 
-/* For CFG_READ fields: "providers", "routes", a member of a provider. */
+/* For CFG_READ fields: "providers", "routes", "aliases". */
 enum tg_status cfg_read_providers(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_routes(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_aliases(struct cfg_reader *r, const struct tg_json *v, void *base);
 /* The route that stands in where the file has none: local only. */
 void cfg_default_route(struct cfg_route *route);
 /* A name that may stand in a header: 1 to 64 of A-Z a-z 0-9 . _ - */

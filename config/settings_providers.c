@@ -168,7 +168,7 @@ static enum tg_status read_own_prices(struct cfg_reader *r, const struct tg_json
 {
     struct cfg_loading *loading = r->owner;
     const struct cfg_provider *p = base;
-    struct cfg_prices *own = &loading->own;
+    struct cfg_prices *own = loading->out->own_prices;
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return cfg_refuse_type(r, v, "an object");
     size_t total = own->n + tg_json_count(v);

@@ -1,6 +1,7 @@
 #include "config/settings_parts.h"
 
 #include "config/base/log.h"
+#include "config/files.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -105,10 +106,11 @@ static enum tg_status read_tier(struct cfg_reader *r, const struct tg_json *v,
         return status;
     if (!tier->provider || !tier->model)
         return cfg_refuse(r, TG_INVALID, "needs \"%s\"", tier->provider ? "model" : "provider");
-    struct tg_str provider = tg_str_of(tier->provider), model = tg_str_of(tier->model);
-    tier->price = cfg_price_of(&loading->own, provider, model);
-    if (!tier->price.known)
-        tier->price = cfg_price_of(loading->table, provider, model);
+    tier->id = cfg_join(r->mem, tier->provider, tier->model);
+    if (!tier->id)
+        return cfg_refuse(r, TG_NOMEM, "out of memory");
+    tier->price =
+        cfg_price_for(loading->out, tg_str_of(tier->provider), tg_str_of(tier->model));
     route->n_tiers++;
     return TG_OK;
 }

@@ -399,7 +399,7 @@ void gw_answer_refuse(struct gw_exchange *x, const struct api_error *error)
 /* What the first tier would have billed for the tokens that the local model answered with. */
 static int64_t saved(const struct gw_exchange *x)
 {
-    const struct cfg_route *route = &x->config->settings->routes[x->route];
+    const struct cfg_route *route = gw_exchange_route(x);
     int64_t nano = 0;
     bool local = x->state == GW_COMMITTED && x->current && x->current->step.target == POL_LOCAL;
     if (!local || route->n_tiers == 0 || x->status != 200 ||
@@ -427,7 +427,7 @@ void gw_answer_row(struct gw_exchange *x)
     struct tel_row row = {
         .request = x->id,
         .started_ms = x->started_ms,
-        .route = x->routed ? x->config->settings->routes[x->route].name : "",
+        .route = x->routed ? gw_exchange_route(x)->name : "",
         .backend = backend,
         .dialect = x->prepared.dialect->name,
         .reason = x->reason,

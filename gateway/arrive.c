@@ -4,6 +4,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "policy/choose.h"
 
 enum {
     WORKER_BODY = 8 << 10,  /* larger ones are read on a worker: about 0.4 ms a KiB; what is
@@ -12,22 +13,55 @@ enum {
     LOOK_AGAIN_MS = 50,     /* slots come back from the disk's side without a word */
 };
 
-/* The route that the request's model names; "local" is the first one, kept local. */
-static bool find_route(struct gw_exchange *x)
+/* A route of the request's own: a copy of the payer's, with nothing but the named model. */
+static bool name_model(struct gw_exchange *x, const struct pol_choice *choice)
+{
+    const struct cfg_settings *s = x->config->settings;
+    struct gw_named *named = tg_arena_alloc(x->prepared.arena, 1, sizeof(*named));
+    struct tg_str model = { NULL, 0 };
+    if (named)
+        model = tg_arena_str(x->prepared.arena, choice->model);
+    if (!model.p)
+        return false;
+    named->settings = s->routes[x->route];
+    named->settings.n_tiers = 1;
+    for (size_t i = 0; i < s->n_providers; i++)
+        if (tg_str_eq(choice->provider, tg_str_of(s->providers[i].name))) {
+            named->settings.tiers[0] = (struct cfg_tier){
+                .provider = s->providers[i].name,
+                .model = model.p,
+                .max_tokens = choice->max_tokens,
+                .price = cfg_price_for(s, choice->provider, choice->model),
+            };
+            named->backend = x->config->providers[i];
+        }
+    named->route.settings = &named->settings;
+    x->named = named;
+    return true;
+}
+
+/* What the request's model selects; "local" is the first route, kept local. */
+static bool find_route(struct gw_exchange *x, struct api_error *e)
 {
     struct tg_str model = x->prepared.request.model;
-    const struct cfg_settings *s = x->config->settings;
-    if (tg_str_eq(model, TG_STR("local"))) {
-        x->local_only = x->routed = true;
-        return true;
+    struct pol_choice choice;
+    if (!pol_choose(x->config->settings, model, &choice)) {
+        *e = gw_failure(404, "invalid_request_error", "model_not_found",
+                        "no model is named \"%.*s\" here: name a route or PROVIDER/MODEL (GET "
+                        "/v1/models or GET /api/tags lists them), or make it an alias in the "
+                        "configuration: \"aliases\": {\"%.*s\": \"default\"}",
+                        TG_FMT(model), TG_FMT(model));
+        snprintf(e->param, sizeof(e->param), "model");
+        return false;
     }
-    for (size_t i = 0; i < s->n_routes; i++)
-        if (model.n == 0 || tg_str_eq(model, tg_str_of(s->routes[i].name))) {
-            x->route = i;
-            x->routed = true;
-            return true;
-        }
-    return false;
+    x->route = choice.route;
+    x->local_only = x->local_only || choice.local;
+    if (choice.provider.n && !name_model(x, &choice)) {
+        *e = gw_failure(503, "server_error", NULL, "out of memory");
+        return false;
+    }
+    x->routed = true;
+    return true;
 }
 
 /* The field that an error's text begins with, as the client knows it. */
@@ -52,8 +86,29 @@ static void refuse_local(struct gw_exchange *x)
     gw_exchange_fail(x, &e, "no-backend");
 }
 
+/* The model that the client named may not be called. */
+static void refuse_named(struct gw_exchange *x)
+{
+    const struct cfg_tier *tier = &x->named->settings.tiers[0];
+    struct api_error e = gw_failure(
+        403, "invalid_request_error", "local_only",
+        "model: a local-only request cannot be answered by %s/%s; name a route, or \"local\"",
+        tier->provider, tier->model);
+    if (!x->local_only)
+        e = gw_failure(400, "invalid_request_error", "price_unknown",
+                       "model: what this request to %s/%s costs is not known, so it cannot be "
+                       "made under the budget of route %s; add it to providers.%s.prices",
+                       tier->provider, tier->model, x->named->settings.name, tier->provider);
+    name_field(x, &e);
+    gw_exchange_fail(x, &e, x->local_only ? "local-only" : "price-unknown");
+}
+
 static void refuse_plan(struct gw_exchange *x)
 {
+    if (x->named) {
+        refuse_named(x);
+        return;
+    }
     if (!x->prepared.local_can) {
         refuse_local(x);
         return;
@@ -71,13 +126,9 @@ static void scored(struct gw_exchange *x)
         gw_exchange_fail(x, &p->error, "invalid-request");
         return;
     }
-    if (!find_route(x)) {
-        struct api_error e = gw_failure(404, "invalid_request_error", "model_not_found",
-                                        "no route is named \"%.*s\"; GET /v1/models or, for "
-                                        "Ollama's clients, GET /api/tags lists them",
-                                        TG_FMT(p->request.model));
-        snprintf(e.param, sizeof(e.param), "model");
-        gw_exchange_fail(x, &e, "model-not-found");
+    struct api_error e;
+    if (!find_route(x, &e)) {
+        gw_exchange_fail(x, &e, e.status == 404 ? "model-not-found" : "overloaded");
         return;
     }
     x->state = GW_SCORED;
@@ -104,7 +155,10 @@ static void scored(struct gw_exchange *x)
         .local_only = x->local_only,
         .facts = gw_facts(x),
     };
-    pol_decide(&x->config->routes[x->route], &facts, &x->plan);
+    if (x->named)
+        pol_decide_named(&x->named->route, &facts, &x->plan);
+    else
+        pol_decide(gw_exchange_policy(x), &facts, &x->plan);
     snprintf(x->reason, sizeof(x->reason), "%s", x->plan.reason);
     if (x->plan.n == 0) {
         refuse_plan(x);

@@ -30,7 +30,7 @@ void gw_try_free(struct gw_try *t)
 
 const struct cfg_tier *gw_try_tier(const struct gw_try *t)
 {
-    return &t->x->config->settings->routes[t->x->route].tiers[t->step.tier];
+    return &gw_exchange_route(t->x)->tiers[t->step.tier];
 }
 
 void gw_try_route(const struct gw_try *t, char *out, size_t n)
@@ -130,7 +130,7 @@ static void launch(struct gw_try *t)
         call.prompt = x->prepared.prompt;
         call.n_prompt = x->prepared.n_prompt;
     } else {
-        backend = x->config->tier[x->route][t->step.tier];
+        backend = x->named ? x->named->backend : x->config->tier[x->route][t->step.tier];
         call.model = tg_str_of(gw_try_tier(t)->model);
         call.max_tokens = t->step.max_tokens;
     }
@@ -204,7 +204,7 @@ void gw_attempt_start(struct gw_exchange *x, size_t step)
     x->retry_after_ms = 0;
     x->current = t;
     if (local) {
-        int64_t latency = x->config->settings->routes[x->route].max_latency_ms;
+        int64_t latency = gw_exchange_route(x)->max_latency_ms;
         if (latency > 0 && x->plan.n > 1)
             gw_timer_set(x->latency, gw_exchange_left_ms(x, latency));
         launch(t);

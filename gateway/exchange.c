@@ -8,7 +8,12 @@
 
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x)
 {
-    return &x->config->settings->routes[x->route];
+    return x->named ? &x->named->settings : &x->config->settings->routes[x->route];
+}
+
+const struct pol_route *gw_exchange_policy(const struct gw_exchange *x)
+{
+    return x->named ? &x->named->route : &x->config->routes[x->route];
 }
 
 int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms)
@@ -129,7 +134,7 @@ static int wanted_tier(struct gw_exchange *x)
         if (x->plan.step[i].target == POL_LOCAL || !x->tried[i])
             rest.step[rest.n++] = x->plan.step[i];
     char reason[POL_REASON_MAX] = "";
-    int tier = pol_escalate(&x->config->routes[x->route], &rest, &facts, reason);
+    int tier = pol_escalate(gw_exchange_policy(x), &rest, &facts, reason);
     for (size_t i = 0; tier >= 0 && i < x->plan.n; i++)
         if (x->plan.step[i].target == POL_TIER && x->plan.step[i].tier == (size_t)tier &&
             !x->tried[i]) {

@@ -46,6 +46,13 @@ struct gw_try {
     struct tg_str stop; /* of the request: what ended it */
 };
 
+/* The route of a request that names a model of a provider: its route's, with that model alone. */
+struct gw_named {
+    struct cfg_route settings;
+    struct pol_route route; /* of settings; without triggers: nothing to free */
+    struct prov_backend *backend; /* borrowed */
+};
+
 /* What a request is scored by; filled by gw_prepare, possibly on a worker thread. */
 struct gw_prepared {
     const struct api_dialect *dialect;
@@ -71,6 +78,7 @@ struct gw_exchange {
     struct gw_snapshot *config;
     size_t route;
     bool routed;                  /* false: the request named no route of ours */
+    struct gw_named *named;       /* in prepared.arena; NULL: the route is the configuration's */
     enum gw_state state;
     struct gw_request *rq; /* NULL once answered or gone */
     bool gone, admitted, on_worker, headers_sent, blocked, local_only;
@@ -123,6 +131,7 @@ void gw_arrival_left(struct gw_exchange *x);
 
 /* exchange.c */
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x);
+const struct pol_route *gw_exchange_policy(const struct gw_exchange *x); /* of the same */
 /* What is left, 0 at least, of a span of time that began with the request's arrival. */
 int64_t gw_exchange_left_ms(const struct gw_exchange *x, int64_t span_ms);
 /* Makes the timers; false when out of memory (those made are freed with x). */

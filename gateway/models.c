@@ -1,26 +1,19 @@
 #include "gateway/models.h"
 
+#include <stdio.h>
+
 #include "gateway/api/anthropic.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/exchange.h"
+#include "policy/choose.h"
 
-enum { MODELS_TEXT_MAX = 1 << 20, PAGE = 20, PAGE_MAX = 1000, NAMES_MAX = CFG_ROUTES_MAX + 1 };
+enum { MODELS_TEXT_MAX = 1 << 20, PAGE = 20, PAGE_MAX = 1000, ID_MAX = 300 };
 
 static const char root[] = "/v1/models";
 
 const struct api_dialect *gw_dialect_asked(const struct gw_ask *ask)
 {
     return gw_header_of(ask, "anthropic-version").p ? &ant_messages : &oai_chat;
-}
-
-static size_t list_names(const struct gw_app *app, const char *names[NAMES_MAX])
-{
-    const struct cfg_settings *s = app->now->settings;
-    size_t n = 0;
-    for (; n < s->n_routes; n++)
-        names[n] = s->routes[n].name;
-    names[n++] = "local";
-    return n;
 }
 
 static int hex(char c)
@@ -109,8 +102,8 @@ static bool find_page(struct tg_str query, const char *const *names, size_t n, s
 static void print_list(struct gw_app *app, const struct gw_ask *ask, bool anthropic,
                        struct api_error *e, struct tg_buf *out)
 {
-    const char *names[NAMES_MAX];
-    size_t n = list_names(app, names), first, end;
+    const char *names[POL_NAMES_MAX];
+    size_t n = pol_names(app->now->settings, true, names), first, end;
     if (!anthropic) {
         oai_models_print(names, n, app->started_s, out);
         return;
@@ -122,20 +115,22 @@ static void print_list(struct gw_app *app, const struct gw_ask *ask, bool anthro
                      out);
 }
 
+/* Whatever a request may name, listed or not. */
 static void print_one(struct gw_app *app, struct tg_str id, bool anthropic, struct api_error *e,
                       struct tg_buf *out)
 {
-    const char *names[NAMES_MAX];
-    size_t n = list_names(app, names), i = 0;
-    while (i < n && !tg_str_eq(id, tg_str_of(names[i])))
-        i++;
-    if (i == n)
+    struct pol_choice choice;
+    char name[ID_MAX];
+    if (id.n == 0 || id.n >= sizeof(name) || !pol_choose(app->now->settings, id, &choice)) {
         *e = gw_failure(404, "invalid_request_error", "model_not_found",
                         "no model is named \"%.*s\"; GET /v1/models lists them", TG_FMT(id));
-    else if (anthropic)
-        ant_model_print(names[i], app->started_s, out);
+        return;
+    }
+    snprintf(name, sizeof(name), "%.*s", TG_FMT(id));
+    if (anthropic)
+        ant_model_print(name, app->started_s, out);
     else
-        oai_model_print(names[i], app->started_s, out);
+        oai_model_print(name, app->started_s, out);
 }
 
 void gw_models_answer(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)

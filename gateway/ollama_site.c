@@ -4,6 +4,7 @@
 
 #include "gateway/api/ollama.h"
 #include "gateway/exchange.h"
+#include "policy/choose.h"
 
 enum { SITE_TEXT_MAX = 1 << 20, SITE_ARENA_MAX = 1 << 20 };
 
@@ -48,14 +49,13 @@ void gw_ollama_root(struct gw_app *app, struct gw_request *rq, const struct gw_a
 
 void gw_ollama_tags(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
 {
-    const struct cfg_settings *s = app->now->settings;
-    struct oll_model models[CFG_ROUTES_MAX + 1];
+    const char *names[POL_NAMES_MAX];
+    struct oll_model models[POL_NAMES_MAX];
     struct tg_buf out;
-    size_t n = 0;
+    size_t n = pol_names(app->now->settings, false, names);
     (void)ask;
-    for (; n < s->n_routes; n++)
-        models[n] = model_of(app, s->routes[n].name);
-    models[n++] = model_of(app, "local");
+    for (size_t i = 0; i < n; i++)
+        models[i] = model_of(app, names[i]);
     tg_buf_init(&out, SITE_TEXT_MAX);
     oll_tags_print(models, n, &out);
     respond(app, rq, &out);
@@ -80,13 +80,11 @@ void gw_ollama_version(struct gw_app *app, struct gw_request *rq, const struct g
     respond(app, rq, &out);
 }
 
+/* The details are the local model's: of a provider's nothing is known. */
 static bool is_name(const struct gw_app *app, struct tg_str name)
 {
-    const struct cfg_settings *s = app->now->settings;
-    bool known = tg_str_eq(name, TG_STR("local"));
-    for (size_t i = 0; i < s->n_routes && !known; i++)
-        known = tg_str_eq(name, tg_str_of(s->routes[i].name));
-    return known;
+    struct pol_choice choice;
+    return pol_choose(app->now->settings, name, &choice) && !choice.provider.n;
 }
 
 void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)

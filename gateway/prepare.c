@@ -69,7 +69,7 @@ static void count_parts(const struct chat_request *r, struct pol_facts *f)
 
 static void budget_used(const struct gw_exchange *x, struct pol_facts *f)
 {
-    if (!x->config->settings->routes[x->route].has_budget)
+    if (!gw_exchange_route(x)->has_budget)
         return;
     struct tel_budget_state b = tel_budget_state(x->app->store, x->config->budget[x->route]);
     if (b.cap > 0)

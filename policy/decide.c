@@ -170,6 +170,16 @@ void pol_decide(const struct pol_route *route, const struct pol_request_facts *f
         plan->step[plan->n++] = later[i];
 }
 
+void pol_decide_named(const struct pol_route *route, const struct pol_request_facts *f,
+                      struct pol_plan *plan)
+{
+    *plan = (struct pol_plan){ 0 };
+    plan->n = tier_step(route, f, 0, &plan->step[0]);
+    say(plan->reason, plan->n         ? "model-named"
+                      : f->local_only ? "local-only"
+                                      : "price-unknown");
+}
+
 int pol_escalate(const struct pol_route *route, const struct pol_plan *plan,
                  const struct pol_facts *facts, char reason[POL_REASON_MAX])
 {

@@ -64,6 +64,10 @@ enum tg_status pol_bound(const struct cfg_price *price, size_t body_bytes, size_
  * says why). */
 void pol_decide(const struct pol_route *route, const struct pol_request_facts *f,
                 struct pol_plan *plan);
+/* For a client that named the route's first tier itself: that tier, whatever its trigger says, or
+ * nobody (n = 0; reason says why). */
+void pol_decide_named(const struct pol_route *route, const struct pol_request_facts *f,
+                      struct pol_plan *plan);
 /* At the end of the hold-back window, confidence now known or not: the tier to escalate to, or -1
  * to commit to local. reason as above. Only tiers in plan are considered. */
 int pol_escalate(const struct pol_route *route, const struct pol_plan *plan,

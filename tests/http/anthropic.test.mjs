@@ -385,7 +385,8 @@ test('models come in the shape of who asks, a page at a time', async () => {
   const get = (target, headers = version) => request(gw.port, { path: target, headers });
   const { json } = await get('/v1/models');
   const ids = json.data.map((m) => m.id);
-  assert.deepEqual(ids, ['default', ...models.map(named), 'local']);
+  const remote = models.map((m) => `mock/${m}`);
+  assert.deepEqual(ids, ['default', ...models.map(named), 'local', ...remote]);
   assert.deepEqual(Object.keys(json.data[0]), ['type', 'id', 'display_name', 'created_at']);
   assert.ok(Date.parse(json.data[0].created_at) > 0);
   assert.deepEqual([json.has_more, json.first_id, json.last_id], [false, ids[0], ids.at(-1)]);
@@ -395,7 +396,8 @@ test('models come in the shape of who asks, a page at a time', async () => {
   };
   assert.deepEqual(await page('limit=2'), [ids.slice(0, 2), true]);
   assert.deepEqual(await page(`limit=2&after_id=${ids[1]}`), [ids.slice(2, 4), true]);
-  assert.deepEqual(await page(`after_id=${ids.at(-2).replace('-', '%2D')}`), [['local'], false]);
+  const escaped = encodeURIComponent(ids.at(-2)).replace('-', '%2D');
+  assert.deepEqual(await page(`after_id=${escaped}`), [[ids.at(-1)], false]);
   assert.deepEqual(await page(`before_id=${ids[3]}&limit=2`), [ids.slice(1, 3), true]);
   assert.deepEqual(await page(`before_id=${ids[1]}`), [ids.slice(0, 1), false]);
   assert.equal((await get('/v1/models?limit=0')).status, 400);

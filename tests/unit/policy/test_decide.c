@@ -248,12 +248,37 @@ static void reasons_are_fit_for_a_header(void)
     pol_route_free(&w.route);
 }
 
+static void a_named_model_or_nobody(void)
+{
+    static const char *const triggers[] = { "confidence < 0.1", NULL };
+    struct world w;
+    set_up(&w, 2, triggers);
+    pol_decide_named(&w.route, &w.f, &w.plan);
+    CHECK_INT(w.plan.n, 1);
+    CHECK(w.plan.step[0].target == POL_TIER && w.plan.step[0].tier == 0);
+    CHECK(w.plan.step[0].max_tokens == 1024 && w.plan.step[0].ceiling_nano > 1024 * 2000);
+    CHECK_STR(w.plan.reason, "model-named");
+    w.f.local_only = true;
+    pol_decide_named(&w.route, &w.f, &w.plan);
+    CHECK_INT(w.plan.n, 0);
+    CHECK_STR(w.plan.reason, "local-only");
+    w.f.local_only = false;
+    w.settings.tiers[0].price.known = false;
+    pol_decide_named(&w.route, &w.f, &w.plan);
+    CHECK_INT(w.plan.n, 0);
+    CHECK_STR(w.plan.reason, "price-unknown");
+    w.settings.has_budget = false;
+    pol_decide_named(&w.route, &w.f, &w.plan);
+    CHECK_INT(w.plan.n, 1);
+    pol_route_free(&w.route);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(plans), CASE(without_a_budget_a_price_is_not_needed), CASE(ceilings_and_max_tokens),
         CASE(bounds), CASE(images_are_bounded_by_the_table), CASE(escalation),
-        CASE(bad_triggers_and_memory),
+        CASE(bad_triggers_and_memory), CASE(a_named_model_or_nobody),
         CASE(reasons_are_fit_for_a_header),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
