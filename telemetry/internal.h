@@ -18,6 +18,7 @@ enum {
     TEL_ROW_BATCH_MAX = 256,
     TEL_RETRY_FIRST_MS = 250,
     TEL_RETRY_LAST_MS = 5000,
+    TEL_GATHER_MS = 25, /* ends and rows that nobody waits for are written together */
 };
 
 /* --- loop side --- */
@@ -110,7 +111,7 @@ struct tel_store {
     /* thread */
     struct tel_worker *work;
     pthread_t thread;
-    int wake_fd; /* stop and flush */
+    int wake_fd; /* stop, flush, and asks: the thread shall look now */
 
     /* both */
     atomic_bool ledger_up;  /* written by the thread */
@@ -124,6 +125,8 @@ struct tel_store {
 };
 
 int64_t tel_now(const struct tel_store *s);
+/* Any thread: ends the thread's wait, for more work too. */
+void tel_wake(struct tel_store *s);
 /* a + b, stopped at INT64_MAX. Neither may be negative. */
 int64_t tel_add(int64_t a, int64_t b);
 

@@ -147,6 +147,7 @@ static void ask(struct tel_store *s, struct tel_purse *p, const struct tel_key *
     enum tg_status status = tg_queue_push(s->ops, &op);
     assert(status == TG_OK); /* ASK_SLOTS */
     (void)status;
+    tel_wake(s);
     p->asked = true;
     p->changed = false;
 }

@@ -6,12 +6,6 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-/* One row of table period, read, changed and written back within a transaction. Sums are made here
- * and not in SQL, where an overflow would silently turn into floating point. */
-struct account {
-    int64_t spent, leased, lost, overage, alerted;
-};
-
 int64_t tel_add(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -74,27 +68,27 @@ static void bind_key(struct tel_ledger_db *db, sqlite3_stmt *stmt, int at,
     sqlite3_bind_text(stmt, at + 2, key->label, -1, SQLITE_TRANSIENT);
 }
 
-static enum tg_status account_read(struct tel_ledger_db *db, const struct tel_key *key,
-                                   struct account *out, struct tg_error *err)
+static enum tg_status account_read(struct tel_ledger_db *db, struct tel_account *a,
+                                   struct tg_error *err)
 {
     sqlite3_stmt *stmt = db->stmt[LEDGER_PERIOD_MAKE];
-    bind_key(db, stmt, 1, key);
-    sqlite3_bind_int64(stmt, 4, db->cap[key->budget]);
+    bind_key(db, stmt, 1, &a->key);
+    sqlite3_bind_int64(stmt, 4, db->cap[a->key.budget]);
     enum tg_status status = run(db, LEDGER_PERIOD_MAKE, NULL, err);
     if (status)
         return status;
     stmt = db->stmt[LEDGER_PERIOD_READ];
-    bind_key(db, stmt, 1, key);
+    bind_key(db, stmt, 1, &a->key);
     if (sqlite3_step(stmt) == SQLITE_ROW) {
-        out->spent = sqlite3_column_int64(stmt, 0);
-        out->leased = sqlite3_column_int64(stmt, 1);
-        out->lost = sqlite3_column_int64(stmt, 2);
-        out->overage = sqlite3_column_int64(stmt, 3);
-        out->alerted = sqlite3_column_int64(stmt, 4);
-        if (out->spent < 0 || out->leased < 0 || out->overage < 0)
+        a->spent = sqlite3_column_int64(stmt, 0);
+        a->leased = sqlite3_column_int64(stmt, 1);
+        a->lost = sqlite3_column_int64(stmt, 2);
+        a->overage = sqlite3_column_int64(stmt, 3);
+        a->alerted = sqlite3_column_int64(stmt, 4);
+        if (a->spent < 0 || a->leased < 0 || a->overage < 0)
             status = tg_fail(err, TG_INVALID,
                              "%s: negative amounts for budget \"%s\"; put a backup in its place",
-                             db->path, db->names[key->budget]);
+                             db->path, db->names[a->key.budget]);
     } else {
         status = fail(db, "reading a period", err);
     }
@@ -102,29 +96,57 @@ static enum tg_status account_read(struct tel_ledger_db *db, const struct tel_ke
     return status;
 }
 
-static enum tg_status account_write(struct tel_ledger_db *db, const struct tel_key *key,
-                                    const struct account *a, struct tg_error *err)
+/* Writes back what the transaction changed, and forgets it. */
+static enum tg_status accounts_write(struct tel_ledger_db *db, struct tg_error *err)
 {
-    sqlite3_stmt *stmt = db->stmt[LEDGER_PERIOD_WRITE];
-    sqlite3_bind_int64(stmt, 1, db->cap[key->budget]);
-    sqlite3_bind_int64(stmt, 2, a->spent);
-    sqlite3_bind_int64(stmt, 3, a->leased);
-    sqlite3_bind_int64(stmt, 4, a->lost);
-    sqlite3_bind_int64(stmt, 5, a->overage);
-    sqlite3_bind_int64(stmt, 6, a->alerted);
-    bind_key(db, stmt, 7, key);
-    return run(db, LEDGER_PERIOD_WRITE, NULL, err);
+    enum tg_status status = TG_OK;
+    for (size_t i = 0; !status && i < db->n_accounts; i++) {
+        const struct tel_account *a = &db->account[i];
+        sqlite3_stmt *stmt = db->stmt[LEDGER_PERIOD_WRITE];
+        sqlite3_bind_int64(stmt, 1, db->cap[a->key.budget]);
+        sqlite3_bind_int64(stmt, 2, a->spent);
+        sqlite3_bind_int64(stmt, 3, a->leased);
+        sqlite3_bind_int64(stmt, 4, a->lost);
+        sqlite3_bind_int64(stmt, 5, a->overage);
+        sqlite3_bind_int64(stmt, 6, a->alerted);
+        bind_key(db, stmt, 7, &a->key);
+        status = run(db, LEDGER_PERIOD_WRITE, NULL, err);
+    }
+    db->n_accounts = 0;
+    return status;
+}
+
+/* *out is good until the next call. */
+static enum tg_status account_of(struct tel_ledger_db *db, const struct tel_key *key,
+                                 struct tel_account **out, struct tg_error *err)
+{
+    enum tg_status status = TG_OK;
+    for (size_t i = 0; i < db->n_accounts; i++) {
+        const struct tel_key *k = &db->account[i].key;
+        *out = &db->account[i];
+        if (k->budget == key->budget && k->period == key->period &&
+            strcmp(k->label, key->label) == 0)
+            return TG_OK;
+    }
+    if (db->n_accounts == TEL_ACCOUNTS_MAX)
+        status = accounts_write(db, err);
+    *out = &db->account[db->n_accounts];
+    **out = (struct tel_account){ .key = *key };
+    if (!status)
+        status = account_read(db, *out, err);
+    db->n_accounts += !status;
+    return status;
 }
 
 /* Marks the threshold as told, in the same transaction that crosses it. */
-static void check_alert(struct tel_ledger_db *db, const struct tel_key *key, struct account *a)
+static void check_alert(struct tel_ledger_db *db, struct tel_account *a)
 {
-    int64_t threshold = db->alert_nano[key->budget];
+    int64_t threshold = db->alert_nano[a->key.budget];
     if (threshold <= 0 || a->spent < threshold || a->alerted == threshold)
         return;
     a->alerted = threshold;
-    db->alert[key->budget] =
-        (struct tel_alert){ true, *key, a->spent, db->cap[key->budget] };
+    db->alert[a->key.budget] =
+        (struct tel_alert){ true, a->key, a->spent, db->cap[a->key.budget] };
 }
 
 static const char *end_state(const struct tel_op *op)
@@ -157,16 +179,16 @@ static enum tg_status apply_end(struct tel_ledger_db *db, const struct tel_op *o
     enum tg_status status = run(db, LEDGER_SETTLEMENT, &fresh, err);
     if (status || !fresh || (op->actual == 0 && op->lease_drop == 0))
         return status;
-    struct account a;
-    status = account_read(db, &op->key, &a, err);
+    struct tel_account *a;
+    status = account_of(db, &op->key, &a, err);
     if (status)
         return status;
-    a.spent = tel_add(a.spent, op->actual);
-    a.leased = a.leased > op->lease_drop ? a.leased - op->lease_drop : 0;
+    a->spent = tel_add(a->spent, op->actual);
+    a->leased = a->leased > op->lease_drop ? a->leased - op->lease_drop : 0;
     if (op->actual > op->reserved)
-        a.overage = tel_add(a.overage, op->actual - op->reserved);
-    check_alert(db, &op->key, &a);
-    return account_write(db, &op->key, &a, err);
+        a->overage = tel_add(a->overage, op->actual - op->reserved);
+    check_alert(db, a);
+    return TG_OK;
 }
 
 /* *repeated: an ask with this id was committed before, though that commit failed; what it was given
@@ -203,15 +225,14 @@ static enum tg_status record_ask(struct tel_ledger_db *db, const struct tel_op *
 static enum tg_status shrink_lease(struct tel_ledger_db *db, const struct tel_key *key, int64_t by,
                                    struct tg_error *err)
 {
-    struct account a;
-    enum tg_status status = account_read(db, key, &a, err);
-    if (status)
-        return status;
-    a.leased = a.leased > by ? a.leased - by : 0;
-    return account_write(db, key, &a, err);
+    struct tel_account *a;
+    enum tg_status status = account_of(db, key, &a, err);
+    if (!status)
+        a->leased = a->leased > by ? a->leased - by : 0;
+    return status;
 }
 
-static int64_t room_for(const struct account *a, const struct tel_op *op)
+static int64_t room_for(const struct tel_account *a, const struct tel_op *op)
 {
     int64_t used = tel_add(a->spent, a->leased);
     int64_t room = op->cap > used ? op->cap - used : 0;
@@ -221,7 +242,7 @@ static int64_t room_for(const struct account *a, const struct tel_op *op)
 static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *op,
                                 struct tel_reply *reply, struct tg_error *err)
 {
-    struct account a;
+    struct tel_account *a;
     int64_t granted = 0;
     bool repeated = false;
     db->cap[op->key.budget] = op->cap;
@@ -230,18 +251,18 @@ static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *o
     if (!status && !repeated && op->drop > 0)
         status = shrink_lease(db, &op->drop_key, op->drop, err);
     if (!status) /* behind the shrinking: both keys may name the same period */
-        status = account_read(db, &op->key, &a, err);
+        status = account_of(db, &op->key, &a, err);
     if (!status && !repeated) {
-        granted = room_for(&a, op);
-        a.leased = tel_add(a.leased, granted);
+        granted = room_for(a, op);
+        a->leased = tel_add(a->leased, granted);
         if (granted > 0 || op->drop > 0)
             status = record_ask(db, op, granted, err);
     }
     if (status)
         return status;
-    check_alert(db, &op->key, &a);
-    *reply = (struct tel_reply){ TEL_REPLY_LEASE, op->key.budget, granted, a.spent };
-    return account_write(db, &op->key, &a, err);
+    check_alert(db, a);
+    *reply = (struct tel_reply){ TEL_REPLY_LEASE, op->key.budget, granted, a->spent };
+    return TG_OK;
 }
 
 static enum tg_status begin(struct tel_ledger_db *db, struct tg_error *err)
@@ -254,7 +275,7 @@ static enum tg_status begin(struct tel_ledger_db *db, struct tg_error *err)
 enum tg_status tel_ledger_commit(struct tel_ledger_db *db, const struct tel_op *ops, size_t n,
                                  struct tel_reply *replies, size_t *n_replies, struct tg_error *err)
 {
-    *n_replies = 0;
+    *n_replies = db->n_accounts = 0;
     memset(db->alert, 0, sizeof(db->alert));
     enum tg_status status = begin(db, err);
     if (!status && n == 0)
@@ -267,6 +288,8 @@ enum tg_status tel_ledger_commit(struct tel_ledger_db *db, const struct tel_op *
         else
             status = apply_end(db, &ops[i], err);
     }
+    if (!status)
+        status = accounts_write(db, err);
     if (!status)
         status = tel_sql_exec(db->db, db->path, "COMMIT", err);
     if (status) {

@@ -63,6 +63,15 @@ struct tel_alert {
     int64_t spent, cap;
 };
 
+/* A row of table period, read once in a transaction and written back at its end. Sums are made here
+ * and not in SQL, where an overflow would silently turn into floating point. */
+struct tel_account {
+    struct tel_key key;
+    int64_t spent, leased, lost, overage, alerted;
+};
+
+enum { TEL_ACCOUNTS_MAX = 16 /* kept at once */ };
+
 struct tel_ledger_db {
     char *path;
     sqlite3 *db; /* NULL: closed */
@@ -71,6 +80,8 @@ struct tel_ledger_db {
     const char *const *names;  /* of budgets; borrowed */
     int64_t cap[TEL_BUDGETS_MAX], alert_nano[TEL_BUDGETS_MAX]; /* as of the latest ask */
     struct tel_alert alert[TEL_BUDGETS_MAX]; /* fired in this transaction */
+    struct tel_account account[TEL_ACCOUNTS_MAX]; /* that this transaction has touched */
+    size_t n_accounts;
 };
 
 /* Path and names are borrowed for the life of db. */

@@ -203,7 +203,7 @@ enum tg_status tel_open(const struct tel_options *options, struct tel_store **ou
     return TG_OK;
 }
 
-static void wake(struct tel_store *s)
+void tel_wake(struct tel_store *s)
 {
     uint64_t one = 1;
     ssize_t written = write(s->wake_fd, &one, sizeof(one));
@@ -217,7 +217,7 @@ void tel_close(struct tel_store *s)
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_mutex_unlock(&s->lock);
-    wake(s);
+    tel_wake(s);
     pthread_join(s->thread, NULL);
     tel_thread_close(s);
     store_free(s);
@@ -227,7 +227,7 @@ bool tel_flush(struct tel_store *s)
 {
     pthread_mutex_lock(&s->lock);
     uint64_t mine = ++s->flush_wanted;
-    wake(s);
+    tel_wake(s);
     while (s->flush_done < mine)
         pthread_cond_wait(&s->flushed, &s->lock);
     bool ok = s->flush_ok;
