@@ -22,7 +22,6 @@ enum script { SCRIPT_LATIN, SCRIPT_GREEK, SCRIPT_CYRILLIC, SCRIPT_SEMITIC, SCRIP
               SCRIPT_EAST_ASIAN, SCRIPT_OTHER, SCRIPT_COUNT };
 
 struct scan {
-    struct pol_lexicon lexicon;
     size_t left;                    /* of SCAN_MAX */
     size_t bytes, turns, media;
     size_t words, hits[POL_WORD_CLASSES];
@@ -90,7 +89,7 @@ static void note_word(struct scan *s, const char *text, size_t n)
     if (n <= sizeof(word)) {
         for (size_t i = 0; i < n; i++)
             word[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + 32) : text[i];
-        cls = pol_word_of(&s->lexicon, word, n);
+        cls = pol_word_of(word, n);
     }
     s->hits[cls]++;
     if (cls == POL_WORD_UNIT && s->number)
@@ -249,7 +248,6 @@ static bool can_judge(const struct scan *s, const struct chat_request *r, double
 struct pol_score pol_complexity(const struct chat_request *r, size_t prompt_tokens)
 {
     struct scan s = { .left = SCAN_MAX };
-    pol_lexicon_init(&s.lexicon);
     scan_request(&s, r);
     struct pol_score score = { .bias = -2.6 };
     fill_parts(&score, &s, r, prompt_tokens);

@@ -1,7 +1,10 @@
 #include "policy/words.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+
+enum { LEXICON_MAX = 512, LETTERS = 26 };
 
 static const char *const lists[POL_WORD_CLASSES] = {
     [POL_WORD_COMMON] =
@@ -67,21 +70,43 @@ static uint32_t letters_of(const char *word, size_t n)
     return letters;
 }
 
-void pol_lexicon_init(struct pol_lexicon *lexicon)
+/* The words with what they are looked up by, those of a first letter together and in the order of
+ * the lists. Made once, by whoever comes first. */
+static struct {
+    struct {
+        const char *word;
+        uint32_t letters; /* bit set of the letters in it */
+        uint8_t n, cls;
+    } entry[LEXICON_MAX];
+    size_t begin[LETTERS + 1]; /* of each first letter */
+} lexicon;
+static pthread_once_t lexicon_once = PTHREAD_ONCE_INIT;
+
+static void add_words_of(char letter, size_t *at)
 {
-    lexicon->n = 0;
     for (int cls = 0; cls < POL_WORD_CLASSES; cls++) {
         const char *p = lists[cls] ? lists[cls] : "";
-        while (*p && lexicon->n < POL_LEXICON_MAX) {
+        while (*p && *at < LEXICON_MAX) {
             size_t n = strcspn(p, " ");
-            lexicon->entry[lexicon->n].word = p;
-            lexicon->entry[lexicon->n].n = (uint8_t)n;
-            lexicon->entry[lexicon->n].letters = letters_of(p, n);
-            lexicon->entry[lexicon->n].cls = (uint8_t)cls;
-            lexicon->n++;
+            if (*p == letter) {
+                lexicon.entry[*at].word = p;
+                lexicon.entry[*at].n = (uint8_t)n;
+                lexicon.entry[*at].letters = letters_of(p, n);
+                lexicon.entry[(*at)++].cls = (uint8_t)cls;
+            }
             p += n + (p[n] == ' ');
         }
     }
+}
+
+static void make_lexicon(void)
+{
+    size_t at = 0;
+    for (int i = 0; i < LETTERS; i++) {
+        lexicon.begin[i] = at;
+        add_words_of((char)('a' + i), &at);
+    }
+    lexicon.begin[LETTERS] = at;
 }
 
 /* Whether b comes from a by one substitution, insertion, deletion or swap of neighbours. */
@@ -98,17 +123,20 @@ static bool one_mistake(const char *a, size_t n, const char *b, size_t m)
     return left_a == 2 && left_b == 2 && a[i] == b[i + 1] && a[i + 1] == b[i];
 }
 
-enum pol_word_class pol_word_of(const struct pol_lexicon *lexicon, const char *word, size_t n)
+enum pol_word_class pol_word_of(const char *word, size_t n)
 {
     enum pol_word_class close = POL_WORD_NONE;
     uint32_t letters = letters_of(word, n);
-    for (size_t i = 0; i < lexicon->n; i++) {
-        size_t m = lexicon->entry[i].n;
-        uint32_t differ = letters ^ lexicon->entry[i].letters;
-        const char *known = lexicon->entry[i].word;
-        if (n + 1 < m || m + 1 < n || __builtin_popcount(differ) > 2 || known[0] != word[0])
+    if (n == 0 || word[0] < 'a' || word[0] > 'z')
+        return POL_WORD_NONE;
+    pthread_once(&lexicon_once, make_lexicon);
+    for (size_t i = lexicon.begin[word[0] - 'a']; i < lexicon.begin[word[0] - 'a' + 1]; i++) {
+        size_t m = lexicon.entry[i].n;
+        const char *known = lexicon.entry[i].word;
+        if (n + 1 < m || m + 1 < n ||
+            __builtin_popcount(letters ^ lexicon.entry[i].letters) > 2)
             continue;
-        enum pol_word_class cls = (enum pol_word_class)lexicon->entry[i].cls;
+        enum pol_word_class cls = (enum pol_word_class)lexicon.entry[i].cls;
         if (n == m && memcmp(known, word, n) == 0)
             return cls;
         if (close == POL_WORD_NONE && cls > POL_WORD_TALK && m >= 5 && n >= 5 &&

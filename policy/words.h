@@ -21,21 +21,11 @@ enum pol_word_class {
     POL_WORD_CLASSES
 };
 
-enum { POL_LEXICON_MAX = 512, POL_WORD_BYTES = 24 };
+enum { POL_WORD_BYTES = 24 };
 
-/* The lexicon with its look-up keys; made once per request, on the stack. */
-struct pol_lexicon {
-    struct {
-        const char *word;
-        uint32_t letters; /* bit set of the letters in it */
-        uint8_t n, cls;
-    } entry[POL_LEXICON_MAX];
-    size_t n;
-};
-
-void pol_lexicon_init(struct pol_lexicon *lexicon);
 /* word: n lower-case bytes. Exact, or from five letters on with one letter wrong, missing, added or
- * swapped with its neighbour behind the same first letter (talk and common words: exact only). */
-enum pol_word_class pol_word_of(const struct pol_lexicon *lexicon, const char *word, size_t n);
+ * swapped with its neighbour behind the same first letter (talk and common words: exact only). Any
+ * thread. */
+enum pol_word_class pol_word_of(const char *word, size_t n);
 
 #endif

@@ -23,20 +23,21 @@ static double part_of(const struct pol_score *score, const char *name)
 
 static void lexicon_is_whole(void)
 {
-    struct pol_lexicon lexicon;
-    pol_lexicon_init(&lexicon);
-    CHECK(lexicon.n < POL_LEXICON_MAX);                              /* nothing was cut off */
-    CHECK_INT(pol_word_of(&lexicon, "chapters", 8), POL_WORD_UNIT);  /* the last one */
-    CHECK_INT(pol_word_of(&lexicon, "prove", 5), POL_WORD_REASON);
-    CHECK_INT(pol_word_of(&lexicon, "porve", 5), POL_WORD_REASON);
-    CHECK_INT(pol_word_of(&lexicon, "theorm", 6), POL_WORD_MATH);
-    CHECK_INT(pol_word_of(&lexicon, "theoreem", 8), POL_WORD_MATH);
-    CHECK_INT(pol_word_of(&lexicon, "thoerem", 7), POL_WORD_MATH);
-    CHECK_INT(pol_word_of(&lexicon, "xprove", 6), POL_WORD_NONE);
-    CHECK_INT(pol_word_of(&lexicon, "must", 4), POL_WORD_CONSTRAINT);
-    CHECK_INT(pol_word_of(&lexicon, "mist", 4), POL_WORD_NONE); /* short ones: exact only */
-    CHECK_INT(pol_word_of(&lexicon, "helo", 4), POL_WORD_NONE);
-    CHECK_INT(pol_word_of(&lexicon, "zebra", 5), POL_WORD_NONE);
+    CHECK_INT(pol_word_of("yaml", 4), POL_WORD_CONSTRAINT); /* the last one: nothing was cut off */
+    CHECK_INT(pol_word_of("chapters", 8), POL_WORD_UNIT);   /* of the last list */
+    CHECK_INT(pol_word_of("algorithm", 9), POL_WORD_CODE);
+    CHECK_INT(pol_word_of("prove", 5), POL_WORD_REASON);
+    CHECK_INT(pol_word_of("porve", 5), POL_WORD_REASON);
+    CHECK_INT(pol_word_of("theorm", 6), POL_WORD_MATH);
+    CHECK_INT(pol_word_of("theoreem", 8), POL_WORD_MATH);
+    CHECK_INT(pol_word_of("thoerem", 7), POL_WORD_MATH);
+    CHECK_INT(pol_word_of("xprove", 6), POL_WORD_NONE);
+    CHECK_INT(pol_word_of("must", 4), POL_WORD_CONSTRAINT);
+    CHECK_INT(pol_word_of("mist", 4), POL_WORD_NONE); /* short ones: exact only */
+    CHECK_INT(pol_word_of("helo", 4), POL_WORD_NONE);
+    CHECK_INT(pol_word_of("zebra", 5), POL_WORD_NONE);
+    CHECK_INT(pol_word_of("\xC3\xA9t", 3), POL_WORD_NONE);
+    CHECK_INT(pol_word_of("", 0), POL_WORD_NONE);
 }
 
 /* Short prompts that are hard, whatever they look like: never "simple" with confidence. */
