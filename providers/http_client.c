@@ -17,7 +17,7 @@
  * NULL from the moment curl is through with it; `owner` is false from the moment the owner gave
  * it up. */
 
-enum { CONNECTIONS_KEPT = 256, NS_PER_MS = 1000000 };
+enum { CONNECTIONS_KEPT = 256, HANDLES_KEPT = 64, NS_PER_MS = 1000000 };
 
 struct prov_http {
     struct event_base *base;
@@ -27,6 +27,9 @@ struct prov_http {
     TAILQ_HEAD(, prov_transfer) all;
     TAILQ_HEAD(, prov_transfer) ready;
     struct prov_transfer *delivering; /* its callbacks run; memory kept until they returned */
+    CURL *spare[HANDLES_KEPT]; /* configured, of transfers that ended well; making one costs as much
+                                * as the whole rest of a short call */
+    size_t n_spare;
     uint64_t opened;
 };
 
@@ -79,6 +82,22 @@ static void drop_easy(struct prov_transfer *t)
         curl_easy_cleanup(t->easy);
         t->easy = NULL;
     }
+}
+
+/* The same behind an answer that came whole: the handle is kept, and points to nothing of t's. */
+static void keep_easy(struct prov_transfer *t)
+{
+    struct prov_http *http = t->http;
+    if (!t->easy || http->n_spare == HANDLES_KEPT) {
+        drop_easy(t);
+        return;
+    }
+    curl_multi_remove_handle(http->multi, t->easy);
+    curl_easy_setopt(t->easy, CURLOPT_PRIVATE, NULL);
+    curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    http->spare[http->n_spare++] = t->easy;
+    t->easy = NULL;
 }
 
 static void release(struct prov_transfer *t)
@@ -207,7 +226,10 @@ static void drive(struct prov_http *http, curl_socket_t fd, int mask)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
         struct prov_transfer *t = (struct prov_transfer *)(void *)private;
         finish_from_curl(t, code);
-        drop_easy(t); /* the connection goes back to the pool, or is closed */
+        if (code == CURLE_OK) /* the connection goes back to the pool, or is closed */
+            keep_easy(t);
+        else
+            drop_easy(t);
     }
     if (status == CURLM_OUT_OF_MEMORY) /* some socket is not watched, and nobody knows which */
         fail_all(http);
@@ -394,14 +416,12 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- start and end ---- */
 
-#define SET(option, value) (code = code ? code : curl_easy_setopt(t->easy, option, value))
+#define SET(option, value) (code = code ? code : curl_easy_setopt(easy, option, value))
 
-static CURLcode configure(struct prov_transfer *t, const struct prov_http_request *request)
+/* What is alike in all transfers. */
+static CURLcode configure_handle(struct prov_http *http, CURL *easy)
 {
     CURLcode code = CURLE_OK;
-    SET(CURLOPT_URL, request->url);
-    SET(CURLOPT_PRIVATE, t);
-    SET(CURLOPT_ERRORBUFFER, t->curl_text);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -414,21 +434,43 @@ static CURLcode configure(struct prov_transfer *t, const struct prov_http_reques
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
     SET(CURLOPT_OPENSOCKETFUNCTION, curl_opens);
-    SET(CURLOPT_OPENSOCKETDATA, t->http);
+    SET(CURLOPT_OPENSOCKETDATA, http);
     SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);
     SET(CURLOPT_READFUNCTION, curl_reads);
-    SET(CURLOPT_READDATA, t);
     SET(CURLOPT_SEEKFUNCTION, curl_seeks);
-    SET(CURLOPT_SEEKDATA, t);
     SET(CURLOPT_WRITEFUNCTION, curl_writes);
-    SET(CURLOPT_WRITEDATA, t);
     SET(CURLOPT_HEADERFUNCTION, curl_heads);
+    return code;
+}
+
+static CURLcode configure(struct prov_transfer *t, const struct prov_http_request *request)
+{
+    CURL *easy = t->easy;
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_ERRORBUFFER, t->curl_text);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);
+    SET(CURLOPT_READDATA, t);
+    SET(CURLOPT_SEEKDATA, t);
+    SET(CURLOPT_WRITEDATA, t);
     SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_HTTPHEADER, t->headers);
     return code;
+}
+
+static CURL *take_easy(struct prov_http *http)
+{
+    if (http->n_spare)
+        return http->spare[--http->n_spare];
+    CURL *easy = curl_easy_init();
+    if (easy && configure_handle(http, easy) != CURLE_OK) {
+        curl_easy_cleanup(easy);
+        easy = NULL;
+    }
+    return easy;
 }
 
 static bool add_header(struct prov_transfer *t, const char *line)
@@ -445,7 +487,7 @@ static enum tg_status prepare(struct prov_transfer *t, const struct prov_http_re
     for (size_t i = 0; ok && i < request->n_headers; i++)
         ok = add_header(t, request->headers[i]);
     t->timer = evtimer_new(t->http->base, on_deadline, t);
-    t->easy = ok && t->timer ? curl_easy_init() : NULL;
+    t->easy = ok && t->timer ? take_easy(t->http) : NULL;
     if (!t->easy || configure(t, request) != CURLE_OK)
         return TG_NOMEM;
     if (curl_multi_add_handle(t->http->multi, t->easy) == CURLM_OK)
@@ -565,6 +607,8 @@ void prov_http_free(struct prov_http *http)
     struct prov_transfer *t;
     while ((t = TAILQ_FIRST(&http->all)))
         release(t); /* lingering ones; owners have freed theirs */
+    while (http->n_spare)
+        curl_easy_cleanup(http->spare[--http->n_spare]);
     if (http->multi)
         curl_multi_cleanup(http->multi);
     if (http->timer)
