@@ -1,6 +1,5 @@
 #include "providers/http_client.h"
 
-#include <curl/curl.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "providers/curl_events.h"
 
 /* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready
  * list by what curl reports and delivered to the owner only after curl has returned. `easy` is
@@ -21,8 +21,7 @@ enum { CONNECTIONS_KEPT = 256, HANDLES_KEPT = 64, NS_PER_MS = 1000000 };
 
 struct prov_http {
     struct event_base *base;
-    CURLM *multi;
-    struct event *timer; /* what curl asked for */
+    struct prov_curl_events events;
     struct event *kick;  /* delivers what became ready outside of curl */
     TAILQ_HEAD(, prov_transfer) all;
     TAILQ_HEAD(, prov_transfer) ready;
@@ -31,12 +30,6 @@ struct prov_http {
                                 * as the whole rest of a short call */
     size_t n_spare;
     uint64_t opened;
-};
-
-struct socket_watch {
-    struct prov_http *http;
-    struct event *event;
-    curl_socket_t fd;
 };
 
 struct prov_transfer {
@@ -78,7 +71,7 @@ static void kick(struct prov_http *http)
 static void drop_easy(struct prov_transfer *t)
 {
     if (t->easy) {
-        curl_multi_remove_handle(t->http->multi, t->easy);
+        curl_multi_remove_handle(t->http->events.multi, t->easy);
         curl_easy_cleanup(t->easy);
         t->easy = NULL;
     }
@@ -92,7 +85,7 @@ static void keep_easy(struct prov_transfer *t)
         drop_easy(t);
         return;
     }
-    curl_multi_remove_handle(http->multi, t->easy);
+    curl_multi_remove_handle(http->events.multi, t->easy);
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, NULL);
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
@@ -212,13 +205,14 @@ static void fail_all(struct prov_http *http)
 }
 
 /* Moves what waits on fd, or on a timer, and delivers what came of it. */
-static void drive(struct prov_http *http, curl_socket_t fd, int mask)
+static void drive(void *arg, curl_socket_t fd, int mask)
 {
+    struct prov_http *http = arg;
     int running;
-    CURLMcode status = curl_multi_socket_action(http->multi, fd, mask, &running);
+    CURLMcode status = curl_multi_socket_action(http->events.multi, fd, mask, &running);
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(http->multi, &left))) {
+    while ((message = curl_multi_info_read(http->events.multi, &left))) {
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode code = message->data.result;
@@ -236,78 +230,14 @@ static void drive(struct prov_http *http, curl_socket_t fd, int mask)
     deliver_ready(http);
 }
 
-static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+static void on_lost(void *arg, CURL *easy)
 {
-    struct socket_watch *w = arg;
-    int mask =
-        ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0);
-    drive(w->http, fd, mask); /* w may be freed inside */
-}
-
-static void on_curl_timer(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    drive(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int curl_wants_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct prov_http *http = arg;
-    (void)multi;
-    if (timeout_ms < 0) {
-        event_del(http->timer);
-        return 0;
-    }
-    struct timeval tv = { timeout_ms / 1000, (timeout_ms % 1000) * 1000 };
-    event_add(http->timer, &tv);
-    return 0;
-}
-
-static void watch_free(struct socket_watch *w)
-{
-    if (w && w->event)
-        event_free(w->event);
-    tg_free(w);
-}
-
-/* Returning an error to curl would end every transfer; so a failure ends this one only. */
-static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    struct prov_http *http = arg;
-    struct socket_watch *w = socket_arg;
-    if (what == CURL_POLL_REMOVE) {
-        curl_multi_assign(http->multi, fd, NULL);
-        watch_free(w);
-        return 0;
-    }
-    short mask = (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) |
-                         ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
-    bool ok = true;
-    if (!w) {
-        w = tg_calloc(1, sizeof(*w));
-        if (w) {
-            *w = (struct socket_watch){ .http = http, .fd = fd };
-            w->event = event_new(http->base, fd, mask, on_socket_event, w);
-        }
-        ok = w && w->event && curl_multi_assign(http->multi, fd, w) == CURLM_OK;
-    } else {
-        event_del(w->event);
-        ok = event_assign(w->event, http->base, fd, mask, on_socket_event, w) == 0;
-    }
-    if (ok && event_add(w->event, NULL) == 0)
-        return 0;
-    if (!socket_arg) {
-        curl_multi_assign(http->multi, fd, NULL);
-        watch_free(w);
-    }
     char *private = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-    if (private) {
-        finish((struct prov_transfer *)(void *)private, PROV_HTTP_NOMEM, "out of memory");
-        kick(http);
-    }
-    return 0;
+    if (!private)
+        return;
+    finish((struct prov_transfer *)(void *)private, PROV_HTTP_NOMEM, "out of memory");
+    kick(arg);
 }
 
 static curl_socket_t curl_opens(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -490,7 +420,7 @@ static enum tg_status prepare(struct prov_transfer *t, const struct prov_http_re
     t->easy = ok && t->timer ? take_easy(t->http) : NULL;
     if (!t->easy || configure(t, request) != CURLE_OK)
         return TG_NOMEM;
-    if (curl_multi_add_handle(t->http->multi, t->easy) == CURLM_OK)
+    if (curl_multi_add_handle(t->http->events.multi, t->easy) == CURLM_OK)
         return TG_OK;
     curl_easy_cleanup(t->easy);
     t->easy = NULL;
@@ -584,19 +514,16 @@ struct prov_http *prov_http_new(struct event_base *base, struct tg_error *err)
     http->base = base;
     TAILQ_INIT(&http->all);
     TAILQ_INIT(&http->ready);
-    http->timer = evtimer_new(base, on_curl_timer, http);
+    http->events = (struct prov_curl_events){
+        .base = base, .arg = http, .drive = drive, .lost = on_lost
+    };
     http->kick = evtimer_new(base, on_kick, http);
-    http->multi = http->timer && http->kick ? curl_multi_init() : NULL;
-    if (!http->multi) {
+    if (!http->kick || !prov_curl_events_open(&http->events)) {
         prov_http_free(http);
         tg_fail(err, TG_NOMEM, "out of memory");
         return NULL;
     }
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, curl_wants_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+    curl_multi_setopt(http->events.multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     return http;
 }
 
@@ -609,10 +536,7 @@ void prov_http_free(struct prov_http *http)
         release(t); /* lingering ones; owners have freed theirs */
     while (http->n_spare)
         curl_easy_cleanup(http->spare[--http->n_spare]);
-    if (http->multi)
-        curl_multi_cleanup(http->multi);
-    if (http->timer)
-        event_free(http->timer);
+    prov_curl_events_close(&http->events);
     if (http->kick)
         event_free(http->kick);
     tg_free(http);

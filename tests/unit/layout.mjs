@@ -46,11 +46,11 @@ const mayInclude = {
 const confined = [
   [/^cjson\//, /^config\/base\/json\.c$/],
   [/^sqlite3\.h$/, /^telemetry\/sql\.h$|^tests\/unit\/telemetry\//],
-  [/^curl\//, /^providers\/(http_client\w*|download)\.[ch]$/],
+  [/^curl\//, /^providers\/(http_client\w*|curl_events|download)\.[ch]$/],
   [
     /^event2?\//,
     new RegExp(
-      '^gateway/(loop|http_\\w+)\\.[ch]$|^providers/(http_client\\w*|local)\\.[ch]$|' +
+      '^gateway/(loop|http_\\w+)\\.[ch]$|^providers/(http_client\\w*|curl_events|local)\\.[ch]$|' +
         '^tests/unit/(gateway|providers)/',
     ),
   ],
