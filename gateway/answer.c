@@ -231,13 +231,14 @@ static struct api_times times_of(const struct gw_try *t)
 
 static struct api_whole whole_of(struct gw_try *t)
 {
-    for (size_t i = 0; i < t->n_calls; i++)
-        t->calls[i].arguments = tg_buf_str(&t->arguments[i]);
+    struct gw_calls *calls = t->calls;
+    for (size_t i = 0; calls && i < calls->n; i++)
+        calls->call[i].arguments = tg_buf_str(&calls->arguments[i]);
     return (struct api_whole){
         .content = tg_buf_str(&t->content),
         .reasoning = tg_buf_str(&t->reasoning),
-        .calls = t->calls,
-        .n_calls = t->n_calls,
+        .calls = calls ? calls->call : NULL,
+        .n_calls = calls ? calls->n : 0,
         .finish = t->finish,
         .stop = t->stop,
         .usage = t->usage,

@@ -353,6 +353,7 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     gw_try_init(&x->remote, x);
     pol_confidence_init(&x->confidence_sums);
     x->config = gw_snapshot_ref(app->now);
+    x->prepared.settings = x->config->settings;
     x->next = app->exchanges;
     if (x->next)
         x->next->prev = x;

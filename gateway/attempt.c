@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "config/base/alloc.h"
 #include "config/base/clock.h"
 
 /* Held-back bytes are bounded by the window; behind commit they leave at once, so the maximum only
@@ -14,8 +15,6 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
     tg_buf_init(&t->out, TRY_OUT_MAX);
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
-    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
-        tg_buf_init(&t->arguments[i], GW_ANSWER_MAX);
 }
 
 void gw_try_free(struct gw_try *t)
@@ -24,8 +23,10 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->out);
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
-    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
-        tg_buf_free(&t->arguments[i]);
+    for (size_t i = 0; t->calls && i < t->calls->n; i++)
+        tg_buf_free(&t->calls->arguments[i]);
+    tg_free(t->calls);
+    t->calls = NULL;
 }
 
 const struct cfg_tier *gw_try_tier(const struct gw_try *t)

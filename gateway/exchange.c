@@ -301,12 +301,16 @@ static enum tg_status hold_call(struct gw_try *t, const struct chat_event *e)
     struct tg_arena *arena = t->x->prepared.arena;
     if (e->index >= CHAT_CALLS_MAX)
         return TG_LIMIT;
-    struct api_call *call = &t->calls[e->index];
-    if (e->index >= t->n_calls)
-        t->n_calls = e->index + 1;
+    if (!t->calls)
+        t->calls = tg_calloc(1, sizeof(*t->calls));
+    if (!t->calls)
+        return TG_NOMEM;
+    struct api_call *call = &t->calls->call[e->index];
+    for (; t->calls->n <= e->index; t->calls->n++)
+        tg_buf_init(&t->calls->arguments[t->calls->n], GW_ANSWER_MAX);
     if (!keep_first(arena, &call->id, e->id) || !keep_first(arena, &call->name, e->name))
         return TG_LIMIT;
-    return tg_buf_add(&t->arguments[e->index], e->text.p, e->text.n);
+    return tg_buf_add(&t->calls->arguments[e->index], e->text.p, e->text.n);
 }
 
 /* Adds a delta to what the attempt holds. */

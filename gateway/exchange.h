@@ -15,36 +15,13 @@
 
 #include "gateway/api/dialect.h"
 #include "gateway/app.h"
+#include "gateway/attempt.h"
 #include "policy/complexity.h"
 #include "policy/confidence.h"
 
 enum gw_state { GW_RECEIVED, GW_SCORED, GW_RUNNING, GW_COMMITTED, GW_DONE };
 
-enum { GW_TAGS_MAX = 16, GW_ANSWER_MAX = 16 << 20, GW_EXPLAIN_MAX = 4096 };
-
-/* One attempt of the plan, and what it has said so far. */
-struct gw_try {
-    struct gw_exchange *x;
-    struct prov_attempt *attempt; /* NULL: not running */
-    bool used;                    /* was started in this exchange */
-    bool finished;                /* FINISH was seen */
-    struct pol_step step;
-    uint64_t reservation;                   /* 0: none */
-    uint64_t ticket;                        /* 0: not waiting for a lease */
-    int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
-    int64_t held_ns;                        /* first event of a token or text; 0: none yet */
-    int64_t ended_ns;                       /* FINISH; 0: not reached */
-    struct tg_buf out;                      /* stream: bytes not yet given to the client */
-    struct api_stream stream;               /* where that stream is */
-    struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
-    struct tg_buf arguments[CHAT_CALLS_MAX];
-    struct api_call calls[CHAT_CALLS_MAX];
-    size_t n_calls;
-    size_t output_bytes;
-    struct chat_usage usage;
-    enum chat_finish finish;
-    struct tg_str stop; /* of the request: what ended it */
-};
+enum { GW_TAGS_MAX = 16, GW_EXPLAIN_MAX = 4096 };
 
 /* The route of a request that names a model of a provider: its route's, with that model alone. */
 struct gw_named {
@@ -60,6 +37,7 @@ struct gw_prepared {
     struct tg_str body; /* borrowed from the connection, or body_copy */
     char *body_copy;
     struct prov_backend *local;
+    const struct cfg_settings *settings; /* of the exchange's snapshot */
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct api_error error;
@@ -148,22 +126,6 @@ void gw_exchange_next(struct gw_exchange *x);
 void gw_exchange_done(struct gw_exchange *x);
 /* Ends everything now (second SIGTERM). */
 void gw_exchange_end_all(struct gw_app *app);
-
-/* attempt.c */
-void gw_try_init(struct gw_try *t, struct gw_exchange *x);
-/* Reserves if the step is a paid one, then starts; a refusal goes on with gw_exchange_next. */
-void gw_attempt_start(struct gw_exchange *x, size_t step);
-/* Stops the attempt if it runs; its money is settled if it may be billed, else released. An attempt
- * that runs and has sent nothing yet is never billed. */
-void gw_attempt_end(struct gw_try *t, bool billed);
-void gw_try_free(struct gw_try *t);
-/* After FINISH: settles at the usage, or at the reservation when there is none. */
-void gw_attempt_settle(struct gw_try *t);
-/* Cost of usage at a tier's price; false when a count or the price is missing. */
-bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, int64_t *nano);
-const struct cfg_tier *gw_try_tier(const struct gw_try *t);
-/* "local" or "provider/model". */
-void gw_try_route(const struct gw_try *t, char *out, size_t n);
 
 /* explain.c */
 /* The score of what the local model has said so far, calibrated if something fits its key, which

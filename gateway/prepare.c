@@ -4,6 +4,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "policy/choose.h"
 
 enum { ARENA_FLOOR = 1 << 20, ARENA_FACTOR = 8 };
 
@@ -12,6 +13,14 @@ static size_t arena_max(size_t body)
 {
     return body > SIZE_MAX / ARENA_FACTOR - ARENA_FLOOR ? SIZE_MAX
                                                         : ARENA_FLOOR + body * ARENA_FACTOR;
+}
+
+/* A provider's model that the client names is asked alone. */
+static bool may_be_local(const struct gw_prepared *p)
+{
+    struct pol_choice choice;
+    return p->dialect->count || !pol_choose(p->settings, p->request.model, &choice) ||
+           !choice.provider.n;
 }
 
 void gw_prepare(struct gw_prepared *p)
@@ -28,11 +37,12 @@ void gw_prepare(struct gw_prepared *p)
     }
     if (p->request.n_messages == 0) /* asks for nothing */
         return;
-    enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt, &p->n_prompt,
-                                               &p->local_error);
-    p->local_can = status == TG_OK;
-    if (!p->local_can)
+    if (may_be_local(p)) {
+        enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,
+                                                   &p->n_prompt, &p->local_error);
+        p->local_can = status == TG_OK;
         p->local_error.code = status;
+    }
     p->complexity = pol_complexity(&p->request, p->n_prompt);
 }
 

@@ -1,0 +1,58 @@
+/* One attempt of a request's plan: what runs, what it has said, what it may cost. Internal to
+ * gateway/. Loop thread. */
+#ifndef GATEWAY_ATTEMPT_H
+#define GATEWAY_ATTEMPT_H
+
+#include "gateway/api/dialect.h"
+#include "policy/decide.h"
+#include "providers/backend.h"
+
+struct gw_exchange;
+
+enum { GW_ANSWER_MAX = 16 << 20 };
+
+/* The tool calls of an answer that is kept whole. */
+struct gw_calls {
+    struct tg_buf arguments[CHAT_CALLS_MAX];
+    struct api_call call[CHAT_CALLS_MAX];
+    size_t n;
+};
+
+/* One attempt of the plan, and what it has said so far. */
+struct gw_try {
+    struct gw_exchange *x;
+    struct prov_attempt *attempt; /* NULL: not running */
+    bool used;                    /* was started in this exchange */
+    bool finished;                /* FINISH was seen */
+    struct pol_step step;
+    uint64_t reservation;                   /* 0: none */
+    uint64_t ticket;                        /* 0: not waiting for a lease */
+    int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
+    int64_t held_ns;                        /* first event of a token or text; 0: none yet */
+    int64_t ended_ns;                       /* FINISH; 0: not reached */
+    struct tg_buf out;                      /* stream: bytes not yet given to the client */
+    struct api_stream stream;               /* where that stream is */
+    struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
+    struct gw_calls *calls;                 /* owned; NULL: none came */
+    size_t output_bytes;
+    struct chat_usage usage;
+    enum chat_finish finish;
+    struct tg_str stop; /* of the request: what ended it */
+};
+
+void gw_try_init(struct gw_try *t, struct gw_exchange *x);
+/* Reserves if the step is a paid one, then starts; a refusal goes on with gw_exchange_next. */
+void gw_attempt_start(struct gw_exchange *x, size_t step);
+/* Stops the attempt if it runs; its money is settled if it may be billed, else released. An attempt
+ * that runs and has sent nothing yet is never billed. */
+void gw_attempt_end(struct gw_try *t, bool billed);
+void gw_try_free(struct gw_try *t);
+/* After FINISH: settles at the usage, or at the reservation when there is none. */
+void gw_attempt_settle(struct gw_try *t);
+/* Cost of usage at a tier's price; false when a count or the price is missing. */
+bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, int64_t *nano);
+const struct cfg_tier *gw_try_tier(const struct gw_try *t);
+/* "local" or "provider/model". */
+void gw_try_route(const struct gw_try *t, char *out, size_t n);
+
+#endif
