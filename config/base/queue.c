@@ -115,6 +115,7 @@ static void take(struct tg_queue *q, void *item)
     memcpy(item, q->items + q->head * q->item_size, q->item_size);
     q->head = (q->head + 1) % q->cap;
     if (--q->count == 0) {
+        q->head = 0; /* the same few places again: of a large queue not all memory is touched */
         uint64_t drained;
         ssize_t got = read(q->fd, &drained, sizeof(drained));
         (void)got; /* the descriptor may have been drained by its loop */
