@@ -55,6 +55,13 @@ struct gw_app {
     bool draining, ending;
 };
 
+/* Files that the process may have to open: a request may need a connection of a provider besides
+ * its own; databases, the model and others. */
+static inline uint64_t gw_descriptors_needed(uint32_t connections)
+{
+    return 2 * (uint64_t)connections + 64;
+}
+
 /* Reads, validates and compiles a configuration, and reads the calibrations; opens nothing. *out
  * has one reference. */
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err);

@@ -366,13 +366,13 @@ static void raise_descriptors(void)
     }
 }
 
-/* Says so when limits.connections cannot be reached; some are for providers and databases. */
+/* Says so when limits.connections cannot be reached. */
 static void check_descriptors(const struct gw_app *app)
 {
-    enum { OTHERS = 320 };
     struct rlimit limit;
     uint32_t connections = app->now->settings->limits.connections;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)connections + OTHERS)
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+        limit.rlim_cur < gw_descriptors_needed(connections))
         tg_log(TG_LOG_WARN, "few-descriptors",
                "limits.connections is %u, but the process may open %llu files: raise the limit "
                "(ulimit -n), or calls to providers may fail under load",

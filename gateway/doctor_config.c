@@ -1,3 +1,4 @@
+#include "gateway/app.h"
 #include "gateway/doctor.h"
 
 #include <arpa/inet.h>
@@ -183,12 +184,11 @@ void gw_check_folders(struct gw_doctor *d)
 
 void gw_check_descriptors(struct gw_doctor *d)
 {
-    enum { OTHERS = 320 }; /* for providers and databases, as serve has it */
     struct rlimit limit;
     unsigned connections = d->settings ? d->settings->limits.connections : 4096;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    bool few = limit.rlim_max < (rlim_t)connections + OTHERS;
+    bool few = limit.rlim_max < gw_descriptors_needed(connections);
     gw_check_add(d, few ? GW_CHECK_WARN : GW_CHECK_OK, "files",
                  few ? "raise it (ulimit -Hn, or LimitNOFILE of the service), or lower "
                        "limits.connections"

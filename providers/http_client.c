@@ -17,7 +17,12 @@
  * NULL from the moment curl is through with it; `owner` is false from the moment the owner gave
  * it up. */
 
-enum { CONNECTIONS_KEPT = 256, HANDLES_KEPT = 64, NS_PER_MS = 1000000 };
+enum {
+    CONNECTIONS_KEPT = 256,
+    HANDLES_KEPT = 64,
+    READ_SIZE = 8 << 10, /* curl keeps so much for each transfer that is open */
+    NS_PER_MS = 1000000,
+};
 
 struct prov_http {
     struct event_base *base;
@@ -352,6 +357,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 static CURLcode configure_handle(struct prov_http *http, CURL *easy)
 {
     CURLcode code = CURLE_OK;
+    SET(CURLOPT_BUFFERSIZE, (long)READ_SIZE);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
