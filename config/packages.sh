@@ -26,7 +26,7 @@ need_packages() {
 }
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev
-    libsqlite3-dev libcjson-dev libvulkan-dev glslc spirv-tools ca-certificates
+    libsqlite3-dev libcjson-dev libjemalloc-dev libvulkan-dev glslc spirv-tools ca-certificates
     curl"
 test_packages="git nodejs sqlite3 xz-utils clang libclang-rt-14-dev libvulkan1
     mesa-vulkan-drivers vulkan-validationlayers"

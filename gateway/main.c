@@ -5,6 +5,11 @@
 #include "gateway/cmd.h"
 #include "local_engine/engine.h"
 
+/* Read by jemalloc. Few threads allocate much; what a storm of requests took goes back to the
+ * system within seconds, by a thread of jemalloc's. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0";
+
 static const struct {
     const char *name, *what;
     int (*run)(int argc, char **argv);
