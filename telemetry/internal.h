@@ -1,6 +1,6 @@
-/* What the files of this folder share. Two sides meet in three queues: the loop (ledger.c,
- * holds.c) and the telemetry thread (thread.c, ledger_db.c, log_db.c). Everything of one side is
- * touched by it alone. */
+/* What the files of this folder share. Two sides meet in four queues: the loop (ledger.c,
+ * holds.c) and the telemetry thread (thread.c, ledger_db.c, log_db.c); keys_thread.c has parts of
+ * both. Everything of one side is touched by it alone. */
 #ifndef TELEMETRY_INTERNAL_H
 #define TELEMETRY_INTERNAL_H
 
@@ -8,17 +8,21 @@
 #include <stdatomic.h>
 
 #include "config/base/queue.h"
+#include "telemetry/keys_db.h"
 #include "telemetry/ledger_db.h"
 #include "telemetry/log_db.h"
 #include "telemetry/store.h"
 
 enum {
-    TEL_CHAIN_MAX = 9, /* ends of reservations a request may queue: one for each step of a plan */
+    /* ends of reservations a request may queue: of the route's budget and of the key's, for each
+     * tier of a plan */
+    TEL_CHAIN_MAX = 2 * CFG_TIERS_MAX,
     TEL_BATCH_MAX = 512,
     TEL_ROW_BATCH_MAX = 256,
     TEL_RETRY_FIRST_MS = 250,
     TEL_RETRY_LAST_MS = 5000,
     TEL_GATHER_MS = 25, /* ends and rows that nobody waits for are written together */
+    TEL_KEYS_LOOK_MS = 400, /* how often another process's changes of keys.db are looked for */
 };
 
 /* --- loop side --- */
@@ -80,9 +84,11 @@ struct tel_worker {
     struct tel_reply reply[TEL_BUDGETS_MAX];
     struct tel_log_item row[TEL_ROW_BATCH_MAX];
     size_t n_rows;
-    char told[2][512]; /* the failures that were logged last, of ledger and log */
+    struct tel_keys_db keys;
+    char told[3][512]; /* the failures that were logged last, of ledger, log and keys */
     int64_t ledger_retry_ns, log_retry_ns; /* 0: healthy; else not before */
-    int64_t ledger_wait_ms, log_wait_ms;
+    int64_t keys_next_ns;                  /* the next look at the keys */
+    int64_t ledger_wait_ms, log_wait_ms, keys_wait_ms;
 };
 
 struct tel_store {
@@ -96,6 +102,7 @@ struct tel_store {
 
     struct tg_queue *ops;     /* loop to thread: ends of reservations and asks, in order */
     struct tg_queue *rows;    /* loop to thread */
+    struct tg_queue *key_ops; /* loop to thread: struct tel_key_op * */
     struct tg_queue *replies; /* thread to loop */
     const char *name[TEL_BUDGETS_MAX]; /* written by the loop before the first op that means it */
 
@@ -107,6 +114,8 @@ struct tel_store {
     size_t admitted, slots, row_slots; /* slots: taken in ops and not used yet */
     bool available;                    /* as last told by the thread */
     struct tel_counters counters;
+    struct tel_keys *keys;
+    size_t key_ops_out; /* changes that were asked for and not answered */
 
     /* thread */
     struct tel_worker *work;
@@ -117,6 +126,8 @@ struct tel_store {
     atomic_bool ledger_up;  /* written by the thread */
     atomic_bool log_up;     /* likewise */
     atomic_bool state_told; /* a reply about ledger_up waits in the queue */
+    atomic_bool keys_told;  /* one about keys_fresh does */
+    _Atomic(struct tel_keys *) keys_fresh; /* made by the thread, not taken by the loop yet */
     atomic_uint_fast64_t rows_dropped;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t flushed;
@@ -124,6 +135,10 @@ struct tel_store {
     bool flush_ok, stop;
 };
 
+/* store.c: dir/name, owned by the caller; NULL when out of memory. */
+char *tel_path(const char *dir, const char *name);
+/* Makes a folder, 0700, with those above it. TG_IO. */
+enum tg_status tel_make_dir(const char *dir, struct tg_error *err);
 int64_t tel_now(const struct tel_store *s);
 /* Any thread: ends the thread's wait, for more work too. */
 void tel_wake(struct tel_store *s);
@@ -132,10 +147,25 @@ int64_t tel_add(int64_t a, int64_t b);
 
 /* thread.c: the thread's main function, and its start and end for the one who opens and closes. */
 void *tel_thread_run(void *store);
-/* Opens both files. TG_UNSUPPORTED ends tel_open; what merely fails is retried by the thread. */
+/* Opens all files. TG_UNSUPPORTED ends tel_open, and keys that cannot be read; what else fails is
+ * retried by the thread. */
 enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err);
-/* After the join: ends the reservations still open, gives leases back, closes both files. */
+/* After the join: ends the reservations still open, gives leases back, closes the files. */
 void tel_thread_close(struct tel_store *s);
+
+/* One line a failure, not one a try; when to try again. */
+void tel_tell_failure(char told[512], const char *event, const struct tg_error *err);
+void tel_tell_recovery(char told[512], const char *event);
+void tel_back_off(int64_t *wait_ms, int64_t *retry_ns);
+
+/* keys_thread.c, thread: changes that were asked for, and a look at the file when it is time or
+ * forced. False when the file is down. */
+bool tel_keys_step(struct tel_store *s, bool force);
+/* Before the thread runs: the first set. Whatever keeps the keys from being read ends tel_open. */
+enum tg_status tel_keys_first(struct tel_store *s, struct tg_error *err);
+/* Loop: takes the fresh set, if there is one; tells whoever asked for a change. */
+void tel_keys_take(struct tel_store *s);
+void tel_keys_answered(struct tel_store *s, struct tel_key_op *op);
 
 /* period.c: the period of this kind that holds now_ms, labelled with the date of its first day. */
 void tel_period_key(enum cfg_period period, const char *time_zone, int64_t now_ms,

@@ -478,6 +478,14 @@ void tel_dispatch(struct tel_store *s)
             on_lease(s, &reply);
             continue;
         }
+        if (reply.kind == TEL_REPLY_KEYS) {
+            tel_keys_take(s);
+            continue;
+        }
+        if (reply.kind == TEL_REPLY_KEY_OP) {
+            tel_keys_answered(s, reply.op);
+            continue;
+        }
         atomic_store(&s->state_told, false);
         s->available = atomic_load(&s->ledger_up);
         for (size_t i = 0; !s->available && i < s->n_budgets; i++)

@@ -261,7 +261,10 @@ static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *o
     if (status)
         return status;
     check_alert(db, a);
-    *reply = (struct tel_reply){ TEL_REPLY_LEASE, op->key.budget, granted, a->spent };
+    *reply = (struct tel_reply){ .kind = TEL_REPLY_LEASE,
+                                 .budget = op->key.budget,
+                                 .granted = granted,
+                                 .spent = a->spent };
     return TG_OK;
 }
 

@@ -38,13 +38,16 @@ struct tel_op {
     struct tel_key drop_key;
 };
 
-enum tel_reply_kind { TEL_REPLY_LEASE, TEL_REPLY_STATE };
+enum tel_reply_kind { TEL_REPLY_LEASE, TEL_REPLY_STATE, TEL_REPLY_KEYS, TEL_REPLY_KEY_OP };
+
+struct tel_key_op;
 
 struct tel_reply {
     enum tel_reply_kind kind;
     int budget;
     int64_t granted;
     int64_t spent; /* of the period, before all that was queued behind the ask */
+    struct tel_key_op *op; /* TEL_REPLY_KEY_OP */
 };
 
 enum tel_ledger_stmt {

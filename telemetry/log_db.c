@@ -24,8 +24,9 @@ void tel_log_item(struct tel_log_item *item, const struct tel_row *row)
     copy_text(item->dialect, sizeof(item->dialect), row->dialect);
     copy_text(item->reason, sizeof(item->reason), row->reason);
     copy_text(item->error, sizeof(item->error), row->error);
+    copy_text(item->key, sizeof(item->key), row->key);
     item->row.route = item->row.backend = item->row.dialect = NULL; /* the caller's */
-    item->row.reason = item->row.error = NULL;
+    item->row.reason = item->row.error = item->row.key = NULL;
 }
 
 void tel_log_init(struct tel_log_db *db, char *path)
@@ -46,8 +47,8 @@ enum tg_status tel_log_open(struct tel_log_db *db, struct tg_error *err)
     static const char insert[] =
         "INSERT INTO request(request, started_ms, route, backend, dialect, reason, error, status,"
         " stream, escalated, local_only, estimated, confidence, complexity, prompt_tokens,"
-        " output_tokens, cost_nano, saved_nano, queue_ms, ttft_ms, total_ms, attempts)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " output_tokens, cost_nano, saved_nano, queue_ms, ttft_ms, total_ms, attempts, key)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     enum tg_status status = tel_sql_open(db->path, false, &tel_log_schema, &db->db, err);
     if (status)
         return status;
@@ -117,6 +118,7 @@ static bool insert_row(sqlite3_stmt *stmt, const struct tel_log_item *item)
     bind_known(stmt, &at, row->ttft_ms);
     bind_known(stmt, &at, row->total_ms);
     bind_int(stmt, &at, row->attempts);
+    bind_text(stmt, &at, item->key);
     bool done = sqlite3_step(stmt) == SQLITE_DONE;
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);

@@ -10,7 +10,7 @@
 /* A row as it travels to the thread, by copy: its strings are here and not in row. */
 struct tel_log_item {
     struct tel_row row;
-    char route[64], backend[160], dialect[24], reason[200], error[48];
+    char route[64], backend[160], dialect[24], reason[200], error[48], key[24];
 };
 
 struct tel_log_db {

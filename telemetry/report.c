@@ -6,7 +6,7 @@
 #include "config/base/buf.h"
 #include "telemetry/internal.h"
 
-enum { REPORT_MAX = 4 << 20, GROUPS_MAX = 256 };
+enum { REPORT_MAX = 8 << 20, GROUPS_MAX = 256 };
 
 struct sums {
     int64_t requests, local, escalated, failed, estimated, cost, saved, judged;
@@ -151,33 +151,37 @@ static enum tg_status add_totals(struct report *r, struct tg_error *err)
     return status;
 }
 
-/* column: a literal of ours, not input */
+/* column and among: literals of ours, not input. A table without groups is left out. */
 static enum tg_status add_groups(struct report *r, const char *title, const char *column,
-                                 struct tg_error *err)
+                                 const char *among, struct tg_error *err)
 {
     char sql[1024];
-    snprintf(sql, sizeof(sql), "SELECT %s, " SUMS RANGE " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d",
-             column, GROUPS_MAX);
+    snprintf(sql, sizeof(sql),
+             "SELECT %s, " SUMS RANGE " %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d", column, among,
+             GROUPS_MAX);
     sqlite3_stmt *stmt = NULL;
     enum tg_status status = prepare(r, sql, &stmt, err);
     if (status)
         return status;
     sqlite3_bind_int64(stmt, 1, r->since);
     sqlite3_bind_int64(stmt, 2, r->until);
-    tg_buf_addf(&r->out, r->json ? ",\"%s\":[" : "\n%s\n", title);
+    if (r->json)
+        tg_buf_addf(&r->out, ",\"%s\":[", title);
     int step, n = 0;
-    while ((step = sqlite3_step(stmt)) == SQLITE_ROW) {
+    for (; (step = sqlite3_step(stmt)) == SQLITE_ROW; n++) {
         struct sums group = read_sums(stmt, 1);
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
         if (!name || !*name)
             name = "(none)";
         if (r->json) {
-            tg_buf_adds(&r->out, n++ ? ",{\"name\":" : "{\"name\":");
+            tg_buf_adds(&r->out, n ? ",{\"name\":" : "{\"name\":");
             tg_buf_add_json(&r->out, tg_str_of(name));
             tg_buf_adds(&r->out, ",");
             add_sums_json(&r->out, &group);
             tg_buf_adds(&r->out, "}");
         } else {
+            if (n == 0)
+                tg_buf_addf(&r->out, "\n%s\n", title);
             add_sums_row(&r->out, name, &group);
         }
     }
@@ -239,7 +243,7 @@ static enum tg_status add_budgets(struct report *r, struct tg_error *err)
         prepare(r,
                 "SELECT budget, period, start, cap_nano, spent_nano, lost_nano, overage_nano"
                 " FROM period AS p WHERE start = (SELECT max(start) FROM period AS q"
-                "  WHERE q.budget = p.budget AND q.period = p.period) ORDER BY 1, 2 LIMIT 256",
+                "  WHERE q.budget = p.budget AND q.period = p.period) ORDER BY 1, 2 LIMIT 2048",
                 &stmt, err);
     if (status)
         return status;
@@ -274,9 +278,10 @@ enum tg_status tel_look(const char *dir, const char *file, struct tg_error *err)
 {
     struct report r = { .since = 0 };
     char *path = NULL;
-    bool ledger = strcmp(file, "ledger.db") == 0;
-    enum tg_status status =
-        open_in(&r, dir, file, ledger ? &tel_ledger_schema : &tel_log_schema, &path, err);
+    const struct tel_schema *schema = strcmp(file, "ledger.db") == 0 ? &tel_ledger_schema
+                                      : strcmp(file, "keys.db") == 0 ? &tel_keys_schema
+                                                                     : &tel_log_schema;
+    enum tg_status status = open_in(&r, dir, file, schema, &path, err);
     sqlite3_close(r.db);
     tg_free(path);
     return status == TG_NOTFOUND ? TG_OK : status;
@@ -294,9 +299,11 @@ enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, b
     if (!status)
         status = add_totals(&r, err);
     if (!status)
-        status = add_groups(&r, "routes", "route", err);
+        status = add_groups(&r, "routes", "route", "", err);
     if (!status)
-        status = add_groups(&r, "backends", "backend", err);
+        status = add_groups(&r, "backends", "backend", "", err);
+    if (!status)
+        status = add_groups(&r, "keys", "key", "AND key <> ''", err);
     sqlite3_close(r.db);
     r.db = NULL;
     if (!status) {

@@ -1,4 +1,4 @@
-/* What the two databases look like. A released step is never edited: changes are appended as
+/* What the databases look like. A released step is never edited: changes are appended as
  * steps. */
 #include "telemetry/sql.h"
 
@@ -46,6 +46,25 @@ static const char *const log_steps[] = {
     "CREATE INDEX request_report ON request("
     "  started_ms, route, backend, status, error, cost_nano, saved_nano, confidence, escalated,"
     "  estimated);",
+    /* 2 */
+    "ALTER TABLE request ADD COLUMN key TEXT NOT NULL DEFAULT '';" /* id of its API key */
+    "DROP INDEX request_report;"
+    "CREATE INDEX request_report ON request("
+    "  started_ms, route, backend, status, error, cost_nano, saved_nano, confidence, escalated,"
+    "  estimated, key);",
+};
+
+static const char *const keys_steps[] = {
+    /* 1: hash is the SHA-256 of the newest secret; the one before works until old_until_ms */
+    "CREATE TABLE key("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+    "  prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE,"
+    "  old_hash BLOB, old_until_ms INTEGER NOT NULL DEFAULT 0,"
+    "  routes TEXT NOT NULL, models TEXT NOT NULL, tags TEXT NOT NULL,"
+    "  local_only INTEGER NOT NULL, budget_nano INTEGER, period TEXT NOT NULL,"
+    "  rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, concurrent INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL, rotated_ms INTEGER NOT NULL DEFAULT 0,"
+    "  expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL DEFAULT 0) STRICT;",
 };
 
 const struct tel_schema tel_ledger_schema = {
@@ -53,4 +72,7 @@ const struct tel_schema tel_ledger_schema = {
 };
 const struct tel_schema tel_log_schema = {
     "request log", log_steps, sizeof(log_steps) / sizeof(*log_steps)
+};
+const struct tel_schema tel_keys_schema = {
+    "key database", keys_steps, sizeof(keys_steps) / sizeof(*keys_steps)
 };

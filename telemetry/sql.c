@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
+#include "config/base/log.h"
 
 enum { BUSY_MS = 2000 };
 
@@ -20,7 +22,7 @@ enum tg_status tel_sql_fail(sqlite3 *db, const char *path, const char *doing, st
         return tg_fail(err, TG_INVALID,
                        "%s: %s: %s; the file is damaged: put a backup in its place, or move it "
                        "away (what it recorded is then unknown; without ledger.db spending starts "
-                       "at $0)",
+                       "at $0, without keys.db nobody needs a key)",
                        path, doing, text);
     case SQLITE_FULL:
         return tg_fail(err, TG_IO, "%s: %s: %s; free some space", path, doing, text);
@@ -47,9 +49,8 @@ enum tg_status tel_sql_exec(sqlite3 *db, const char *path, const char *sql, stru
     return tel_sql_fail(db, path, doing, err);
 }
 
-/* The single integer that sql selects. */
-static enum tg_status read_int(sqlite3 *db, const char *path, const char *sql, int *out,
-                               struct tg_error *err)
+enum tg_status tel_sql_int(sqlite3 *db, const char *path, const char *sql, int *out,
+                           struct tg_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     enum tg_status status = TG_OK;
@@ -67,9 +68,9 @@ static enum tg_status check_version(sqlite3 *db, const char *path, const struct 
                                     int *version, struct tg_error *err)
 {
     int objects = 0;
-    enum tg_status status = read_int(db, path, "PRAGMA user_version", version, err);
+    enum tg_status status = tel_sql_int(db, path, "PRAGMA user_version", version, err);
     if (!status)
-        status = read_int(db, path, "SELECT count(*) FROM sqlite_schema", &objects, err);
+        status = tel_sql_int(db, path, "SELECT count(*) FROM sqlite_schema", &objects, err);
     if (status)
         return status;
     if (*version > schema->n_steps)
@@ -110,14 +111,28 @@ bool tel_sql_moved(sqlite3 *db)
     return sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
-/* SQLite would let others read it; its -wal and -shm take the mode of the file. One that is there
- * keeps the mode that somebody gave it, and is not even opened: closing it again would drop the
- * locks that this process may hold on it. */
+/* What root makes in the folder of the user that runs the gateway is that user's. */
+static void give_to_folder(const char *path, int fd)
+{
+    struct stat folder;
+    const char *slash = strrchr(path, '/');
+    char *dir = geteuid() == 0 && slash ? tg_strndup(path, (size_t)(slash - path) + 1) : NULL;
+    if (dir && stat(dir, &folder) == 0 && fchown(fd, folder.st_uid, folder.st_gid) != 0)
+        tg_log(TG_LOG_WARN, "file-owner", "%s: cannot be given to the owner of its folder: %s",
+               path, strerror(errno));
+    tg_free(dir);
+}
+
+/* SQLite would let others read it; its -wal and -shm take mode and owner of the file. One that is
+ * there keeps the mode that somebody gave it, and is not even opened: closing it again would drop
+ * the locks that this process may hold on it. */
 static void make_private(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd); /* else SQLite says why it cannot be made */
+    if (fd < 0)
+        return; /* SQLite says why it cannot be made */
+    give_to_folder(path, fd);
+    close(fd);
 }
 
 enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,

@@ -22,7 +22,7 @@ int64_t tel_now(const struct tel_store *s)
     return tel_clamp_ms(s->now_ms ? s->now_ms(s->clock_arg) : tg_wall_ms());
 }
 
-static char *join(const char *dir, const char *name)
+char *tel_path(const char *dir, const char *name)
 {
     size_t n = strlen(dir) + strlen(name) + 2;
     char *path = tg_alloc(n);
@@ -31,7 +31,7 @@ static char *join(const char *dir, const char *name)
     return path;
 }
 
-static enum tg_status make_dir(const char *dir, struct tg_error *err)
+enum tg_status tel_make_dir(const char *dir, struct tg_error *err)
 {
     char *path = tg_strdup(dir);
     if (!path)
@@ -86,7 +86,7 @@ static void write_holder(const char *path)
  * the file "lock" only tells who holds it. */
 static enum tg_status lock_dir(struct tel_store *s, struct tg_error *err)
 {
-    char *path = join(s->dir, "lock");
+    char *path = tel_path(s->dir, "lock");
     if (!path)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", s->dir);
     enum tg_status status = TG_OK;
@@ -113,11 +113,15 @@ static void store_free(struct tel_store *s)
     if (s->work) {
         tg_free(s->work->ledger.path);
         tg_free(s->work->log.path);
+        tg_free(s->work->keys.path);
     }
     tg_free(s->work);
     tg_queue_free(s->ops);
     tg_queue_free(s->rows);
+    tg_queue_free(s->key_ops);
     tg_queue_free(s->replies);
+    tel_keys_unref(s->keys);
+    tel_keys_unref(atomic_load(&s->keys_fresh));
     tel_holds_free(&s->holds);
     for (size_t i = 0; i < s->n_budgets; i++)
         tg_free((char *)(uintptr_t)s->name[i]);
@@ -138,14 +142,17 @@ static enum tg_status make_parts(struct tel_store *s, struct tg_error *err)
     s->ops = tg_queue_new(ends + TEL_BUDGETS_MAX + BACKLOG, sizeof(struct tel_op));
     /* twice: half of it may be waiting for a log that is down */
     s->rows = tg_queue_new((size_t)s->in_flight * 2, sizeof(struct tel_log_item));
-    s->replies = tg_queue_new(TEL_BUDGETS_MAX + 8, sizeof(struct tel_reply));
+    s->key_ops = tg_queue_new(TEL_KEY_OPS_MAX, sizeof(struct tel_key_op *));
+    /* a lease a budget, a change each of those under way, one state, one set of keys */
+    s->replies = tg_queue_new(TEL_BUDGETS_MAX + TEL_KEY_OPS_MAX + 8, sizeof(struct tel_reply));
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!s->work || !s->ops || !s->rows || !s->replies || s->wake_fd < 0 ||
+    if (!s->work || !s->ops || !s->rows || !s->key_ops || !s->replies || s->wake_fd < 0 ||
         tel_holds_init(&s->holds, ends))
         return tg_fail(err, TG_NOMEM, "%s: out of memory or descriptors", s->dir);
-    tel_ledger_init(&s->work->ledger, join(s->dir, "ledger.db"), s->name);
-    tel_log_init(&s->work->log, join(s->dir, "log.db"));
-    if (!s->work->ledger.path || !s->work->log.path)
+    tel_ledger_init(&s->work->ledger, tel_path(s->dir, "ledger.db"), s->name);
+    tel_log_init(&s->work->log, tel_path(s->dir, "log.db"));
+    tel_keys_db_init(&s->work->keys, tel_path(s->dir, "keys.db"));
+    if (!s->work->ledger.path || !s->work->log.path || !s->work->keys.path)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", s->dir);
     return TG_OK;
 }
@@ -181,7 +188,7 @@ enum tg_status tel_open(const struct tel_options *options, struct tel_store **ou
     struct tel_store *s = store_new(options);
     if (!s)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", options->dir);
-    enum tg_status status = make_dir(s->dir, err);
+    enum tg_status status = tel_make_dir(s->dir, err);
     if (!status)
         status = lock_dir(s, err);
     if (!status)
@@ -195,6 +202,8 @@ enum tg_status tel_open(const struct tel_options *options, struct tel_store **ou
             tel_ledger_close(&s->work->ledger);
         if (s->work && s->work->log.db)
             tel_log_close(&s->work->log);
+        if (s->work && s->work->keys.db)
+            tel_keys_db_close(&s->work->keys);
         store_free(s);
         return status;
     }

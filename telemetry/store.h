@@ -1,6 +1,6 @@
-/* The databases of one dataDir, on a thread of their own: ledger.db (money) and log.db (request
- * rows). Everything in this header is called on the loop thread unless it says otherwise; nothing
- * here waits for a disk. */
+/* The databases of one dataDir, on a thread of their own: ledger.db (money), log.db (request rows)
+ * and keys.db (API keys, keys.h). Everything in this header is called on the loop thread unless it
+ * says otherwise; nothing here waits for a disk. */
 #ifndef TELEMETRY_STORE_H
 #define TELEMETRY_STORE_H
 
@@ -29,7 +29,7 @@ struct tel_options {
  * and migrates the databases (TG_UNSUPPORTED: made by a newer version), accounts what a crash left
  * open (the unspent part of its leases counts as spent, flagged), starts the thread. If only the
  * ledger or the log cannot be written the store still opens: reservations then answer
- * TEL_UNAVAILABLE. */
+ * TEL_UNAVAILABLE. Keys that are there and cannot be read end it. */
 enum tg_status tel_open(const struct tel_options *options, struct tel_store **out,
                         struct tg_error *err);
 /* Writes all that is pending, gives leases back, joins, closes; waits for the disk. Reservations
@@ -42,15 +42,16 @@ int tel_fd(const struct tel_store *s);
 void tel_dispatch(struct tel_store *s);
 
 /* --- admission: slots for all that a request will push, taken before it starts --- */
-/* Slots for the ends of nine reservations and for one row: what they push later neither fails nor
- * waits. False: too many requests in flight, or the disk is that far behind; try again later. */
+/* Slots for the ends of 16 reservations (two for each tier of a route) and for one row: what they
+ * push later neither fails nor waits. False: too many requests in flight, or the disk is that far
+ * behind; try again later. */
 bool tel_admit(struct tel_store *s);
 /* Gives back what was not used; called once per admitted request, after its row and after its last
  * reservation ended. */
 void tel_retire(struct tel_store *s);
 
 /* --- money --- */
-enum { TEL_BUDGETS_MAX = 64 };
+enum { TEL_BUDGETS_MAX = 1088 }; /* of routes, and of keys that have one and are used */
 
 /* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum
  * or when out of memory. Spending is kept per name and calendar period across restarts; it is read
@@ -107,6 +108,7 @@ struct tel_row {
     const char *dialect;
     const char *reason;
     const char *error;      /* error kind, or "" */
+    const char *key;        /* id of the API key, or "" */
     int status;             /* HTTP status; 499: the client went away */
     bool stream, escalated, local_only, estimated;
     bool has_confidence, has_complexity;
@@ -124,8 +126,9 @@ void tel_row(struct tel_store *s, const struct tel_row *row);
  * serving. False: one of the files could not be written; what is pending stays so. */
 bool tel_flush(struct tel_store *s);
 
-/* Whether file ("ledger.db" or "log.db") of dir is one that this program opens; TG_OK where there
- * is none. Errors as tel_open logs them. Any process, read-only, while a gateway runs or not. */
+/* Whether file ("ledger.db", "log.db" or "keys.db") of dir is one that this program opens; TG_OK
+ * where there is none. Errors as tel_open logs them. Any process, read-only, while a gateway runs
+ * or not. */
 enum tg_status tel_look(const char *dir, const char *file, struct tg_error *err);
 
 /* --- report: any process, read-only, while a gateway runs or not --- */

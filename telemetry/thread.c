@@ -1,5 +1,6 @@
-/* The telemetry thread: takes ends of reservations, asks for leases and rows from their queues and
- * makes them durable, the ledger first. What cannot be written is kept and tried again. */
+/* The telemetry thread: takes ends of reservations, asks for leases, rows and changes of keys from
+ * their queues and makes them durable, the ledger first. What cannot be written is kept and tried
+ * again. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include "telemetry/internal.h"
 
 /* One line a failure, not one a try. */
-static void tell_failure(char told[512], const char *event, const struct tg_error *err)
+void tel_tell_failure(char told[512], const char *event, const struct tg_error *err)
 {
     if (strcmp(told, err->text) == 0)
         return;
@@ -19,14 +20,14 @@ static void tell_failure(char told[512], const char *event, const struct tg_erro
     tg_log(TG_LOG_ERROR, event, "%s", err->text);
 }
 
-static void tell_recovery(char told[512], const char *event)
+void tel_tell_recovery(char told[512], const char *event)
 {
     if (told[0])
         tg_log(TG_LOG_INFO, event, "written again, after: %s", told);
     told[0] = '\0';
 }
 
-static void back_off(int64_t *wait_ms, int64_t *retry_ns)
+void tel_back_off(int64_t *wait_ms, int64_t *retry_ns)
 {
     *wait_ms = *wait_ms == 0 ? TEL_RETRY_FIRST_MS : *wait_ms * 2;
     if (*wait_ms > TEL_RETRY_LAST_MS)
@@ -45,16 +46,16 @@ static void set_ledger_up(struct tel_store *s, bool up)
 static void ledger_failed(struct tel_store *s, const struct tg_error *err)
 {
     struct tel_worker *w = s->work;
-    tell_failure(w->told[0], "ledger-unavailable", err);
+    tel_tell_failure(w->told[0], "ledger-unavailable", err);
     tel_ledger_close(&w->ledger); /* a fresh handle sees the file as it is at the next try */
-    back_off(&w->ledger_wait_ms, &w->ledger_retry_ns);
+    tel_back_off(&w->ledger_wait_ms, &w->ledger_retry_ns);
     set_ledger_up(s, false);
 }
 
 static void ledger_worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    tell_recovery(w->told[0], "ledger-available");
+    tel_tell_recovery(w->told[0], "ledger-available");
     w->ledger_wait_ms = w->ledger_retry_ns = 0;
     set_ledger_up(s, true);
 }
@@ -62,16 +63,16 @@ static void ledger_worked(struct tel_store *s)
 static void log_failed(struct tel_store *s, const struct tg_error *err)
 {
     struct tel_worker *w = s->work;
-    tell_failure(w->told[1], "log-unavailable", err);
+    tel_tell_failure(w->told[1], "log-unavailable", err);
     tel_log_close(&w->log);
-    back_off(&w->log_wait_ms, &w->log_retry_ns);
+    tel_back_off(&w->log_wait_ms, &w->log_retry_ns);
     atomic_store(&s->log_up, false);
 }
 
 static void log_worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    tell_recovery(w->told[1], "log-available");
+    tel_tell_recovery(w->told[1], "log-available");
     w->log_wait_ms = w->log_retry_ns = 0;
     atomic_store(&s->log_up, true);
 }
@@ -128,29 +129,27 @@ static bool log_step(struct tel_store *s, bool force)
     return true;
 }
 
-/* Until the wake-up descriptor, a queue whose file is up, or the next try of one that is down. */
+/* Until the wake-up descriptor, a queue whose file is up, the next try of one that is down, or the
+ * next look at the keys. */
 static void wait_for_work(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    struct pollfd fds[3] = { { .fd = s->wake_fd, .events = POLLIN } };
-    nfds_t n = 1;
-    int64_t retry_ns = INT64_MAX;
+    struct pollfd fds[4] = { { .fd = s->wake_fd, .events = POLLIN },
+                             { .fd = tg_queue_fd(s->key_ops), .events = POLLIN } };
+    nfds_t n = 2;
+    int64_t retry_ns = w->keys_next_ns;
     if (!w->ledger_retry_ns)
         fds[n++] = (struct pollfd){ .fd = tg_queue_fd(s->ops), .events = POLLIN };
-    else
+    else if (w->ledger_retry_ns < retry_ns)
         retry_ns = w->ledger_retry_ns;
     if (!w->log_retry_ns)
         fds[n++] = (struct pollfd){ .fd = tg_queue_fd(s->rows), .events = POLLIN };
     else if (w->log_retry_ns < retry_ns)
         retry_ns = w->log_retry_ns;
-    int timeout_ms = -1;
-    if (retry_ns != INT64_MAX) {
-        int64_t left_ms = (retry_ns - tg_mono_ns()) / 1000000 + 1;
-        timeout_ms = left_ms > 0 ? (int)left_ms : 0;
-    }
+    int64_t left_ms = (retry_ns - tg_mono_ns()) / 1000000 + 1;
     /* A commit costs the same for one row as for a hundred: without haste more are let come. */
-    if (poll(fds, n, timeout_ms) > 0 && !fds[0].revents)
-        poll(fds, 1, TEL_GATHER_MS);
+    if (poll(fds, n, left_ms > 0 ? (int)left_ms : 0) > 0 && !fds[0].revents && !fds[1].revents)
+        poll(fds, 2, TEL_GATHER_MS);
     uint64_t count;
     ssize_t got = fds[0].revents ? read(s->wake_fd, &count, sizeof(count)) : 0;
     (void)got;
@@ -173,6 +172,7 @@ void *tel_thread_run(void *store)
         do {
             ledger_ok = ledger_step(s, force);
             log_ok = log_step(s, force);
+            tel_keys_step(s, force);
         } while (force && ((ledger_ok && tg_queue_count(s->ops)) ||
                            (log_ok && tg_queue_count(s->rows))));
         if (force) {
@@ -203,7 +203,7 @@ enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err)
     atomic_store(&s->log_up, true);
     if (status)
         log_failed(s, &cause);
-    return TG_OK;
+    return tel_keys_first(s, err);
 }
 
 /* The caller ends without knowing what these cost: their bound is booked. */
@@ -258,4 +258,5 @@ void tel_thread_close(struct tel_store *s)
     }
     tel_ledger_close(&w->ledger);
     tel_log_close(&w->log);
+    tel_keys_db_close(&w->keys);
 }

@@ -348,10 +348,10 @@ static int use_readonly_folder(void)
 
 static void readonly_folder_opens_without_payment(void)
 {
-    static const char *const files[] = { "ledger.db", "log.db", "lock", "test.log" };
+    static const char *const files[] = { "ledger.db", "log.db", "lock", "test.log", "keys.db" };
     begin();
     rig_close(&rig);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         char path[160];
         snprintf(path, sizeof(path), "%s/%s", rig.dir, files[i]);
         chmod(path, 0444);
