@@ -106,7 +106,7 @@ static bool tier_step(const struct pol_route *route, const struct pol_request_fa
     if (status == TG_OK)
         return true;
     step->ceiling_nano = 0;
-    return !route->settings->has_budget; /* nothing to bound without one */
+    return !route->settings->has_budget && !f->capped; /* nothing to bound without one */
 }
 
 static bool is_true(const struct pol_route *route, size_t tier, const struct pol_facts *facts)

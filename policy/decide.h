@@ -47,6 +47,7 @@ struct pol_request_facts {
     bool local_can;       /* the local model can take the request; else local_cannot says why */
     const char *local_cannot;
     bool local_only;      /* privacy: no remote step, ever */
+    bool capped;          /* a budget of the caller's own holds, whether or not the route has one */
     struct pol_facts facts; /* confidence unknown */
 };
 
