@@ -30,6 +30,7 @@ struct gw_ask {
     size_t n_headers;
     struct tg_str body;
     bool head; /* HEAD: the body of the answer is not sent */
+    struct tg_str peer; /* numeric address of who is connected; empty: not known */
 };
 /* First header of that name (ASCII case folded); p NULL when absent. */
 struct tg_str gw_header_of(const struct gw_ask *ask, const char *name);
@@ -39,6 +40,9 @@ struct gw_http_handlers {
     /* A whole request arrived. The handler answers now or later. Return value is its context,
      * handed to the other callbacks; it may answer (and even end) inside the call. */
     void *(*on_request)(void *arg, struct gw_request *rq, const struct gw_ask *ask);
+    /* The head of a request with a body is there: false, and the body is not read. on_request is
+     * called at once, without a body, to refuse it; then the connection is closed. NULL: true. */
+    bool (*admits)(void *arg, const struct gw_ask *head);
     /* The client went away (EOF, half-close, reset, write timeout) or memory ran out before the
      * answer ended: the request is over, rq is invalid after the call, nothing may be sent. Called
      * from the loop, never below a gw_http_ function other than gw_http_close. */

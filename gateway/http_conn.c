@@ -58,6 +58,7 @@ struct gw_conn {
     bool full;         /* reading is off until the input is taken */
     bool eof;          /* the peer sends nothing more */
     bool reset_at_end; /* the broken end of an HTTP/1.0 stream must not look like a whole one */
+    char peer[GW_PEER_MAX];
 };
 
 static struct evbuffer *input_of(const struct gw_conn *c)
@@ -188,15 +189,22 @@ static void begin_closing(struct gw_conn *c)
         begin_linger(c);
 }
 
+static struct gw_ask ask_of(const struct gw_conn *c)
+{
+    struct gw_ask ask;
+    gw_parser_ask(&c->parser, &ask);
+    ask.peer = tg_str_of(c->peer);
+    return ask;
+}
+
 static void print_refusal(struct gw_conn *c, int status, const char *text, struct tg_buf *out)
 {
     const struct gw_http_handlers *handlers = &c->server->handlers;
-    struct gw_ask ask;
     if (!handlers->refusal || (status != 413 && status != 503)) {
         gw_answer_error(status, text, out);
         return;
     }
-    gw_parser_ask(&c->parser, &ask);
+    struct gw_ask ask = ask_of(c);
     handlers->refusal(handlers->arg, &ask, status, text, out);
 }
 
@@ -234,8 +242,7 @@ static void refuse(struct gw_conn *c, int status, const char *text)
 static void run(struct gw_conn *c)
 {
     const struct gw_http_handlers *handlers = &c->server->handlers;
-    struct gw_ask ask;
-    gw_parser_ask(&c->parser, &ask);
+    struct gw_ask ask = ask_of(c);
     c->state = CONN_RUNNING;
     c->served = true;
     c->server->n_running++;
@@ -247,9 +254,17 @@ static void run(struct gw_conn *c)
         c->rq.context = context;
 }
 
-/* A head with a body behind it: is there room, and does the client wait to be told so? */
+/* A head with a body behind it: is it wanted, is there room, and does the client wait to be told
+ * so? */
 static void judge_head(struct gw_conn *c)
 {
+    const struct gw_http_handlers *handlers = &c->server->handlers;
+    struct gw_ask ask = ask_of(c);
+    if (handlers->admits && !handlers->admits(handlers->arg, &ask)) {
+        c->parser.head.keep_alive = false;
+        run(c);
+        return;
+    }
     int64_t room = c->server->limits.bodies_in_flight - c->server->bodies;
     if (room <= 0 || c->parser.head.length > (uint64_t)room) {
         refuse(c, 503, "too many request bodies are being held; try again");
@@ -400,6 +415,7 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd)
         return TG_NOMEM;
     }
     c->server = server;
+    gw_http_peer(fd, c->peer);
     c->next = server->conns;
     if (c->next)
         c->next->prev = c;

@@ -38,6 +38,9 @@ void gw_conn_close(struct gw_conn *c);
 /* Closes it if nothing was asked and nothing waits to be read; else it ends after its request. */
 void gw_conn_drain(struct gw_conn *c);
 struct gw_conn *gw_conn_next(const struct gw_conn *c);
+/* http_peer.c: the numeric address at the other end of a socket; empty where there is none. */
+enum { GW_PEER_MAX = 46 };
+void gw_http_peer(int fd, char out[GW_PEER_MAX]);
 /* A connection ended: the listener may accept again. */
 void gw_http_conn_closed(struct gw_http *server);
 

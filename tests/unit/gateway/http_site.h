@@ -79,7 +79,10 @@ static inline void on_writable(void *arg, struct gw_request *rq, void *context)
 
 static inline void open_on(struct site *s, const struct cfg_limits *limits)
 {
-    struct gw_http_handlers handlers = { s, on_request, on_gone, on_writable, NULL };
+    struct gw_http_handlers handlers = { .arg = s,
+                                         .on_request = on_request,
+                                         .on_gone = on_gone,
+                                         .on_writable = on_writable };
     struct tg_error err = { 0 };
     *s = (struct site){ .base = event_base_new(), .limits = *limits };
     gw_http_open(s->base, "127.0.0.1", 0, &s->limits, &handlers, &s->http, &err);

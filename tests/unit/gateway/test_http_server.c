@@ -216,12 +216,66 @@ static void header_values_are_checked(void)
     close_site(&s);
 }
 
+static bool wants_only_echo(void *arg, const struct gw_ask *head)
+{
+    struct site *s = arg;
+    s->writable++; /* how often it was asked */
+    return tg_str_eq(head->path, TG_STR("/echo")) && tg_str_eq(head->peer, TG_STR("127.0.0.1"));
+}
+
+static struct gw_http_handlers handlers_of(struct site *s)
+{
+    return (struct gw_http_handlers){ .arg = s,
+                                      .on_request = on_request,
+                                      .on_gone = on_gone,
+                                      .on_writable = on_writable };
+}
+
+/* Who may not ask is answered before its body is there, and the connection ends. */
+static void a_body_that_is_not_wanted_is_not_read(void)
+{
+    struct site s;
+    struct tg_error err;
+    open_site(&s);
+    struct gw_http_handlers handlers = handlers_of(&s);
+    handlers.admits = wants_only_echo;
+    gw_http_close(s.http);
+    CHECK_INT(gw_http_open(s.base, "127.0.0.1", 0, &defaults, &handlers, &s.http, &err), TG_OK);
+    struct client c = connect_to(&s);
+    say(&s, &c, POST("/echo", "Content-Length: 3\r\n", "abc"));
+    CHECK(wait_for(&s, &c, "POST abc", 1000));
+    CHECK(s.writable == 1 && !c.ended);
+    say(&s, &c, POST("/hold", "Content-Length: 1000000\r\nExpect: 100-continue\r\n", ""));
+    spin(&s, 20);
+    CHECK(s.held && s.asked == 2);
+    gw_http_respond(s.held, 401, "text/plain", TG_STR("who are you"));
+    s.held = NULL;
+    CHECK(wait_for(&s, &c, NULL, 1000));
+    CHECK(strstr(c.got.p, "HTTP/1.1 401 ") && strstr(c.got.p, "Connection: close\r\n"));
+    CHECK(!strstr(c.got.p, "100 Continue"));
+    hang_up(&c);
+    struct client d = connect_to(&s); /* what it sends all the same is thrown away */
+    say(&s, &d, POST("/hold", "Content-Length: 300000\r\n", "x"));
+    spin(&s, 20);
+    CHECK(s.held);
+    static char body[300000];
+    say_n(&s, &d, body, sizeof(body) - 1);
+    gw_http_respond(s.held, 401, "text/plain", TG_STR("who are you"));
+    s.held = NULL;
+    CHECK(wait_for(&s, &d, "who are you", 1000));
+    CHECK_INT(s.asked, 3);
+    hang_up(&d);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    close_site(&s);
+}
+
 static void opens_and_closes(void)
 {
     struct site s;
     struct tg_error err;
     struct gw_http *second = NULL;
-    struct gw_http_handlers handlers = { &s, on_request, on_gone, on_writable, NULL };
+    struct gw_http_handlers handlers = handlers_of(&s);
     open_site(&s);
     uint16_t port = gw_http_port(s.http);
     CHECK(port != 0);
@@ -254,6 +308,7 @@ int main(int argc, char **argv)
         CASE(lingers_after_an_error),
         CASE(expectation),
         CASE(header_values_are_checked),
+        CASE(a_body_that_is_not_wanted_is_not_read),
         CASE(opens_and_closes),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
