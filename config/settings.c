@@ -1,6 +1,5 @@
 #include "config/settings.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,43 +11,6 @@
 #define GIB (INT64_C(1) << 30)
 
 enum { MEMORY_MAX = 16 << 20 };
-
-/* A numeric loopback address, or "localhost". */
-static const char *loopback(struct tg_arena *mem, struct tg_str host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (tg_str_eq(host, TG_STR("localhost")))
-        host = TG_STR("127.0.0.1");
-    const char *text = tg_arena_str(mem, host).p;
-    if (text && inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127)
-        return text;
-    return text && inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6) ? text : NULL;
-}
-
-static enum tg_status read_listen(struct cfg_reader *r, const struct tg_json *v, void *base)
-{
-    struct cfg_settings *s = base;
-    const char *text;
-    enum tg_status status = cfg_read_text(r, v, 100, &text);
-    if (status)
-        return status;
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-    if (!colon || !tg_parse_u64(tg_str_of(colon + 1), &port) || port > 65535)
-        return cfg_refuse(r, TG_INVALID, "must be ADDRESS:PORT, such as \"127.0.0.1:8080\"");
-    struct tg_str host = { text, (size_t)(colon - text) };
-    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-        host = (struct tg_str){ text + 1, host.n - 2 };
-    else if (memchr(host.p, ':', host.n))
-        return cfg_refuse(r, TG_INVALID, "an IPv6 address stands in brackets: \"[::1]:8080\"");
-    s->listen_host = loopback(r->mem, host);
-    s->listen_port = (uint16_t)port;
-    if (!s->listen_host)
-        return cfg_refuse(r, TG_UNSUPPORTED, "this version has no API keys yet and listens on this "
-                                             "machine only: 127.0.0.1 or [::1]");
-    return TG_OK;
-}
 
 static enum tg_status read_path(struct cfg_reader *r, const struct tg_json *v, const char **out)
 {
@@ -193,7 +155,8 @@ static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
 {
     /* The order matters: a later one looks up what an earlier one has read. */
     static const struct cfg_field fields[] = {
-        { "listen", CFG_READ, 0, 0, 0, read_listen },
+        { "listen", CFG_READ, 0, 0, 0, cfg_read_listen },
+        { "admin", CFG_READ, 0, 0, 0, cfg_read_admin },
         { "dataDir", CFG_READ, 0, 0, 0, read_data_dir },
         { "modelDir", CFG_READ, 0, 0, 0, read_model_dir },
         { "timeZone", CFG_READ, 0, 0, 0, read_time_zone },
@@ -329,6 +292,11 @@ const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_
 {
     if (strcmp(now->listen_host, next->listen_host) != 0 || now->listen_port != next->listen_port)
         return "listen";
+    bool admin = now->admin.listen_host && next->admin.listen_host;
+    if (!now->admin.listen_host != !next->admin.listen_host ||
+        (admin && strcmp(now->admin.listen_host, next->admin.listen_host) != 0) ||
+        now->admin.listen_port != next->admin.listen_port)
+        return "admin.listen";
     if (strcmp(now->data_dir, next->data_dir) != 0)
         return "dataDir";
     if (strcmp(now->time_zone, next->time_zone) != 0)

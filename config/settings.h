@@ -71,6 +71,11 @@ struct cfg_settings {
     const char *path;        /* the file it came from */
     const char *listen_host; /* numeric address; default 127.0.0.1 */
     uint16_t listen_port;    /* 0: any free one (tests) */
+    struct {
+        const char *listen_host; /* numeric; NULL: no listener of its own */
+        uint16_t listen_port;
+        const char *key;         /* resolved; NULL: none, and listen_host is loopback or NULL */
+    } admin;
     const char *data_dir;    /* resolved, absolute */
     const char *time_zone;   /* "UTC" (default) or "local" */
     struct {
@@ -107,11 +112,14 @@ enum tg_status cfg_load(const char *path, struct cfg_settings **out, struct tg_e
 enum tg_status cfg_parse(struct tg_str text, const char *path, struct cfg_settings **out,
                          struct tg_error *err);
 void cfg_free(struct cfg_settings *s);
+/* "$500/month", "$5/day", "$1/week": an amount, not negative, for a calendar period. False when
+ * malformed. Any thread. */
+bool cfg_parse_budget(struct tg_str text, int64_t *nano, enum cfg_period *period);
 /* What a model of a provider costs: known = false when nothing says so. */
 struct cfg_price cfg_price_for(const struct cfg_settings *s, struct tg_str provider,
                                struct tg_str model);
-/* Where a setting that only a restart can change (listen, dataDir, timeZone, engine) differs
- * between the two: its JSON path, static, else NULL. */
+/* Where a setting that only a restart can change (listen, admin.listen, dataDir, timeZone, engine)
+ * differs between the two: its JSON path, static, else NULL. */
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);
 
 #endif

@@ -13,7 +13,9 @@ struct cfg_loading {
     const char *model_dir;    /* NULL: none */
 };
 
-/* For CFG_READ fields: "providers", "routes", "aliases". */
+/* For CFG_READ fields: "listen", "admin", "providers", "routes", "aliases". */
+enum tg_status cfg_read_listen(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_admin(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_providers(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_routes(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_aliases(struct cfg_reader *r, const struct tg_json *v, void *base);

@@ -132,23 +132,30 @@ static enum tg_status read_fallback(struct cfg_reader *r, const struct tg_json *
     return TG_OK;
 }
 
-/* "$500/month" */
-static enum tg_status read_budget(struct cfg_reader *r, const struct tg_json *v, void *base)
+bool cfg_parse_budget(struct tg_str text, int64_t *nano, enum cfg_period *period)
 {
     static const struct { const char *name; enum cfg_period period; } periods[] = {
-        { "day", CFG_PERIOD_DAY }, { "week", CFG_PERIOD_WEEK }, { "month", CFG_PERIOD_MONTH }
+        { "/day", CFG_PERIOD_DAY }, { "/week", CFG_PERIOD_WEEK }, { "/month", CFG_PERIOD_MONTH }
     };
+    const char *slash = text.n ? memchr(text.p, '/', text.n) : NULL;
+    size_t n = slash ? (size_t)(slash - text.p) : text.n;
+    for (size_t i = 0; i < 3; i++) {
+        if (!tg_str_eq((struct tg_str){ text.p + n, text.n - n }, tg_str_of(periods[i].name)))
+            continue;
+        *period = periods[i].period;
+        return tg_parse_money_nano((struct tg_str){ text.p, n }, nano);
+    }
+    return false;
+}
+
+static enum tg_status read_budget(struct cfg_reader *r, const struct tg_json *v, void *base)
+{
     struct cfg_route *route = base;
     const char *text;
     enum tg_status status = cfg_read_text(r, v, 64, &text);
     if (status)
         return status;
-    size_t n = strcspn(text, "/");
-    for (size_t i = 0; i < 3; i++)
-        if (text[n] == '/' && strcmp(text + n + 1, periods[i].name) == 0)
-            route->period = periods[i].period;
-    if (route->period == CFG_PERIOD_NONE ||
-        !tg_parse_money_nano((struct tg_str){ text, n }, &route->budget_nano))
+    if (!cfg_parse_budget(tg_str_of(text), &route->budget_nano, &route->period))
         return cfg_refuse(r, TG_INVALID, "must be an amount for a day, week or month, such as "
                                          "\"$500/month\"");
     route->has_budget = true;

@@ -70,13 +70,14 @@ static enum cfg_key_state look_into(const char *path)
     return state;
 }
 
-static void read_key(struct cfg_survey *s, const char *folder, const char *provider,
+/* The reference v that stands at BEFORE NAME AFTER. */
+static void read_key(struct cfg_survey *s, const char *folder, const char *const at[3],
                      const struct tg_json *v, bool *failed)
 {
     struct cfg_key *key = &s->keys[s->n_keys++];
     struct tg_buf path;
     tg_buf_init(&path, 400);
-    tg_buf_addf(&path, "providers.%.200s.apiKey", provider);
+    tg_buf_addf(&path, "%s%.200s%s", at[0], at[1], at[2]);
     key->path = path.failed ? NULL : tg_arena_str(s->memory, tg_buf_str(&path)).p;
     tg_buf_free(&path);
     const char *env = text_of(s->memory, v, "env", failed);
@@ -99,9 +100,13 @@ static void read_keys(struct cfg_survey *s, const char *folder, const struct tg_
     const struct tg_json *all = tg_json_get(root, "providers");
     for (const struct tg_json *p = tg_json_first(all); p; p = tg_json_next(p)) {
         const struct tg_json *key = tg_json_get(p, "apiKey");
-        if (key && tg_json_key(p) && s->n_keys < CFG_KEYS_MAX)
-            read_key(s, folder, tg_json_key(p), key, failed);
+        const char *const at[] = { "providers.", tg_json_key(p), ".apiKey" };
+        if (key && at[1] && s->n_keys < CFG_KEYS_MAX)
+            read_key(s, folder, at, key, failed);
     }
+    const struct tg_json *admin = tg_json_get(tg_json_get(root, "admin"), "key");
+    if (admin && s->n_keys < CFG_KEYS_MAX)
+        read_key(s, folder, (const char *const[]){ "", "admin", ".key" }, admin, failed);
 }
 
 static bool read_root(struct cfg_survey *s, const char *folder, const struct tg_json *root)

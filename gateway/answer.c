@@ -70,6 +70,7 @@ static void tell(struct gw_exchange *x, enum occasion occasion)
 {
     char text[160];
     tell_id(x);
+    gw_caller_tell(&x->caller, x->rq, x->prepared.dialect->anthropic_limits);
     if (x->state != GW_RECEIVED && x->prepared.complexity.known) /* a worker may be at it */
         header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
     if (occasion == TELL_HEARTBEAT)
@@ -450,6 +451,7 @@ void gw_answer_row(struct gw_exchange *x)
         .ttft_ms = t ? ms_since(x->begun_ns, t->first_ns) : -1,
         .total_ms = ms_since(x->begun_ns, tg_mono_ns()),
         .attempts = x->attempts,
+        .key = x->caller.key ? x->caller.key->id : "",
     };
     tel_row(x->app->store, &row);
 }

@@ -15,10 +15,12 @@
 #include "local_engine/engine.h"
 #include "policy/decide.h"
 #include "providers/backend.h"
+#include "telemetry/keys.h"
 #include "telemetry/store.h"
 
 struct api_dialect;
 struct api_error;
+struct gw_admin_job;
 struct gw_exchange;
 
 /* Settings as they were when a request came: reference-counted, swapped whole at reload. */
@@ -33,6 +35,12 @@ struct gw_snapshot {
     size_t n_own_calibrations;           /* of dataDir */
 };
 
+/* What a listener belongs to. */
+struct gw_door {
+    struct gw_app *app;
+    bool admin; /* the listener of admin.listen */
+};
+
 struct gw_app {
     struct gw_loop *loop;
     struct tg_workers *workers;
@@ -43,8 +51,13 @@ struct gw_app {
     char model_hash[POL_MODEL_HEX + 1]; /* of the model's file; "": not known yet */
     struct prov_backend *local;
     struct prov_http *upstream;
-    struct gw_http *http;
+    struct gw_http *http, *admin_http; /* admin_http NULL: it has no listener of its own */
+    struct gw_door doors[2];           /* of these two */
     struct gw_snapshot *now;
+    struct tel_keys *keys;             /* API keys, as requests are judged by */
+    uint64_t strangers;                /* refused for their key, and not logged yet */
+    int64_t tell_strangers_ns;         /* not before */
+    struct gw_admin_job *admin_jobs;   /* doubly linked: changes that the store has under way */
     struct gw_exchange *exchanges;                   /* doubly linked: all that live */
     struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */
     size_t n_waiting;
@@ -70,8 +83,8 @@ enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struc
 struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
 void gw_snapshot_unref(struct gw_snapshot *s); /* NULL allowed */
 
-/* The HTTP handlers: routing of paths to what answers them. */
-struct gw_http_handlers gw_router(struct gw_app *app);
+/* The HTTP handlers: routing of paths to what answers them. door is borrowed. */
+struct gw_http_handlers gw_router(struct gw_door *door);
 /* Answers a request that has no exchange with an error in a dialect. rq is invalid after. */
 void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
                       const struct api_error *e);

@@ -54,6 +54,13 @@ static bool find_route(struct gw_exchange *x, struct api_error *e)
         snprintf(e->param, sizeof(e->param), "model");
         return false;
     }
+    if (!gw_caller_may(&x->caller, x->config->settings, &choice)) {
+        *e = gw_failure(403, "permission_denied", "model_not_allowed",
+                        "the API key may not use the model \"%.*s\"; GET /v1/models or GET "
+                        "/api/tags lists those that it may", TG_FMT(model));
+        snprintf(e->param, sizeof(e->param), "model");
+        return false;
+    }
     x->route = choice.route;
     x->local_only = x->local_only || choice.local;
     if (choice.provider.n && !name_model(x, &choice)) {
@@ -97,7 +104,8 @@ static void refuse_named(struct gw_exchange *x)
     if (!x->local_only)
         e = gw_failure(400, "invalid_request_error", "price_unknown",
                        "model: what this request to %s/%s costs is not known, so it cannot be "
-                       "made under the budget of route %s; add it to providers.%s.prices",
+                       "made under a budget, of route %s or of the API key; add it to "
+                       "providers.%s.prices",
                        tier->provider, tier->model, x->named->settings.name, tier->provider);
     name_field(x, &e);
     gw_exchange_fail(x, &e, x->local_only ? "local-only" : "price-unknown");
@@ -118,6 +126,16 @@ static void refuse_plan(struct gw_exchange *x)
     gw_exchange_fail(x, &e, "no-backend");
 }
 
+/* What a limit of tokens is charged until usage is known. */
+static double expected_tokens(const struct gw_prepared *p)
+{
+    enum { BYTES_A_TOKEN = 4 };
+    double prompt = p->n_prompt;
+    if (!p->n_prompt) /* the local model cannot take it, so nobody has counted */
+        prompt = (double)chat_request_bytes(&p->request) / BYTES_A_TOKEN;
+    return prompt + p->request.max_tokens;
+}
+
 /* RECEIVED -> SCORED -> RUNNING. */
 static void scored(struct gw_exchange *x)
 {
@@ -128,7 +146,9 @@ static void scored(struct gw_exchange *x)
     }
     struct api_error e;
     if (!find_route(x, &e)) {
-        gw_exchange_fail(x, &e, e.status == 404 ? "model-not-found" : "overloaded");
+        gw_exchange_fail(x, &e, e.status == 404   ? "model-not-found"
+                                : e.status == 403 ? "not-permitted"
+                                                  : "overloaded");
         return;
     }
     x->state = GW_SCORED;
@@ -147,12 +167,17 @@ static void scored(struct gw_exchange *x)
         gw_exchange_done(x);
         return;
     }
+    if (!gw_caller_take(&x->caller, expected_tokens(p), tg_mono_ns(), &e, &x->retry_after_ms)) {
+        gw_exchange_fail(x, &e, "rate-limited");
+        return;
+    }
     struct pol_request_facts facts = {
         .request = &p->request,
         .body_bytes = chat_request_bytes(&p->request),
         .local_can = p->local_can,
         .local_cannot = p->local_error.text,
         .local_only = x->local_only,
+        .capped = x->caller.key && x->caller.key->has_budget,
         .facts = gw_facts(x),
     };
     if (x->named)
@@ -280,21 +305,24 @@ static void wait_for_slots(struct gw_exchange *x)
         gw_http_accept(app->http, false);
 }
 
+/* The key's first: a header cannot keep them out. */
 static bool read_tags(struct gw_exchange *x, struct tg_str list)
 {
+    struct tg_str tag;
+    for (size_t at = 0; x->caller.key && tel_list_next(x->caller.key->tags, &at, &tag);)
+        if (x->n_tags < TEL_KEY_TAGS_MAX)
+            x->tags[x->n_tags++] = tag;
+    size_t most = x->n_tags + GW_TAGS_MAX;
     x->tags_text = tg_strndup(list.p ? list.p : "", list.n);
     if (!x->tags_text)
         return false;
-    for (size_t at = 0; at < list.n;) {
-        size_t end = at;
-        while (end < list.n && list.p[end] != ',')
-            end++;
-        struct tg_str tag = tg_str_trim((struct tg_str){ x->tags_text + at, end - at });
-        if (tag.n && x->n_tags == GW_TAGS_MAX)
+    struct tg_str text = { x->tags_text, list.n };
+    for (size_t at = 0; tel_list_next(text, &at, &tag);) {
+        tag = tg_str_trim(tag);
+        if (tag.n && x->n_tags == most)
             return false;
         if (tag.n)
             x->tags[x->n_tags++] = tag;
-        at = end + 1;
     }
     return true;
 }
@@ -330,11 +358,17 @@ static bool read_marks(struct gw_exchange *x, const struct gw_ask *ask, struct a
 }
 
 static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
-                                  const struct gw_ask *ask, const struct api_dialect *dialect)
+                                  const struct gw_ask *ask, const struct api_dialect *dialect,
+                                  struct gw_caller *who)
 {
     struct gw_exchange *x = tg_calloc(1, sizeof(*x));
-    if (!x)
+    if (!x) {
+        gw_caller_free(who);
         return NULL;
+    }
+    x->caller = *who;
+    *who = (struct gw_caller){ 0 };
+    x->local_only = gw_caller_local_only(&x->caller);
     x->app = app;
     x->rq = rq;
     x->id = app->next_id++;
@@ -362,10 +396,10 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
 }
 
 struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
-                                    const struct gw_ask *ask,
-                                    const struct api_dialect *dialect)
+                                    const struct gw_ask *ask, const struct api_dialect *dialect,
+                                    struct gw_caller *who)
 {
-    struct gw_exchange *x = create(app, rq, ask, dialect);
+    struct gw_exchange *x = create(app, rq, ask, dialect, who);
     struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
     bool done = false;
     if (!x) {

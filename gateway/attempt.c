@@ -1,6 +1,7 @@
 #include "gateway/exchange.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
@@ -8,6 +9,8 @@
 /* Held-back bytes are bounded by the window; behind commit they leave at once, so the maximum only
  * guards against a provider that sends one huge delta. */
 enum { TRY_OUT_MAX = 4 << 20 };
+/* Of a key's budget: when it is as far spent, the log says so. */
+enum { KEY_ALERT_MILLIONTHS = 800000 };
 
 void gw_try_init(struct gw_try *t, struct gw_exchange *x)
 {
@@ -62,17 +65,33 @@ bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, in
 static void book(struct gw_try *t, int64_t nano, bool estimated)
 {
     struct gw_exchange *x = t->x;
-    tel_settle(x->app->store, t->reservation, nano, estimated);
-    t->reservation = 0;
+    for (int i = 0; i < GW_PURSES; i++)
+        if (t->reservation[i])
+            tel_settle(x->app->store, t->reservation[i], nano, estimated);
+    memset(t->reservation, 0, sizeof(t->reservation));
     x->cost_nano += nano;
     x->cost_unknown = x->cost_unknown || !gw_try_tier(t)->price.known;
     x->estimated = x->estimated || estimated;
 }
 
+/* The route's is the last one to come and never missing. */
+static bool is_reserved(const struct gw_try *t)
+{
+    return t->reservation[GW_PURSE_ROUTE] != 0;
+}
+
+static void release(struct gw_try *t)
+{
+    for (int i = 0; i < GW_PURSES; i++)
+        if (t->reservation[i])
+            tel_release(t->x->app->store, t->reservation[i]);
+    memset(t->reservation, 0, sizeof(t->reservation));
+}
+
 void gw_attempt_settle(struct gw_try *t)
 {
     int64_t nano;
-    if (!t->reservation)
+    if (!is_reserved(t))
         return;
     /* Some servers report usage as they go: before the end it bounds nothing. */
     if (t->finished && gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
@@ -92,14 +111,9 @@ void gw_attempt_end(struct gw_try *t, bool billed)
         billed = false;
     prov_free(t->attempt);
     t->attempt = NULL;
-    if (!t->reservation)
-        return;
-    if (billed) {
+    if (billed)
         gw_attempt_settle(t);
-        return;
-    }
-    tel_release(t->x->app->store, t->reservation);
-    t->reservation = 0;
+    release(t); /* what was not settled */
 }
 
 static void on_event(void *arg, const struct chat_event *e)
@@ -150,23 +164,46 @@ static void launch(struct gw_try *t)
     refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
 }
 
-static struct api_error over_budget(const struct gw_try *t)
+/* The store's number of the budget behind a purse; a key's is declared when it is first drawn
+ * from. -1: it could not be. */
+static int budget_of(const struct gw_exchange *x, enum gw_purse purse)
 {
-    const struct gw_exchange *x = t->x;
-    struct tel_budget_state b = tel_budget_state(x->app->store, x->config->budget[x->route]);
-    double left = (double)b.cap - (double)b.spent - (double)b.reserved;
-    return gw_failure(429, "insufficient_quota", "budget_exhausted",
-                      "this request may cost up to $%.6f, and $%.6f is left of the cloud budget of "
-                      "its route",
-                      (double)t->step.ceiling_nano / 1e9, left > 0 ? left / 1e9 : 0.0);
+    struct gw_lane *lane = x->caller.lane;
+    char name[8 + TEL_KEY_ID];
+    if (purse == GW_PURSE_ROUTE)
+        return x->config->budget[x->route];
+    if (!lane->budget) {
+        snprintf(name, sizeof(name), "key:%s", x->caller.key->id);
+        lane->budget = 1 + tel_budget(x->app->store, name, lane->cap_nano, lane->period,
+                                      KEY_ALERT_MILLIONTHS);
+    }
+    return lane->budget - 1;
 }
 
-static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
+static struct api_error over_budget(const struct gw_try *t, enum gw_purse purse)
+{
+    const struct gw_exchange *x = t->x;
+    struct tel_budget_state b = tel_budget_state(x->app->store, budget_of(x, purse));
+    double left = (double)b.cap - (double)b.spent - (double)b.reserved;
+    return gw_failure(429, "insufficient_quota", "budget_exhausted",
+                      "this request may cost up to $%.6f, and $%.6f is left of the %s",
+                      (double)t->step.ceiling_nano / 1e9, left > 0 ? left / 1e9 : 0.0,
+                      purse == GW_PURSE_KEY ? "budget of its API key"
+                                            : "cloud budget of its route");
+}
+
+static void reserve_from(struct gw_try *t, enum gw_purse purse);
+
+static void reserved(struct gw_try *t, enum gw_purse purse, enum tel_outcome outcome, uint64_t id)
 {
     struct api_error failure;
     switch (outcome) {
     case TEL_RESERVED:
-        t->reservation = id;
+        t->reservation[purse] = id;
+        if (purse == GW_PURSE_KEY) {
+            reserve_from(t, GW_PURSE_ROUTE);
+            return;
+        }
         t->x->reserved_nano = t->step.ceiling_nano;
         launch(t);
         return;
@@ -174,22 +211,47 @@ static void reserved(struct gw_try *t, enum tel_outcome outcome, uint64_t id)
         t->ticket = id;
         return;
     case TEL_OVER_CAP:
-        failure = over_budget(t);
-        refuse(t->x, &failure, "budget-exhausted");
+        failure = over_budget(t, purse);
+        release(t);
+        refuse(t->x, &failure,
+               purse == GW_PURSE_KEY ? "key-budget-exhausted" : "budget-exhausted");
         return;
     case TEL_UNAVAILABLE:
         failure = gw_failure(503, "server_error", "ledger_unavailable",
                              "the ledger cannot be written, so nothing may be paid");
+        release(t);
         refuse(t->x, &failure, "ledger-unavailable");
         return;
     }
 }
 
-static void on_reserved(void *arg, enum tel_outcome outcome, uint64_t id)
+static void on_reserved_by_key(void *arg, enum tel_outcome outcome, uint64_t id)
 {
     struct gw_try *t = arg;
     t->ticket = 0;
-    reserved(t, outcome, id);
+    reserved(t, GW_PURSE_KEY, outcome, id);
+}
+
+static void on_reserved_by_route(void *arg, enum tel_outcome outcome, uint64_t id)
+{
+    struct gw_try *t = arg;
+    t->ticket = 0;
+    reserved(t, GW_PURSE_ROUTE, outcome, id);
+}
+
+/* The key's budget first: it is the narrower one, and what it refuses never held up the route's. */
+static void reserve_from(struct gw_try *t, enum gw_purse purse)
+{
+    struct gw_exchange *x = t->x;
+    const struct tel_api_key *key = x->caller.key;
+    bool keyed = x->caller.lane && key->has_budget;
+    if (purse == GW_PURSE_KEY && !keyed)
+        purse = GW_PURSE_ROUTE;
+    uint64_t id = 0;
+    enum tel_outcome outcome = tel_reserve(
+        x->app->store, budget_of(x, purse), t->step.ceiling_nano, x->id,
+        purse == GW_PURSE_KEY ? on_reserved_by_key : on_reserved_by_route, t, &id);
+    reserved(t, purse, outcome, id);
 }
 
 void gw_attempt_start(struct gw_exchange *x, size_t step)
@@ -211,8 +273,5 @@ void gw_attempt_start(struct gw_exchange *x, size_t step)
         launch(t);
         return;
     }
-    uint64_t id = 0;
-    enum tel_outcome outcome = tel_reserve(x->app->store, x->config->budget[x->route],
-                                           t->step.ceiling_nano, x->id, on_reserved, t, &id);
-    reserved(t, outcome, id);
+    reserve_from(t, GW_PURSE_KEY);
 }

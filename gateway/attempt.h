@@ -18,6 +18,9 @@ struct gw_calls {
     size_t n;
 };
 
+/* What a paid attempt is paid from, all of its cost out of each. */
+enum gw_purse { GW_PURSE_KEY, GW_PURSE_ROUTE, GW_PURSES };
+
 /* One attempt of the plan, and what it has said so far. */
 struct gw_try {
     struct gw_exchange *x;
@@ -25,7 +28,7 @@ struct gw_try {
     bool used;                    /* was started in this exchange */
     bool finished;                /* FINISH was seen */
     struct pol_step step;
-    uint64_t reservation;                   /* 0: none */
+    uint64_t reservation[GW_PURSES];        /* 0: none; all that are needed, once it runs */
     uint64_t ticket;                        /* 0: not waiting for a lease */
     int64_t begun_ns, started_ns, first_ns; /* 0: not reached */
     int64_t held_ns;                        /* first event of a token or text; 0: none yet */

@@ -9,6 +9,7 @@ int gw_cmd_calibrate(int argc, char **argv);
 int gw_cmd_render(int argc, char **argv);
 int gw_cmd_parse(int argc, char **argv);
 int gw_cmd_pull(int argc, char **argv);
+int gw_cmd_key(int argc, char **argv);
 int gw_cmd_doctor(int argc, char **argv);
 
 #endif

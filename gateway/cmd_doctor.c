@@ -133,6 +133,7 @@ static int examine(struct gw_doctor *d, const char *path, bool json)
     gw_check_add(d, GW_CHECK_OK, "program", NULL, "tollgate %s", TG_VERSION);
     check_config(d, path, &snapshot);
     gw_check_keys(d);
+    gw_check_access(d);
     gw_check_port(d);
     gw_check_folders(d);
     gw_check_descriptors(d);

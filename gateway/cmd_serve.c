@@ -10,8 +10,11 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "config/host.h"
+#include "gateway/admin.h"
 #include "gateway/cmd.h"
 #include "gateway/exchange.h"
+#include "gateway/gate.h"
 #include "gateway/identity.h"
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
@@ -45,7 +48,9 @@ struct server {
 static void on_drain_look(void *arg)
 {
     struct server *s = arg;
-    if (gw_http_connections(s->app.http) == 0 && !s->app.exchanges) /* all answers have left */
+    struct gw_http *admin = s->app.admin_http;
+    size_t open = gw_http_connections(s->app.http) + (admin ? gw_http_connections(admin) : 0);
+    if (open == 0 && !s->app.exchanges) /* all answers have left */
         gw_loop_stop(s->app.loop);
     else
         gw_timer_set(s->drain_look, DRAIN_LOOK_MS);
@@ -70,6 +75,8 @@ static void on_term(void *arg)
     tg_log(TG_LOG_INFO, "draining", "%zu requests are running; a second signal ends now",
            gw_http_requests(s->app.http));
     gw_http_drain(s->app.http);
+    if (s->app.admin_http)
+        gw_http_drain(s->app.admin_http);
     gw_timer_set(s->drain_end, s->app.now->settings->limits.drain_ms);
     gw_timer_set(s->drain_look, 0);
 }
@@ -101,6 +108,8 @@ static void reload_swap(void *arg)
         gw_snapshot_unref(s->app.now);
         s->app.now = s->loaded;
         gw_http_set_limits(s->app.http, &s->app.now->settings->limits);
+        if (s->app.admin_http)
+            gw_http_set_limits(s->app.admin_http, &s->app.now->settings->limits);
         tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
         gw_identity_tell(&s->app);
     } else {
@@ -141,7 +150,9 @@ static void on_look_again(void *arg)
 
 static void on_store(void *arg)
 {
-    tel_dispatch(arg);
+    struct gw_app *app = arg;
+    tel_dispatch(app->store);
+    gw_gate_sync(app);
 }
 
 /* A large file takes a while: a line now and then. */
@@ -193,9 +204,16 @@ static enum tg_status open_store(struct gw_app *app, struct tg_error *err)
         .in_flight = s->limits.connections,
     };
     enum tg_status status = tel_open(&options, &app->store, err);
-    if (status == TG_OK)
-        status = gw_loop_watch(app->loop, tel_fd(app->store), on_store, app->store);
-    return status;
+    if (status)
+        return status;
+    gw_gate_sync(app);
+    if (app->keys->n == 0 && !cfg_is_loopback(tg_str_of(s->listen_host)))
+        return tg_fail(err, TG_INVALID,
+                       "listen: %s is not this machine alone, and without an API key anybody "
+                       "could ask: make one with `tollgate key create --config %s --name NAME`, "
+                       "or listen on 127.0.0.1",
+                       s->listen_host, s->path);
+    return gw_loop_watch(app->loop, tel_fd(app->store), on_store, app);
 }
 
 static enum tg_status watch_signals(struct server *s, struct tg_error *err)
@@ -222,18 +240,31 @@ static uint64_t first_id(void)
     return id >> 1 | 1;
 }
 
+static enum tg_status open_door(struct gw_app *app, bool admin, const char *host, uint16_t port,
+                                struct gw_http **out, struct tg_error *err)
+{
+    struct gw_door *door = &app->doors[admin];
+    *door = (struct gw_door){ .app = app, .admin = admin };
+    struct gw_http_handlers handlers = gw_router(door);
+    enum tg_status status = gw_http_open(gw_loop_base(app->loop), host, port,
+                                         &app->now->settings->limits, &handlers, out, err);
+    char holder[128];
+    if (status == TG_IO && gw_port_holder(port, holder, sizeof(holder))) {
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof(err->text) - n, " by %s: stop it, or give another \"%s\"",
+                 holder, admin ? "admin.listen" : "listen");
+    }
+    return status;
+}
+
 static enum tg_status open_http(struct gw_app *app, struct tg_error *err)
 {
     const struct cfg_settings *c = app->now->settings;
-    struct gw_http_handlers handlers = gw_router(app);
-    enum tg_status status = gw_http_open(gw_loop_base(app->loop), c->listen_host, c->listen_port,
-                                         &c->limits, &handlers, &app->http, err);
-    char holder[128];
-    if (status == TG_IO && gw_port_holder(c->listen_port, holder, sizeof(holder))) {
-        size_t n = strlen(err->text);
-        snprintf(err->text + n, sizeof(err->text) - n,
-                 " by %s: stop it, or give another \"listen\"", holder);
-    }
+    enum tg_status status =
+        open_door(app, false, c->listen_host, c->listen_port, &app->http, err);
+    if (status == TG_OK && c->admin.listen_host)
+        status = open_door(app, true, c->admin.listen_host, c->admin.listen_port, &app->admin_http,
+                           err);
     return status;
 }
 
@@ -265,7 +296,7 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     if (status)
         return status;
     if (tel_flush(app->store)) /* what the budgets have spent is known before the first request */
-        tel_dispatch(app->store);
+        on_store(app);
     return TG_OK;
 }
 
@@ -273,8 +304,8 @@ static void stop(struct server *s)
 {
     struct gw_app *app = &s->app;
     gw_exchange_end_all(app);
-    if (app->http)
-        gw_http_close(app->http);
+    gw_http_close(app->http);
+    gw_http_close(app->admin_http);
     tg_workers_free(app->workers); /* finishes what runs; exchanges on a worker are orphans now */
     gw_identity_free(app->identity);
     while (app->exchanges) {
@@ -286,7 +317,9 @@ static void stop(struct server *s)
     prov_backend_free(app->local);
     prov_http_free(app->upstream);
     le_engine_close(app->engine);
+    gw_gate_free(app);
     tel_close(app->store);
+    gw_admin_free(app);
     gw_timer_free(s->drain_look);
     gw_timer_free(s->drain_end);
     gw_timer_free(app->look_again);
@@ -316,22 +349,42 @@ static const char *model_note(const struct gw_app *app)
     return "";
 }
 
+/* What a user must know of who is let in. */
+static const char *access_note(const struct gw_app *app)
+{
+    return app->keys->n ? "Requests need an API key: send it as Authorization: Bearer, or as "
+                          "x-api-key.\n"
+                        : "No API key exists: only this machine is served, without one. "
+                          "`tollgate key create` makes one.\n";
+}
+
+static void tell_admin(const struct gw_app *app)
+{
+    const struct cfg_settings *c = app->now->settings;
+    bool v6 = c->admin.listen_host && strchr(c->admin.listen_host, ':');
+    if (app->admin_http)
+        tg_log(TG_LOG_INFO, "admin-listening", "%s%s%s:%u%s", v6 ? "[" : "", c->admin.listen_host,
+               v6 ? "]" : "", (unsigned)gw_http_port(app->admin_http),
+               c->admin.key ? "" : ", for this machine without a key");
+}
+
 static void greet(const struct gw_app *app)
 {
     const struct cfg_settings *c = app->now->settings;
     bool v6 = strchr(c->listen_host, ':') != NULL;
     unsigned port = gw_http_port(app->http);
+    tell_admin(app);
     tg_log(TG_LOG_INFO, "listening", "%s%s%s:%u", v6 ? "[" : "", c->listen_host, v6 ? "]" : "",
            port);
     printf("Tollgate %s is ready at http://%s%s%s:%u\n"
-           "model %s on %s\n%s"
+           "model %s on %s\n%s%s"
            "try:  curl -s http://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
            "-d "
            "'{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":"
            "\"Hello\"}]}'\n",
            TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
            le_engine_model_name(app->engine), le_engine_device(app->engine), model_note(app),
-           v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
+           access_note(app), v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
     fflush(stdout);
 }
 

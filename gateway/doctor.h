@@ -39,6 +39,8 @@ void gw_check_keys(struct gw_doctor *d);
 void gw_check_port(struct gw_doctor *d);
 void gw_check_folders(struct gw_doctor *d);
 void gw_check_descriptors(struct gw_doctor *d);
+/* doctor_access.c: API keys, the admin API. */
+void gw_check_access(struct gw_doctor *d);
 /* doctor_engine.c: processor, memory, Vulkan, the model and whether it fits; seconds. */
 void gw_check_engine(struct gw_doctor *d);
 

@@ -84,10 +84,10 @@ static int try_listen(const char *host, uint16_t port)
     return cause;
 }
 
-void gw_check_port(struct gw_doctor *d)
+/* setting: "listen" or "admin.listen" */
+static void check_port(struct gw_doctor *d, const char *setting, const char *host, unsigned port)
 {
-    const char *host = d->survey->listen_host;
-    unsigned port = d->survey->listen_port;
+    char remedy[100];
     char holder[128] = "another process";
     int cause = try_listen(host, (uint16_t)port);
     if (cause == 0) {
@@ -96,19 +96,29 @@ void gw_check_port(struct gw_doctor *d)
         return;
     }
     if (cause != EADDRINUSE) {
-        gw_check_add(d, GW_CHECK_FAIL, "port",
-                     cause == EACCES ? "ports below 1024 are for root: give \"listen\" another"
-                                     : "give \"listen\" an address of this machine",
-                     "%s port %u: %s", host, port, strerror(cause));
+        snprintf(remedy, sizeof(remedy),
+                 cause == EACCES ? "ports below 1024 are for root: give \"%s\" another"
+                                 : "give \"%s\" an address of this machine", setting);
+        gw_check_add(d, GW_CHECK_FAIL, "port", remedy, "%s port %u: %s", host, port,
+                     strerror(cause));
         return;
     }
+    snprintf(remedy, sizeof(remedy), "stop it, or give another \"%s\"", setting);
     gw_port_holder((uint16_t)port, holder, sizeof(holder));
     if (strncmp(holder, "tollgate ", 9) == 0)
         gw_check_add(d, GW_CHECK_WARN, "port", "nothing to do, unless a second one was meant",
                      "%s port %u is held by %s: a gateway runs already", host, port, holder);
     else
-        gw_check_add(d, GW_CHECK_FAIL, "port", "stop it, or give another \"listen\"",
-                     "%s port %u is held by %s", host, port, holder);
+        gw_check_add(d, GW_CHECK_FAIL, "port", remedy, "%s port %u is held by %s", host, port,
+                     holder);
+}
+
+void gw_check_port(struct gw_doctor *d)
+{
+    const struct cfg_settings *s = d->settings;
+    check_port(d, "listen", d->survey->listen_host, d->survey->listen_port);
+    if (s && s->admin.listen_host)
+        check_port(d, "admin.listen", s->admin.listen_host, s->admin.listen_port);
 }
 
 /* --- folders --------------------------------------------------------------------------------- */
@@ -165,7 +175,7 @@ static void check_folder(struct gw_doctor *d, const char *area, const char *what
 /* The databases that serve would find there. */
 static void check_databases(struct gw_doctor *d)
 {
-    static const char *const files[] = { "ledger.db", "log.db" };
+    static const char *const files[] = { "ledger.db", "log.db", "keys.db" };
     struct tg_error err;
     for (size_t i = 0; d->survey->data_dir && i < sizeof(files) / sizeof(*files); i++)
         if (tel_look(d->survey->data_dir, files[i], &err))

@@ -44,6 +44,25 @@ static void unlink_exchange(struct gw_exchange *x)
         x->next->prev = x->prev;
 }
 
+/* What its key's limit of tokens is charged in the end: what both attempts used, where that was
+ * told; nothing when none was made; otherwise it stays at what was expected. */
+static void settle_tokens(struct gw_exchange *x)
+{
+    const struct gw_try *tries[] = { &x->local, &x->remote };
+    double used = 0;
+    bool known = x->attempts == 0;
+    for (size_t i = 0; i < 2; i++) {
+        const struct chat_usage *u = &tries[i]->usage;
+        if (!u->input.present && !u->output.present)
+            continue;
+        used += (double)(u->input.present ? u->input.n : 0) +
+                (double)(u->output.present ? u->output.n : 0);
+        known = true;
+    }
+    if (known)
+        gw_caller_used(&x->caller, used, tg_mono_ns());
+}
+
 void gw_exchange_done(struct gw_exchange *x)
 {
     struct gw_app *app = x->app;
@@ -53,6 +72,7 @@ void gw_exchange_done(struct gw_exchange *x)
     }
     gw_try_free(&x->local);
     gw_try_free(&x->remote);
+    settle_tokens(x);
     if (x->admitted) {
         if (!x->prepared.dialect->count) /* the log is of answers */
             gw_answer_row(x);
@@ -67,6 +87,7 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_timer_free(x->latency);
     gw_timer_free(x->deadline);
     gw_prepared_free(&x->prepared);
+    gw_caller_free(&x->caller);
     gw_snapshot_unref(x->config);
     tg_free(x->tags_text);
     if (x->done_flag)

@@ -16,12 +16,15 @@
 #include "gateway/api/dialect.h"
 #include "gateway/app.h"
 #include "gateway/attempt.h"
+#include "gateway/auth.h"
 #include "policy/complexity.h"
 #include "policy/confidence.h"
 
 enum gw_state { GW_RECEIVED, GW_SCORED, GW_RUNNING, GW_COMMITTED, GW_DONE };
 
-enum { GW_TAGS_MAX = 16, GW_EXPLAIN_MAX = 4096 };
+/* Tags of a header, and a key's in front of them. */
+enum { GW_TAGS_MAX = 16, GW_ALL_TAGS_MAX = GW_TAGS_MAX + TEL_KEY_TAGS_MAX };
+enum { GW_EXPLAIN_MAX = 4096 };
 
 /* The route of a request that names a model of a provider: its route's, with that model alone. */
 struct gw_named {
@@ -67,9 +70,10 @@ struct gw_exchange {
     uint64_t id;
     int64_t begun_ns, started_ms;
     struct gw_prepared prepared;
-    struct tg_str tags[GW_TAGS_MAX];
+    struct gw_caller caller; /* its key, as it was when the request came */
+    struct tg_str tags[GW_ALL_TAGS_MAX];
     size_t n_tags;
-    char *tags_text; /* owned: what tags point into */
+    char *tags_text; /* owned: what the header's tags point into */
     struct api_answer answer;
     struct pol_plan plan;
     bool tried[POL_STEPS_MAX];
@@ -98,10 +102,11 @@ void gw_prepared_free(struct gw_prepared *p);
 struct pol_facts gw_facts(const struct gw_exchange *x);
 
 /* arrive.c */
-/* A request for an answer in a dialect; owns itself from here on. NULL: answered already. */
+/* A request for an answer in a dialect; owns itself from here on, and who, which is zero behind it.
+ * NULL: answered already. */
 struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
-                                    const struct gw_ask *ask,
-                                    const struct api_dialect *dialect);
+                                    const struct gw_ask *ask, const struct api_dialect *dialect,
+                                    struct gw_caller *who);
 /* Starts those that wait for slots, as far as there are any. */
 void gw_arrival_admit(struct gw_app *app);
 /* x waits no more. */

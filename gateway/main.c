@@ -20,6 +20,7 @@ static const struct {
     { "inspect", "what a GGUF file holds and whether it runs here", le_cmd_inspect },
     { "pull", "fetch a model, resumable and checked", gw_cmd_pull },
     { "doctor", "what is wrong on this machine, and how to mend it", gw_cmd_doctor },
+    { "key", "API keys: create, list, update, rotate, revoke", gw_cmd_key },
     { "report", "requests, share answered locally, cost and savings of a period", gw_cmd_report },
     { "calibrate", "make confidence a probability, from judged answers", gw_cmd_calibrate },
     { "tokenize", "token ids of a text", le_cmd_tokenize },

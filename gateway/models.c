@@ -5,6 +5,7 @@
 #include "gateway/api/anthropic.h"
 #include "gateway/api/openai_chat.h"
 #include "gateway/exchange.h"
+#include "gateway/query.h"
 #include "policy/choose.h"
 
 enum { MODELS_TEXT_MAX = 1 << 20, PAGE = 20, PAGE_MAX = 1000, ID_MAX = 300 };
@@ -42,27 +43,11 @@ static bool escaped_is(struct tg_str text, const char *name)
     return i == text.n && !*name;
 }
 
-/* A member of a query, still escaped; p NULL when absent. */
-static struct tg_str member_of(struct tg_str query, const char *key)
-{
-    size_t n_key = strlen(key);
-    for (size_t at = 0; at < query.n;) {
-        size_t end = at;
-        while (end < query.n && query.p[end] != '&')
-            end++;
-        if (end - at > n_key && memcmp(query.p + at, key, n_key) == 0 &&
-            query.p[at + n_key] == '=')
-            return (struct tg_str){ query.p + at + n_key + 1, end - at - n_key - 1 };
-        at = end + 1;
-    }
-    return (struct tg_str){ NULL, 0 };
-}
-
 /* Index of the name that a member of the query holds: n when there is no such member. */
 static bool find_cursor(struct tg_str query, const char *key, const char *const *names, size_t n,
                         size_t *at, struct api_error *e)
 {
-    struct tg_str text = member_of(query, key);
+    struct tg_str text = gw_query_member(query, key);
     *at = n;
     if (!text.p)
         return true;
@@ -77,7 +62,7 @@ static bool find_cursor(struct tg_str query, const char *key, const char *const 
 static bool find_page(struct tg_str query, const char *const *names, size_t n, size_t *first,
                       size_t *end, struct api_error *e)
 {
-    struct tg_str text = member_of(query, "limit");
+    struct tg_str text = gw_query_member(query, "limit");
     uint64_t limit = PAGE;
     size_t after, before;
     if (text.p && (!tg_parse_u64(text, &limit) || limit < 1 || limit > PAGE_MAX)) {
@@ -99,29 +84,31 @@ static bool find_page(struct tg_str query, const char *const *names, size_t n, s
     return true;
 }
 
-static void print_list(struct gw_app *app, const struct gw_ask *ask, bool anthropic,
-                       struct api_error *e, struct tg_buf *out)
+static void print_list(struct gw_app *app, const struct gw_ask *ask, const struct gw_caller *who,
+                       bool anthropic, struct api_error *e, struct tg_buf *out)
 {
     const char *names[POL_NAMES_MAX];
-    size_t n = pol_names(app->now->settings, true, names), first, end;
+    size_t n = gw_caller_names(who, app->now->settings, true, names), first, end;
     if (!anthropic) {
         oai_models_print(names, n, app->started_s, out);
         return;
     }
     if (!find_page(ask->query, names, n, &first, &end, e))
         return;
-    bool backwards = member_of(ask->query, "before_id").p && !member_of(ask->query, "after_id").p;
+    bool backwards =
+        gw_query_member(ask->query, "before_id").p && !gw_query_member(ask->query, "after_id").p;
     ant_models_print(names + first, end - first, app->started_s, backwards ? first > 0 : end < n,
                      out);
 }
 
-/* Whatever a request may name, listed or not. */
-static void print_one(struct gw_app *app, struct tg_str id, bool anthropic, struct api_error *e,
-                      struct tg_buf *out)
+/* Whatever a request may name, listed or not; what its key may not is as if it were not there. */
+static void print_one(struct gw_app *app, struct tg_str id, const struct gw_caller *who,
+                      bool anthropic, struct api_error *e, struct tg_buf *out)
 {
     struct pol_choice choice;
     char name[ID_MAX];
-    if (id.n == 0 || id.n >= sizeof(name) || !pol_choose(app->now->settings, id, &choice)) {
+    if (id.n == 0 || id.n >= sizeof(name) ||
+        !gw_caller_choose(who, app->now->settings, id, &choice)) {
         *e = gw_failure(404, "invalid_request_error", "model_not_found",
                         "no model is named \"%.*s\"; GET /v1/models lists them", TG_FMT(id));
         return;
@@ -133,7 +120,8 @@ static void print_one(struct gw_app *app, struct tg_str id, bool anthropic, stru
         oai_model_print(name, app->started_s, out);
 }
 
-void gw_models_answer(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_models_answer(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                      const struct gw_caller *who)
 {
     const struct api_dialect *dialect = gw_dialect_asked(ask);
     bool anthropic = dialect == &ant_messages;
@@ -142,9 +130,9 @@ void gw_models_answer(struct gw_app *app, struct gw_request *rq, const struct gw
     struct tg_buf out;
     tg_buf_init(&out, MODELS_TEXT_MAX);
     if (id.n == 0)
-        print_list(app, ask, anthropic, &e, &out);
+        print_list(app, ask, who, anthropic, &e, &out);
     else
-        print_one(app, (struct tg_str){ id.p + 1, id.n - 1 }, anthropic, &e, &out);
+        print_one(app, (struct tg_str){ id.p + 1, id.n - 1 }, who, anthropic, &e, &out);
     if (out.failed)
         e = gw_failure(500, "server_error", NULL, "out of memory");
     if (e.status)

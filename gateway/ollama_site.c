@@ -39,20 +39,23 @@ static struct oll_model model_of(const struct gw_app *app, const char *name)
     return m;
 }
 
-void gw_ollama_root(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_root(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct gw_caller *who)
 {
     (void)app;
     (void)ask;
+    (void)who;
     gw_http_respond(rq, 200, "text/plain; charset=utf-8",
                     TG_STR("Tollgate, for clients that look for \"Ollama is running\"\n"));
 }
 
-void gw_ollama_tags(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_tags(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct gw_caller *who)
 {
     const char *names[POL_NAMES_MAX];
     struct oll_model models[POL_NAMES_MAX];
     struct tg_buf out;
-    size_t n = pol_names(app->now->settings, false, names);
+    size_t n = gw_caller_names(who, app->now->settings, false, names);
     (void)ask;
     for (size_t i = 0; i < n; i++)
         models[i] = model_of(app, names[i]);
@@ -61,39 +64,44 @@ void gw_ollama_tags(struct gw_app *app, struct gw_request *rq, const struct gw_a
     respond(app, rq, &out);
 }
 
-void gw_ollama_ps(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_ps(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                  const struct gw_caller *who)
 {
     struct oll_model m = model_of(app, "local");
     struct tg_buf out;
     (void)ask;
+    (void)who;
     tg_buf_init(&out, SITE_TEXT_MAX);
     oll_ps_print(&m, &out);
     respond(app, rq, &out);
 }
 
-void gw_ollama_version(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_version(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                       const struct gw_caller *who)
 {
     struct tg_buf out;
     (void)ask;
+    (void)who;
     tg_buf_init(&out, SITE_TEXT_MAX);
     oll_version_print(TG_VERSION, &out);
     respond(app, rq, &out);
 }
 
 /* The details are the local model's: of a provider's nothing is known. */
-static bool is_name(const struct gw_app *app, struct tg_str name)
+static bool is_name(const struct gw_app *app, const struct gw_caller *who, struct tg_str name)
 {
     struct pol_choice choice;
-    return pol_choose(app->now->settings, name, &choice) && !choice.provider.n;
+    return gw_caller_choose(who, app->now->settings, name, &choice) && !choice.provider.n;
 }
 
-void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct gw_caller *who)
 {
     struct tg_arena *arena = tg_arena_new(SITE_ARENA_MAX);
     struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
     struct tg_str name = { NULL, 0 };
     enum tg_status status = arena ? oll_show_decode(ask->body, arena, &name, &e) : TG_NOMEM;
-    if (status == TG_OK && !is_name(app, name)) {
+    if (status == TG_OK && !is_name(app, who, name)) {
         status = TG_NOTFOUND;
         e = gw_failure(404, "invalid_request_error", "model_not_found",
                        "model \"%.*s\" not found; GET /api/tags lists the models", TG_FMT(name));
@@ -110,7 +118,8 @@ void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_a
     respond(app, rq, &out);
 }
 
-void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                        const struct gw_caller *who)
 {
     static const struct {
         const char *path, *instead;
@@ -125,6 +134,7 @@ void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct 
         { "/api/push", "Tollgate publishes no models" },
     };
     const char *instead = "";
+    (void)who;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
         if (tg_str_eq(ask->path, tg_str_of(rows[i].path)))
             instead = rows[i].instead;

@@ -1,10 +1,13 @@
 #include <stdio.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 #include "gateway/api/anthropic.h"
 #include "gateway/api/ollama.h"
 #include "gateway/api/openai_chat.h"
+#include "gateway/admin.h"
 #include "gateway/exchange.h"
+#include "gateway/gate.h"
 #include "gateway/models.h"
 #include "gateway/ollama_site.h"
 
@@ -71,37 +74,66 @@ struct endpoint {
     const char *path, *method;
     /* A request for an answer in that dialect; else answer answers it, and ends it at once. */
     const struct api_dialect *dialect;
-    void (*answer)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
+    void (*answer)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                   const struct gw_caller *who);
+    /* Takes any method (method is NULL), and may answer later: the request's context, or NULL. */
+    void *(*govern)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
+    enum gw_access access;
     bool below;    /* the paths below it too */
     bool any_type; /* whatever content type it is declared as */
 };
 
-static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
-                    const struct endpoint *to)
+/* What keeps pages of other origins, and bodies that are not read here, out. False: e. */
+static bool is_proper(const struct gw_ask *ask, bool any_type, struct api_error *e)
 {
     struct tg_str coding = gw_header_of(ask, "content-encoding");
-    struct api_error e = { 0 };
     if (is_foreign(ask))
-        e = gw_failure(403, "invalid_request_error", "origin",
-                       "requests from web pages of other origins are not served");
-    else if (!type_accepted(ask, to->any_type))
-        e = gw_failure(415, "invalid_request_error", NULL,
-                       "content-type must be application/json");
+        *e = gw_failure(403, "invalid_request_error", "origin",
+                        "requests from web pages of other origins are not served");
+    else if (!type_accepted(ask, any_type))
+        *e = gw_failure(415, "invalid_request_error", NULL,
+                        "content-type must be application/json");
     else if (coding.n && !tg_str_ieq(coding, TG_STR("identity")))
-        e = gw_failure(415, "invalid_request_error", NULL,
-                       "content-encoding %.*s is not supported: send the body plain",
-                       TG_FMT(coding));
-    if (e.status) {
-        gw_router_refuse(app, rq, to->dialect, &e);
-        return NULL;
-    }
-    return gw_exchange_new(app, rq, ask, to->dialect);
+        *e = gw_failure(415, "invalid_request_error", NULL,
+                        "content-encoding %.*s is not supported: send the body plain",
+                        TG_FMT(coding));
+    else
+        return true;
+    return false;
 }
 
-static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+/* Takes who over. */
+static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct endpoint *to, struct gw_caller *who)
+{
+    struct api_error e;
+    int64_t wait_ms = 0;
+    bool fine = is_proper(ask, to->any_type, &e);
+    if (fine)
+        fine = gw_caller_enter(who, tg_mono_ns(), &e, &wait_ms);
+    if (fine)
+        return gw_exchange_new(app, rq, ask, to->dialect, who);
+    gw_gate_refuse(app, rq, ask, to->dialect, who, &e, wait_ms);
+    gw_caller_free(who);
+    return NULL;
+}
+
+static void *on_govern(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                       const struct endpoint *to, const struct api_dialect *dialect)
+{
+    struct api_error e;
+    if (is_proper(ask, ask->body.n == 0, &e))
+        return to->govern(app, rq, ask);
+    gw_router_refuse(app, rq, dialect, &e);
+    return NULL;
+}
+
+static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+               const struct gw_caller *who)
 {
     struct tg_buf out;
     (void)ask;
+    (void)who;
     tg_buf_init(&out, ROUTER_TEXT_MAX);
     tg_buf_addf(&out, "{\"status\":\"%s\",\"version\":\"%s\",\"model\":",
                 app->draining ? "draining" : "ok", TG_VERSION);
@@ -117,7 +149,8 @@ static const struct endpoint endpoints[] = {
     { "/v1/messages", "POST", .dialect = &ant_messages },
     { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
     { "/v1/models", "GET", .answer = gw_models_answer, .below = true },
-    { "/healthz", "GET", .answer = on_health },
+    { "/healthz", "GET", .answer = on_health, .access = GW_BY_ANYONE },
+    { "/admin/keys", NULL, .govern = gw_admin_keys, .access = GW_BY_ADMIN, .below = true },
     { "/api/chat", "POST", .dialect = &oll_chat, .any_type = true },
     { "/api/generate", "POST", .dialect = &oll_generate, .any_type = true },
     { "/api/tags", "GET", .answer = gw_ollama_tags },
@@ -155,23 +188,31 @@ static const struct api_dialect *dialect_of(const struct gw_ask *ask, const stru
     return is_below(ask->path, "/v1/messages") ? &ant_messages : gw_dialect_asked(ask);
 }
 
-static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *ask)
+static bool takes(const struct endpoint *e, const struct gw_ask *ask)
 {
-    struct gw_app *app = arg;
+    return !e->method || tg_str_eq(ask->method, tg_str_of(e->method)) ||
+           (ask->head && strcmp(e->method, "GET") == 0);
+}
+
+/* What is at that path: the line that takes the method, else any other. The listener of the admin
+ * API has nothing else. */
+static const struct endpoint *find(const struct gw_door *door, const struct gw_ask *ask)
+{
     const struct endpoint *found = NULL;
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
         const struct endpoint *e = &endpoints[i];
-        if (!is_at(ask, e))
+        if (!is_at(ask, e) || (door->admin && e->access == GW_BY_KEY))
             continue;
-        bool get = strcmp(e->method, "GET") == 0;
+        if (takes(e, ask))
+            return e;
         found = e;
-        if (!tg_str_eq(ask->method, tg_str_of(e->method)) && !(get && ask->head))
-            continue;
-        if (e->dialect)
-            return on_ask(app, rq, ask, e);
-        e->answer(app, rq, ask);
-        return NULL;
     }
+    return found;
+}
+
+static void refuse_path(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                        const struct endpoint *found)
+{
     struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
                                     "nothing is served at %.*s; see POST /v1/chat/completions, "
                                     "POST /v1/messages, POST /api/chat, GET /v1/models, "
@@ -183,7 +224,44 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
     gw_router_refuse(app, rq, dialect_of(ask, found), &e);
+}
+
+static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *ask)
+{
+    struct gw_door *door = arg;
+    struct gw_app *app = door->app;
+    const struct endpoint *found = find(door, ask);
+    struct gw_caller who;
+    struct api_error e;
+    if (!found || !takes(found, ask)) {
+        refuse_path(app, rq, ask, found);
+        return NULL;
+    }
+    if (!gw_gate(door, ask, found->access, &who, &e)) {
+        gw_gate_refuse(app, rq, ask, dialect_of(ask, found), &who, &e, 0);
+        return NULL;
+    }
+    if (found->dialect)
+        return on_ask(app, rq, ask, found, &who);
+    if (found->govern)
+        return on_govern(app, rq, ask, found, dialect_of(ask, found));
+    found->answer(app, rq, ask, &who);
+    gw_caller_free(&who);
     return NULL;
+}
+
+/* Who has no right to ask has none to be listened to. */
+static bool admits(void *arg, const struct gw_ask *head)
+{
+    struct gw_door *door = arg;
+    const struct endpoint *found = find(door, head);
+    struct gw_caller who;
+    struct api_error e;
+    if (!found || !takes(found, head))
+        return true;
+    bool fine = gw_gate(door, head, found->access, &who, &e);
+    gw_caller_free(&who);
+    return fine;
 }
 
 static void print_refusal(void *arg, const struct gw_ask *ask, int status, const char *text,
@@ -201,9 +279,9 @@ static void print_refusal(void *arg, const struct gw_ask *ask, int status, const
 
 static void on_gone(void *arg, struct gw_request *rq, void *context)
 {
-    (void)arg;
+    struct gw_door *door = arg;
     (void)rq;
-    if (context)
+    if (context && !gw_admin_gone(door->app, context))
         gw_exchange_gone(context);
 }
 
@@ -215,10 +293,10 @@ static void on_writable(void *arg, struct gw_request *rq, void *context)
         gw_exchange_writable(context);
 }
 
-struct gw_http_handlers gw_router(struct gw_app *app)
+struct gw_http_handlers gw_router(struct gw_door *door)
 {
     return (struct gw_http_handlers){
-        .arg = app, .on_request = on_request, .on_gone = on_gone, .on_writable = on_writable,
-        .refusal = print_refusal,
+        .arg = door, .on_request = on_request, .admits = admits, .on_gone = on_gone,
+        .on_writable = on_writable, .refusal = print_refusal,
     };
 }

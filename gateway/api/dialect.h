@@ -79,6 +79,7 @@ struct api_dialect {
     const struct api_rename *renames; /* ended by a NULL, or NULL */
     bool keeps;                       /* finish and later events need what was said before */
     bool keeps_calls;                 /* finish needs the calls, and nothing else */
+    bool anthropic_limits;            /* how its clients read what is left of their limits */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
      * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
      * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */

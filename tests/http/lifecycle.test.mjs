@@ -30,7 +30,7 @@ test('--check accepts a good configuration and names the path of each mistake', 
   const cases = [
     ['{', /line 1/],
     [{ ...localConfig(), liste: 1 }, /liste/],
-    [{ ...localConfig(), listen: '0.0.0.0:80' }, /listen/],
+    [{ ...localConfig(), listen: 'example.com:80' }, /listen/],
     [{ ...localConfig(), routes: [] }, /routes/],
     [
       { ...localConfig(), routes: [{ name: 'local', primary: { provider: 'local' } }] },

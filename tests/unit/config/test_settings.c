@@ -203,11 +203,6 @@ static const struct refusal wrong[] = {
 };
 
 static const struct refusal later[] = {
-    { WITH("'listen':'0.0.0.0:80'"), "listen: this version has no API keys yet and listens on this "
-                                     "machine only: 127.0.0.1 or [::1]" },
-    { WITH("'listen':'example.com:80'"),
-      "listen: this version has no API keys yet and listens on this "
-      "machine only: 127.0.0.1 or [::1]" },
     { ROUTE("'monitoring':{'compareModels':true}"),
       "routes[0].monitoring.compareModels: not in this version" },
     { ROUTE("'monitoring':{'dashboardUrl':'/x'}"),

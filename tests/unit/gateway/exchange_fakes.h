@@ -9,6 +9,7 @@
 #include "tests/unit/check.h"
 
 enum { FAKE_ATTEMPTS = 64, FAKE_MONEY = 64, FAKE_TIMERS = 64, FAKE_TEXT = 2 << 20 };
+enum { FAKE_KEY_BUDGET = 77 };
 
 struct gw_request {
     bool over, begun, aborted;
@@ -36,16 +37,12 @@ struct gw_timer {
 };
 
 enum fake_money {
-    MONEY_NONE,
-    MONEY_WAITS,
-    MONEY_OPEN,
-    MONEY_SETTLED,
-    MONEY_RELEASED,
-    MONEY_DROPPED,
+    MONEY_NONE, MONEY_WAITS, MONEY_OPEN, MONEY_SETTLED, MONEY_RELEASED, MONEY_DROPPED
 };
 
 struct fake_reservation {
     enum fake_money state;
+    int budget;
     int64_t amount, paid;
     bool estimated;
     tel_reserved_fn fn;
@@ -57,12 +54,14 @@ static struct fake {
     struct fake_reservation money[FAKE_MONEY]; /* id - 1 */
     struct gw_timer timer[FAKE_TIMERS];
     size_t n_attempts, n_money, n_timers;
-    enum tel_outcome outcome; /* of the next reservations */
+    enum tel_outcome outcome, key_outcome; /* of the next reservations: a route's, a key's */
+    int64_t key_cap;
+    int budgets_declared;
     bool full_output, no_slots, refuse_start, worker_busy, local_cannot, accepting;
     size_t recall_max;
     int rows, retired, admitted;
     struct tel_row row;
-    char reason[POL_REASON_MAX], error[64], backend[160];
+    char reason[POL_REASON_MAX], error[64], backend[160], key[32];
     void (*work)(void *arg), (*work_done)(void *arg);
     void *work_arg;
 } fake;

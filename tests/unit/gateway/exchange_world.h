@@ -13,6 +13,7 @@ static struct world {
     struct gw_request rq;
     struct gw_exchange *x;
     const struct api_dialect *dialect; /* of the next requests */
+    struct gw_caller who;              /* of the next one */
 } w;
 
 enum { IN = 1000, OUT = 2000 }; /* nano-dollars a token of the price below */
@@ -57,7 +58,7 @@ static inline void ask_with(const char *body, const struct gw_header *headers, s
 {
     struct gw_ask ask = { .headers = headers, .n_headers = n, .body = tg_str_of(body) };
     memset(&w.rq, 0, sizeof(w.rq));
-    w.x = gw_exchange_new(&w.app, &w.rq, &ask, w.dialect);
+    w.x = gw_exchange_new(&w.app, &w.rq, &ask, w.dialect, &w.who);
 }
 
 static const char streamed[] =

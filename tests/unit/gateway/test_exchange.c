@@ -289,7 +289,7 @@ static void waiting_requests_keep_their_order(void)
     fake.no_slots = false; /* the disk caught up: nobody tells */
     struct gw_ask later = { .body = tg_str_of(whole) };
     memset(&second, 0, sizeof(second));
-    struct gw_exchange *x2 = gw_exchange_new(&w.app, &second, &later, &oai_chat);
+    struct gw_exchange *x2 = gw_exchange_new(&w.app, &second, &later, &oai_chat, &w.who);
     CHECK_INT(fake.n_attempts, 0);
     w.app.look_again->ms = -1;
     gw_arrival_admit(&w.app);

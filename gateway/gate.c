@@ -1,0 +1,148 @@
+#include "gateway/gate.h"
+
+#include <stdio.h>
+
+#include "config/base/clock.h"
+#include "config/base/log.h"
+#include "config/host.h"
+#include "gateway/exchange.h"
+
+enum { TELL_S = 10 };
+
+/* --- the administrator --- */
+
+static bool is_admin_key(const char *key, struct tg_str sent)
+{
+    unsigned char a[TG_SHA256_BYTES], b[TG_SHA256_BYTES];
+    if (!sent.p)
+        return false;
+    tel_secret_hash(tg_str_of(key), a);
+    tel_secret_hash(sent, b);
+    return tel_hash_equal(a, b);
+}
+
+/* Without a key the listener is for this machine; a page whose name was made to lead here (DNS
+ * rebinding) still says its own name. */
+static bool is_plain_host(struct tg_str host)
+{
+    size_t n = host.n;
+    while (n && host.p[n - 1] >= '0' && host.p[n - 1] <= '9')
+        n--;
+    if (n && host.p[n - 1] == ':')
+        host.n = n - 1;
+    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = (struct tg_str){ host.p + 1, host.n - 2 };
+    return cfg_is_loopback(host);
+}
+
+static bool admit_admin(const struct gw_door *door, const struct gw_ask *ask, struct api_error *e)
+{
+    const struct cfg_settings *s = door->app->now->settings;
+    struct tg_str secret;
+    if (!s->admin.listen_host && !s->admin.key) {
+        *e = gw_failure(404, "invalid_request_error", "not_found",
+                        "the admin API is off: set admin.listen, admin.key or both in the "
+                        "configuration; `tollgate key` works without it");
+        return false;
+    }
+    if (s->admin.listen_host && !door->admin) {
+        *e = gw_failure(404, "invalid_request_error", "not_found",
+                        "the admin API has a listener of its own: admin.listen");
+        return false;
+    }
+    if (s->admin.key) {
+        if (gw_auth_secret(ask, &secret) && is_admin_key(s->admin.key, secret))
+            return true;
+        *e = gw_failure(401, "invalid_request_error", "invalid_api_key",
+                        "the admin key is needed: send it as Authorization: Bearer");
+        return false;
+    }
+    if (is_plain_host(ask->host))
+        return true;
+    *e = gw_failure(403, "permission_denied", "host",
+                    "without admin.key the admin API is asked by address, as localhost or as "
+                    "127.0.0.1, not by another name");
+    return false;
+}
+
+/* --- everybody --- */
+
+bool gw_gate(const struct gw_door *door, const struct gw_ask *ask, enum gw_access access,
+             struct gw_caller *who, struct api_error *e)
+{
+    const struct cfg_settings *s = door->app->now->settings;
+    *who = (struct gw_caller){ 0 };
+    bool governed = s->admin.listen_host || s->admin.key;
+    if (access == GW_BY_ANYONE)
+        return true;
+    if (access == GW_BY_ADMIN || (access == GW_BY_EITHER && governed))
+        return admit_admin(door, ask, e);
+    return gw_auth_who(door->app->keys, ask, tg_wall_ms(), who, e);
+}
+
+/* Guessing must not fill the log. */
+static void count_stranger(struct gw_app *app, const struct gw_ask *ask, const char *why)
+{
+    int64_t now = tg_mono_ns();
+    app->strangers++;
+    if (now < app->tell_strangers_ns)
+        return;
+    tg_log(TG_LOG_WARN, "unauthorized",
+           "%llu request(s) without a valid key since the last line like this; the latest from "
+           "%.*s: %s",
+           (unsigned long long)app->strangers, TG_FMT(ask->peer), why);
+    app->strangers = 0;
+    app->tell_strangers_ns = now + (int64_t)TELL_S * 1000000000;
+}
+
+void gw_gate_refuse(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                    const struct api_dialect *dialect, const struct gw_caller *who,
+                    const struct api_error *e, int64_t wait_ms)
+{
+    char wait[24];
+    if (e->status == 401) {
+        count_stranger(app, ask, e->message);
+        gw_http_header(rq, "www-authenticate", TG_STR("Bearer"));
+    }
+    if (wait_ms > 0) {
+        snprintf(wait, sizeof(wait), "%lld", (long long)(wait_ms + 999) / 1000);
+        gw_http_header(rq, "retry-after", tg_str_of(wait));
+        gw_caller_tell(who, rq, dialect->anthropic_limits);
+    }
+    gw_router_refuse(app, rq, dialect, e);
+}
+
+/* --- changes --- */
+
+static size_t count_active(const struct tel_keys *keys)
+{
+    int64_t now_ms = tg_wall_ms();
+    size_t n = 0;
+    for (size_t i = 0; i < keys->n; i++)
+        n += tel_key_state(&keys->key[i], now_ms) == TEL_KEY_ACTIVE;
+    return n;
+}
+
+void gw_gate_sync(struct gw_app *app)
+{
+    struct tel_keys *now = tel_keys_now(app->store), *was = app->keys;
+    if (was == now)
+        return;
+    gw_auth_move(was, now);
+    app->keys = tel_keys_ref(now);
+    if (now->n)
+        tg_log(TG_LOG_INFO, "keys", "%zu of %zu API key(s) may be used", count_active(now), now->n);
+    else
+        tg_log(TG_LOG_WARN, "no-keys",
+               "there are no API keys: whoever reaches this machine's own addresses is served, "
+               "nobody else; `tollgate key create` makes one");
+    tel_keys_unref(was);
+}
+
+void gw_gate_free(struct gw_app *app)
+{
+    if (app->keys)
+        gw_auth_drop(app->keys);
+    tel_keys_unref(app->keys);
+    app->keys = NULL;
+}
