@@ -150,6 +150,15 @@ static enum tg_status read_limits(struct cfg_reader *r, const struct tg_json *v,
     return cfg_refuse(r, TG_INVALID, "bodiesInFlight must be at least body");
 }
 
+static enum tg_status read_responses(struct cfg_reader *r, const struct tg_json *v, void *base)
+{
+    static const struct cfg_field fields[] = {
+        { "maxBytes", CFG_BYTES, offsetof(struct cfg_responses, max_bytes), 0, 1024 * GIB, NULL },
+        { "ttl", CFG_TIME, offsetof(struct cfg_responses, ttl_ms), 1, 366 * DAY_MS, NULL },
+    };
+    return CFG_READ_OBJECT(r, v, fields, &((struct cfg_settings *)base)->responses);
+}
+
 static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
                                struct cfg_settings *s)
 {
@@ -167,6 +176,7 @@ static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
         { "routes", CFG_READ, 0, 0, 0, cfg_read_routes },
         { "aliases", CFG_READ, 0, 0, 0, cfg_read_aliases },
         { "limits", CFG_READ, 0, 0, 0, read_limits },
+        { "responses", CFG_READ, 0, 0, 0, read_responses },
     };
     return CFG_READ_OBJECT(r, root, fields, s);
 }
@@ -190,6 +200,7 @@ static void set_defaults(struct cfg_settings *s)
                                      .drain_ms = 30000,
                                      .connections = 4096,
                                      .bodies_in_flight = 256 << 20 };
+    s->responses = (struct cfg_responses){ .max_bytes = 64 << 20, .ttl_ms = DAY_MS };
 }
 
 /* What the file left open. */

@@ -67,6 +67,12 @@ struct cfg_limits {
     int64_t bodies_in_flight; /* bytes of all request bodies held at once; default 256 MiB */
 };
 
+/* What is kept of answers that later requests may go on from. */
+struct cfg_responses {
+    int64_t max_bytes; /* default 64 MiB; 0: nothing is kept */
+    int64_t ttl_ms;    /* since the last use; default 24 h */
+};
+
 struct cfg_settings {
     const char *path;        /* the file it came from */
     const char *listen_host; /* numeric address; default 127.0.0.1 */
@@ -94,6 +100,7 @@ struct cfg_settings {
     struct cfg_alias aliases[CFG_ALIASES_MAX];
     size_t n_aliases;
     struct cfg_limits limits;
+    struct cfg_responses responses;
     int64_t heartbeat_ms;    /* default 15 s */
     const char *prices_version;
     struct cfg_prices *prices, *own_prices; /* the table; providers.X.prices, which come first */

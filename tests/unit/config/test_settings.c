@@ -54,6 +54,7 @@ static void defaults(void)
     CHECK_INT(s->limits.bodies_in_flight, 256 << 20);
     CHECK_INT(s->limits.drain_ms, 30000);
     CHECK_INT(s->heartbeat_ms, 15000);
+    CHECK(s->responses.max_bytes == 64 << 20 && s->responses.ttl_ms == 86400000);
     cfg_free(s);
     cfg_free(NULL);
 }
@@ -78,7 +79,7 @@ static void everything(void)
         "{'name':'b','fallback':{'provider':'mine','model':'free','trigger':'x'}}],"
         "'limits':{'body':'1MiB','headers':'8KiB','headerTimeout':'1s','bodyTimeout':'2s',"
         "'idleTimeout':'3s','writeTimeout':'4s','connections':5,'drain':'6s',"
-        "'bodiesInFlight':'2MiB'}}");
+        "'bodiesInFlight':'2MiB'},'responses':{'maxBytes':'0B','ttl':'5m'}}");
     CHECK_STR(s->listen_host, "::1");
     CHECK(s->listen_port == 0 && s->heartbeat_ms == 200);
     CHECK_STR(s->data_dir, below("data"));
@@ -101,6 +102,7 @@ static void everything(void)
     CHECK_STR(b->tiers[0].trigger_path, "routes[1].fallback.trigger");
     CHECK(s->limits.connections == 5 && s->limits.headers == 8192);
     CHECK(s->limits.write_timeout_ms == 4000 && s->limits.body_timeout_ms == 2000);
+    CHECK(s->responses.max_bytes == 0 && s->responses.ttl_ms == 300000);
     cfg_free(s);
     char text[] = "the key is sk-from-the-environment";
     tg_log_mask(text);
@@ -176,6 +178,8 @@ static const struct refusal wrong[] = {
       "routes[0].primary.maxLatency: must be a duration such as \"10s\" or \"200ms\"" },
     { WITH("'limits':{'body':'2MiB','bodiesInFlight':'1MiB'}"),
       "limits: bodiesInFlight must be at least body" },
+    { WITH("'responses':{'ttl':'0s'}"),
+      "responses.ttl: must be between 1ms and 31622400s" },
     { WITH("'limits':{'connections':'many'}"),
       "limits.connections: must be a whole number, is a string" },
     { WITH("'providers':{'local':{'kind':'openai'}}"),
