@@ -17,32 +17,6 @@ const struct api_dialect *gw_dialect_asked(const struct gw_ask *ask)
     return gw_header_of(ask, "anthropic-version").p ? &ant_messages : &oai_chat;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* Whether the escaped text, as a form writes it, is that name. */
-static bool escaped_is(struct tg_str text, const char *name)
-{
-    size_t i = 0;
-    while (i < text.n && *name) {
-        char c = text.p[i++];
-        if (c == '+')
-            c = ' ';
-        if (c == '%' && i + 2 <= text.n) {
-            c = (char)(hex(text.p[i]) * 16 + hex(text.p[i + 1]));
-            i += 2;
-        }
-        if (c != *name++)
-            return false;
-    }
-    return i == text.n && !*name;
-}
-
 /* Index of the name that a member of the query holds: n when there is no such member. */
 static bool find_cursor(struct tg_str query, const char *key, const char *const *names, size_t n,
                         size_t *at, struct api_error *e)
@@ -52,7 +26,7 @@ static bool find_cursor(struct tg_str query, const char *key, const char *const 
     if (!text.p)
         return true;
     for (*at = 0; *at < n; (*at)++)
-        if (escaped_is(text, names[*at]))
+        if (gw_query_is(text, tg_str_of(names[*at])))
             return true;
     *e = gw_failure(400, "invalid_request_error", NULL, "%s: no model has that id", key);
     return false;
