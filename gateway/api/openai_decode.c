@@ -5,12 +5,12 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-static enum tg_status read_model(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 1, OAI_MODEL_MAX, &d->out->model);
 }
 
-static enum tg_status read_stream(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v)
 {
     return api_bool(d, v, &d->out->stream);
 }
@@ -20,7 +20,7 @@ static enum tg_status read_include_usage(struct api_read *d, const struct tg_jso
     return api_bool(d, v, &d->out->include_usage);
 }
 
-static enum tg_status only_false(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v)
 {
     return api_only_bool(d, v, false);
 }
@@ -29,7 +29,7 @@ static enum tg_status read_stream_options(struct api_read *d, const struct tg_js
 {
     static const struct api_field fields[] = {
         { "include_usage", read_include_usage },
-        { "include_obfuscation", only_false },
+        { "include_obfuscation", oai_only_false },
     };
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return api_wrong_type(d, v, TG_JSON_OBJECT);
@@ -46,7 +46,7 @@ static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
 }
 
 /* max_tokens and its newer name. */
-static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_max_tokens(struct api_read *d, const struct tg_json *v)
 {
     int64_t value = 0;
     enum tg_status status = api_integer(d, v, 1, OAI_TOKENS_MAX, &value);
@@ -58,13 +58,13 @@ static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *
     return TG_OK;
 }
 
-static enum tg_status read_user(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_user(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 0, OAI_USER_MAX, &d->out->user);
 }
 
 /* The newer name of user; user wins where both are given, whatever their order. */
-static enum tg_status read_safety_identifier(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_safety_identifier(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str id;
     enum tg_status status = api_copy(d, v, 0, OAI_USER_MAX, &id);
@@ -73,16 +73,17 @@ static enum tg_status read_safety_identifier(struct api_read *d, const struct tg
     return status;
 }
 
-static enum tg_status read_effort(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v)
 {
-    static const char *const words[] = { "none", "minimal", "low", "medium", "high", "xhigh" };
+    static const char *const words[] = { "none", "minimal", "low", "medium",
+                                         "high", "xhigh",   "max" };
     size_t which = 0;
     enum tg_status status = api_word(d, v, words, COUNT(words), &which);
     d->out->thinking = status == TG_OK && which >= 2;
     return status;
 }
 
-static enum tg_status read_service_tier(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "auto", "default", "flex", "scale", "priority" };
     size_t which = 0;
@@ -90,7 +91,7 @@ static enum tg_status read_service_tier(struct api_read *d, const struct tg_json
     return status == TG_OK && which >= 2 ? api_unsupported(d) : status;
 }
 
-static enum tg_status read_verbosity(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "medium", "low", "high" };
     size_t which = 0;
@@ -107,13 +108,13 @@ static enum tg_status read_n(struct api_read *d, const struct tg_json *v)
     return status;
 }
 
-static enum tg_status read_schema_strict(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *v)
 {
     d->out->schema.has_strict = true;
     return api_bool(d, v, &d->out->schema.strict);
 }
 
-static enum tg_status read_schema_name(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_schema_name(struct api_read *d, const struct tg_json *v)
 {
     enum tg_status status = api_copy(d, v, 1, OAI_NAME_MAX, &d->out->schema.name);
     if (status == TG_OK && !oai_is_name(d->out->schema.name))
@@ -121,34 +122,37 @@ static enum tg_status read_schema_name(struct api_read *d, const struct tg_json 
     return status;
 }
 
-static enum tg_status read_schema_description(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_schema_description(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 0, SIZE_MAX, &d->out->schema.description);
 }
 
-static enum tg_status read_schema_text(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_schema_text(struct api_read *d, const struct tg_json *v)
 {
     return api_object_text(d, v, &d->out->schema.text);
 }
 
-static enum tg_status read_json_schema(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_check_schema(struct api_read *d)
 {
-    static const struct api_field fields[] = {
-        { "name", read_schema_name },
-        { "description", read_schema_description },
-        { "schema", read_schema_text },
-        { "strict", read_schema_strict },
-    };
-    if (!v || !tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    if (status)
-        return status;
     if (!d->out->schema.name.n)
         return api_bad(d, "has no name");
     if (!d->out->schema.text.n) /* the API takes it as any object */
         d->out->schema.text = TG_STR("{}");
     return TG_OK;
+}
+
+static enum tg_status read_json_schema(struct api_read *d, const struct tg_json *v)
+{
+    static const struct api_field fields[] = {
+        { "name", oai_read_schema_name },
+        { "description", oai_read_schema_description },
+        { "schema", oai_read_schema_text },
+        { "strict", oai_read_schema_strict },
+    };
+    if (!v || !tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    return status ? status : oai_check_schema(d);
 }
 
 static enum tg_status read_response_format(struct api_read *d, const struct tg_json *v)
@@ -194,7 +198,7 @@ static enum tg_status read_modalities(struct api_read *d, const struct tg_json *
 }
 
 /* A hint without effect: prefixes are found by their content here. */
-static enum tg_status read_cache_key(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_cache_key(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str key;
     return api_copy(d, v, 0, OAI_USER_MAX, &key);
@@ -239,7 +243,7 @@ static enum tg_status read_tool_choice(struct api_read *d, const struct tg_json 
     return status;
 }
 
-static enum tg_status read_parallel(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_parallel(struct api_read *d, const struct tg_json *v)
 {
     bool parallel = true;
     enum tg_status status = api_bool(d, v, &parallel);
@@ -249,35 +253,35 @@ static enum tg_status read_parallel(struct api_read *d, const struct tg_json *v)
 
 static const struct api_field request_fields[] = {
     { "messages", api_elsewhere }, /* read last: it needs nothing, and errors above are cheaper */
-    { "model", read_model },
-    { "stream", read_stream },
+    { "model", oai_read_model },
+    { "stream", oai_read_stream },
     { "stream_options", read_stream_options },
     { "temperature", api_read_temperature },
     { "top_p", api_read_top_p },
     { "top_k", api_read_top_k },
     { "min_p", api_read_min_p },
-    { "max_tokens", read_max_tokens },
-    { "max_completion_tokens", read_max_tokens },
+    { "max_tokens", oai_read_max_tokens },
+    { "max_completion_tokens", oai_read_max_tokens },
     { "stop", api_read_stop },
     { "seed", read_seed },
     { "presence_penalty", api_read_presence },
     { "frequency_penalty", api_read_frequency },
-    { "user", read_user },
-    { "safety_identifier", read_safety_identifier },
+    { "user", oai_read_user },
+    { "safety_identifier", oai_read_safety_identifier },
     { "tools", oai_read_tools },
     { "tool_choice", read_tool_choice },
-    { "parallel_tool_calls", read_parallel },
+    { "parallel_tool_calls", oai_read_parallel },
     { "n", read_n },
-    { "reasoning_effort", read_effort },
+    { "reasoning_effort", oai_read_effort },
     { "response_format", read_response_format },
     { "modalities", read_modalities },
-    { "prompt_cache_key", read_cache_key },
-    { "service_tier", read_service_tier },
-    { "verbosity", read_verbosity },
-    { "store", only_false },
+    { "prompt_cache_key", oai_read_cache_key },
+    { "service_tier", oai_read_service_tier },
+    { "verbosity", oai_read_verbosity },
+    { "store", oai_only_false },
     { "metadata", api_only_empty },
     { "logit_bias", api_only_empty },
-    { "logprobs", only_false },
+    { "logprobs", oai_only_false },
     { "top_logprobs", api_refuse },
     { "audio", api_refuse },
     { "prediction", api_refuse },

@@ -20,16 +20,45 @@ enum {
 enum tg_status oai_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err);
 
+/* openai_decode.c: readers for tables, of fields that both of this vendor's dialects have. */
+enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_max_tokens(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_user(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_safety_identifier(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_cache_key(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_parallel(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_schema_name(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_schema_description(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_schema_text(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *v);
+/* Behind those four: the name must be there, a schema that is not is any object. */
+enum tg_status oai_check_schema(struct api_read *d);
+
 enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v);
 /* 1 to 64 of a-z, A-Z, 0-9, '_' and '-': what the API documents for names of functions. */
 bool oai_is_name(struct tg_str s);
 enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v);
+/* name, description, parameters and strict of an object whose members are checked. */
+enum tg_status oai_read_function(struct api_read *d, const struct tg_json *v,
+                                 struct chat_tool *tool);
 
 /* openai_parts.c: the parts of one message. */
 struct oai_parts {
     struct chat_part *p;
     size_t n, cap;
 };
+/* The part must be an object, its type a string. */
+enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
+/* For tables: detail of an image, "auto" only. */
+enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v);
+/* input_audio: base64 data and a format, put together as a data URL. */
+enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
+                                   struct chat_part *part);
 /* Content of a message: a string, or an array of parts; media only when the role may carry them. */
 enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
                                 struct oai_parts *parts);

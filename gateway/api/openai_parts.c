@@ -4,7 +4,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-static enum tg_status part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
+enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
 {
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return api_wrong_type(d, v, TG_JSON_OBJECT);
@@ -30,7 +30,7 @@ static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v
 }
 
 /* "auto" is what happens anyway. */
-static enum tg_status read_detail(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str s;
     if (!tg_json_string(v, &s))
@@ -42,7 +42,8 @@ static enum tg_status read_detail(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
                                     const char *key, struct chat_part *part)
 {
-    static const struct api_field inner[] = { { "url", api_elsewhere }, { "detail", read_detail } };
+    static const struct api_field inner[] = { { "url", api_elsewhere },
+                                              { "detail", oai_read_detail } };
     const struct api_field outer[] = { { "type", api_elsewhere }, { key, api_elsewhere } };
     enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
@@ -79,7 +80,7 @@ static enum tg_status audio_url(struct api_read *d, struct tg_str format, struct
 }
 
 /* input_audio: base64 data and a format, put together as a data URL. */
-static enum tg_status read_audio_part(struct api_read *d, const struct tg_json *v,
+enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                       struct chat_part *part)
 {
     static const struct api_field outer[] = { { "type", api_elsewhere },
@@ -131,7 +132,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
                                 struct chat_part *part)
 {
     struct tg_str type = { NULL, 0 };
-    enum tg_status status = part_type(d, v, &type);
+    enum tg_status status = oai_part_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("text")))
@@ -143,7 +144,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
         return bad_type(d, type, image || video || audio);
     part->kind = image ? CHAT_PART_IMAGE : video ? CHAT_PART_VIDEO : CHAT_PART_AUDIO;
     if (audio)
-        return read_audio_part(d, v, part);
+        return oai_read_audio_part(d, v, part);
     return read_url_part(d, v, image ? "image_url" : "video_url", part);
 }
 

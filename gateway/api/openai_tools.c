@@ -14,20 +14,11 @@ bool oai_is_name(struct tg_str s)
     return s.n > 0;
 }
 
-static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
-                                    struct chat_tool *tool)
+enum tg_status oai_read_function(struct api_read *d, const struct tg_json *v,
+                                 struct chat_tool *tool)
 {
-    static const struct api_field fields[] = {
-        { "name", api_elsewhere },
-        { "description", api_elsewhere },
-        { "parameters", api_elsewhere },
-        { "strict", api_elsewhere },
-    };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    if (status == TG_OK)
-        status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &tool->name);
+    enum tg_status status =
+        api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &tool->name);
     size_t mark = d->path_n;
     if (status == TG_OK && !oai_is_name(tool->name)) {
         api_enter(d, "name");
@@ -49,6 +40,21 @@ static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
     }
     api_leave(d, mark);
     return status;
+}
+
+static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
+                                    struct chat_tool *tool)
+{
+    static const struct api_field fields[] = {
+        { "name", api_elsewhere },
+        { "description", api_elsewhere },
+        { "parameters", api_elsewhere },
+        { "strict", api_elsewhere },
+    };
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    return status ? status : oai_read_function(d, v, tool);
 }
 
 static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,

@@ -116,7 +116,7 @@ static void refuses_wrong_values(void)
         { "{" M ",\"stop\":5}", "stop", "a string or an array" },
         { "{" M ",\"user\":5}", "user", "a string" },
         { "{" M ",\"n\":0}", "n", "whole" },
-        { "{" M ",\"reasoning_effort\":\"max\"}", "reasoning_effort", "none, minimal, low" },
+        { "{" M ",\"reasoning_effort\":\"most\"}", "reasoning_effort", "none, minimal, low" },
         { "{" M ",\"response_format\":{}}", "response_format.type", "missing" },
         { "{" M ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type", "one of" },
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
