@@ -7,6 +7,7 @@
 
 enum {
     ANSWER_MAX = 2 * GW_ANSWER_MAX,
+    END_MAX = 6 * GW_ANSWER_MAX, /* of a stream: some dialects say it all again, and again */
     COMMENT_MAX = 16384,
     RETRY_AFTER_S = 5,
     LOCAL_AHEAD_MAX = 1 << 20, /* bytes of a local stream kept for a slow reader */
@@ -145,7 +146,7 @@ void gw_answer_heartbeat(struct gw_exchange *x)
     tg_buf_free(&out);
 }
 
-void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
+bool gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
 {
     x->current = t;
     x->state = GW_COMMITTED;
@@ -153,14 +154,19 @@ void gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
     gw_timer_stop(x->window);
     gw_timer_stop(x->latency);
     if (!x->prepared.request.stream)
-        return;
+        return true;
     begin_stream(x, TELL_STREAM);
     struct tg_buf first;
-    tg_buf_init(&first, COMMENT_MAX);
-    x->prepared.dialect->begin(&x->answer, &first);
-    write_out(x, tg_buf_str(&first));
+    tg_buf_init(&first, ANSWER_MAX); /* some repeat the request */
+    bool begun = x->prepared.dialect->begin(&x->answer, &first) == TG_OK;
+    if (begun)
+        write_out(x, tg_buf_str(&first));
+    else
+        x->state = GW_RUNNING;
     tg_buf_free(&first);
-    gw_answer_flush(x);
+    if (begun)
+        gw_answer_flush(x);
+    return begun;
 }
 
 void gw_answer_flush(struct gw_exchange *x)
@@ -256,6 +262,16 @@ static struct api_error unspeakable(struct gw_exchange *x)
                       "object");
 }
 
+/* Before the client reads the end: it may go on from it at once. */
+static void keep(struct gw_exchange *x, const struct api_stream *s, const struct api_whole *w)
+{
+    struct gw_past *past = &x->prepared.past;
+    past->local_only = x->local_only;
+    past->now_ms = tg_mono_ns() / 1000000;
+    if (x->prepared.dialect->keep)
+        x->prepared.dialect->keep(&x->answer, s, w, past);
+}
+
 static void fail_stream(struct gw_exchange *x, const struct api_error *e);
 
 static void finish_stream(struct gw_exchange *x)
@@ -263,7 +279,7 @@ static void finish_stream(struct gw_exchange *x)
     struct gw_try *t = x->current;
     struct tg_buf out, note;
     struct api_whole whole = whole_of(t);
-    tg_buf_init(&out, ANSWER_MAX);
+    tg_buf_init(&out, END_MAX);
     tg_buf_init(&note, COMMENT_MAX);
     x->blocked = false; /* the rest leaves now, and with it the memory */
     gw_answer_flush(x);
@@ -273,11 +289,12 @@ static void finish_stream(struct gw_exchange *x)
     if (status == TG_INVALID) {
         struct api_error e = unspeakable(x);
         fail_stream(x, &e);
-    } else if (out.failed || note.failed) {
+    } else if (status || note.failed) {
         x->failure_name = "out-of-memory";
         gw_http_abort(x->rq);
     } else {
         x->failure_name = "";
+        keep(x, &t->stream, &whole);
         gw_http_write(x->rq, tg_buf_str(&out));
         gw_http_end(x->rq);
     }
@@ -301,6 +318,7 @@ static void finish_whole(struct gw_exchange *x)
     } else {
         x->status = 200;
         x->failure_name = "";
+        keep(x, NULL, &whole);
         tell(x, TELL_WHOLE);
         tell_explanation(x);
         gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
@@ -357,7 +375,7 @@ static void fail_stream(struct gw_exchange *x, const struct api_error *e)
     struct tg_buf out, note;
     struct api_stream unused = { 0 };
     bool committed = x->state == GW_COMMITTED;
-    tg_buf_init(&out, COMMENT_MAX);
+    tg_buf_init(&out, ANSWER_MAX);
     tg_buf_init(&note, COMMENT_MAX);
     x->blocked = false;
     if (committed)
@@ -365,8 +383,12 @@ static void fail_stream(struct gw_exchange *x, const struct api_error *e)
     add_note(x, &note);
     x->prepared.dialect->failed(&x->answer, committed ? &x->current->stream : &unused, e,
                                 note.failed ? TG_STR("") : tg_buf_str(&note), &out);
-    gw_http_write(x->rq, tg_buf_str(&out));
-    gw_http_end(x->rq);
+    if (out.failed) { /* nothing would look like a good end */
+        gw_http_abort(x->rq);
+    } else {
+        gw_http_write(x->rq, tg_buf_str(&out));
+        gw_http_end(x->rq);
+    }
     tg_buf_free(&out);
     tg_buf_free(&note);
 }

@@ -22,6 +22,7 @@ struct api_dialect;
 struct api_error;
 struct gw_admin_job;
 struct gw_exchange;
+struct gw_responses;
 
 /* Settings as they were when a request came: reference-counted, swapped whole at reload. */
 struct gw_snapshot {
@@ -53,6 +54,8 @@ struct gw_app {
     struct prov_http *upstream;
     struct gw_http *http, *admin_http; /* admin_http NULL: it has no listener of its own */
     struct gw_door doors[2];           /* of these two */
+    struct gw_responses *responses; /* what may be gone on from; NULL: nothing is kept */
+    struct gw_timer *expire;        /* of them: the old ones go */
     struct gw_snapshot *now;
     struct tel_keys *keys;             /* API keys, as requests are judged by */
     uint64_t strangers;                /* refused for their key, and not logged yet */

@@ -151,6 +151,8 @@ static void scored(struct gw_exchange *x)
                                                   : "overloaded");
         return;
     }
+    if (p->past.local_only) /* what was said on this machine only stays on it */
+        x->local_only = true;
     x->state = GW_SCORED;
     if (p->dialect->count) {
         if (p->local_can)
@@ -236,7 +238,8 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
 static void begin(struct gw_exchange *x)
 {
     struct gw_prepared *p = &x->prepared;
-    if (p->body.n + prov_local_recall_max(p->local, p->body) <= WORKER_BODY) {
+    bool looks_back = p->dialect->looks_back && p->dialect->looks_back(p->body);
+    if (!looks_back && p->body.n + prov_local_recall_max(p->local, p->body) <= WORKER_BODY) {
         gw_prepare(p);
         scored(x);
         return;
@@ -378,6 +381,9 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->prepared.dialect = dialect;
     x->prepared.body = ask->body;
     x->prepared.local = app->local;
+    x->prepared.past = (struct gw_past){
+        .store = app->responses, .number = x->id, .now_ms = x->begun_ns / 1000000,
+    };
     x->answer.created_s = x->started_ms / 1000;
     x->answer.created_ms = x->started_ms;
     x->answer.request = &x->prepared.request;

@@ -18,6 +18,9 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
     tg_buf_init(&t->out, TRY_OUT_MAX);
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
+    tg_buf_init(&t->stream.items, GW_ANSWER_MAX);
+    t->stream.content = &t->content;
+    t->stream.reasoning = &t->reasoning;
 }
 
 void gw_try_free(struct gw_try *t)
@@ -26,6 +29,7 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->out);
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
+    tg_buf_free(&t->stream.items);
     for (size_t i = 0; t->calls && i < t->calls->n; i++)
         tg_buf_free(&t->calls->arguments[i]);
     tg_free(t->calls);

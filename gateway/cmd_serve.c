@@ -19,7 +19,12 @@
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
 
-enum { SERVE_WORKERS = 2, SERVE_WORK_MAX = 4096, DRAIN_LOOK_MS = 50 };
+enum {
+    SERVE_WORKERS = 2,
+    SERVE_WORK_MAX = 4096,
+    DRAIN_LOOK_MS = 50,
+    SERVE_EXPIRE_MS = 60000,
+};
 
 static const int64_t LOADING_LINE_NS = (int64_t)10 * 1000 * 1000 * 1000;
 
@@ -107,9 +112,12 @@ static void reload_swap(void *arg)
     if (s->loaded) {
         gw_snapshot_unref(s->app.now);
         s->app.now = s->loaded;
-        gw_http_set_limits(s->app.http, &s->app.now->settings->limits);
+        const struct cfg_settings *c = s->app.now->settings;
+        gw_http_set_limits(s->app.http, &c->limits);
         if (s->app.admin_http)
-            gw_http_set_limits(s->app.admin_http, &s->app.now->settings->limits);
+            gw_http_set_limits(s->app.admin_http, &c->limits);
+        gw_responses_limit(s->app.responses, c->responses.max_bytes, c->responses.ttl_ms,
+                           tg_mono_ns() / 1000000);
         tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
         gw_identity_tell(&s->app);
     } else {
@@ -146,6 +154,13 @@ static void on_workers(void *arg)
 static void on_look_again(void *arg)
 {
     gw_arrival_admit(arg);
+}
+
+static void on_expire(void *arg)
+{
+    struct gw_app *app = arg;
+    gw_responses_expire(app->responses, tg_mono_ns() / 1000000);
+    gw_timer_set(app->expire, SERVE_EXPIRE_MS);
 }
 
 static void on_store(void *arg)
@@ -230,6 +245,17 @@ static enum tg_status watch_signals(struct server *s, struct tg_error *err)
     return TG_OK;
 }
 
+static enum tg_status open_responses(struct gw_app *app, struct tg_error *err)
+{
+    const struct cfg_responses *c = &app->now->settings->responses;
+    app->responses = gw_responses_new(c->max_bytes, c->ttl_ms);
+    app->expire = gw_timer_new(app->loop, on_expire, app);
+    if (!app->responses || !app->expire)
+        return tg_fail(err, TG_NOMEM, "out of memory for responses");
+    gw_timer_set(app->expire, SERVE_EXPIRE_MS);
+    return TG_OK;
+}
+
 /* Ids are unique over restarts: a random start, counted on. */
 static uint64_t first_id(void)
 {
@@ -286,6 +312,8 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     if (status == TG_OK)
         status = watch_signals(s, err);
     if (status == TG_OK)
+        status = open_responses(app, err);
+    if (status == TG_OK)
         status = gw_identity_begin(app, err);
     if (status)
         return status;
@@ -312,6 +340,8 @@ static void stop(struct server *s)
         app->exchanges->on_worker = false;
         gw_exchange_done(app->exchanges);
     }
+    gw_responses_free(app->responses);
+    gw_timer_free(app->expire);
     gw_snapshot_unref(s->loaded);
     gw_snapshot_unref(app->now);
     prov_backend_free(app->local);

@@ -130,7 +130,11 @@ static void commit(struct gw_exchange *x, struct gw_try *t)
     if (t == &x->remote)
         gw_attempt_end(&x->local, false);
     x->local_parked = false;
-    gw_answer_commit(x, t);
+    if (!gw_answer_commit(x, t)) {
+        struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
+        gw_exchange_fail(x, &e, "out-of-memory");
+        return;
+    }
     if (!t->finished)
         return;
     gw_answer_finish(x);

@@ -17,6 +17,7 @@
 #include "gateway/app.h"
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
+#include "gateway/responses_store.h"
 #include "policy/complexity.h"
 #include "policy/confidence.h"
 
@@ -44,6 +45,7 @@ struct gw_prepared {
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct api_error error;
+    struct gw_past past; /* of a dialect whose requests go on from earlier ones */
     struct chat_request request;
     int32_t *prompt; /* owned */
     uint32_t n_prompt;
@@ -144,8 +146,9 @@ enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out);
 /* An error in the client's terms; type and code are static. Pure, any thread. */
 struct api_error gw_failure(int status, const char *type, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Gives what t holds to the client from now on; headers first if they are still due. */
-void gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
+/* Gives what t holds to the client from now on; headers first if they are still due. False: out of
+ * memory for it; nothing of it was written. */
+bool gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
 /* What the committed attempt has said and the client can take. */
 void gw_answer_flush(struct gw_exchange *x);
 /* Pauses the current attempt if the client does not keep up with it. */

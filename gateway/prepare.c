@@ -31,7 +31,11 @@ void gw_prepare(struct gw_prepared *p)
         p->error = gw_failure(500, "server_error", NULL, "out of memory");
         return;
     }
-    if (p->dialect->decode(p->body, p->arena, &p->request, &p->error) != TG_OK) {
+    enum tg_status read =
+        p->dialect->decode_past
+            ? p->dialect->decode_past(p->body, &p->past, p->arena, &p->request, &p->error)
+            : p->dialect->decode(p->body, p->arena, &p->request, &p->error);
+    if (read) {
         p->failed = true;
         return;
     }
@@ -48,6 +52,7 @@ void gw_prepare(struct gw_prepared *p)
 
 void gw_prepared_free(struct gw_prepared *p)
 {
+    gw_past_free(&p->past);
     tg_arena_free(p->arena);
     tg_free(p->body_copy);
     tg_free(p->prompt);

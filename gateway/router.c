@@ -5,11 +5,13 @@
 #include "gateway/api/anthropic.h"
 #include "gateway/api/ollama.h"
 #include "gateway/api/openai_chat.h"
+#include "gateway/api/openai_responses.h"
 #include "gateway/admin.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/models.h"
 #include "gateway/ollama_site.h"
+#include "gateway/responses_site.h"
 
 enum { ROUTER_TEXT_MAX = 1 << 20 };
 
@@ -80,6 +82,7 @@ struct endpoint {
     void *(*govern)(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask);
     enum gw_access access;
     bool below;    /* the paths below it too */
+    bool inside;   /* only those */
     bool any_type; /* whatever content type it is declared as */
 };
 
@@ -146,6 +149,10 @@ static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw
 
 static const struct endpoint endpoints[] = {
     { "/v1/chat/completions", "POST", .dialect = &oai_chat },
+    { "/v1/responses", "POST", .dialect = &oai_responses },
+    { "/v1/responses", "GET", .answer = gw_responses_get, .inside = true },
+    { "/v1/responses", "DELETE", .answer = gw_responses_remove, .inside = true },
+    { "/v1/responses", "POST", .answer = gw_responses_post, .inside = true },
     { "/v1/messages", "POST", .dialect = &ant_messages },
     { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
     { "/v1/models", "GET", .answer = gw_models_answer, .below = true },
@@ -175,7 +182,8 @@ static bool is_below(struct tg_str path, const char *root)
 
 static bool is_at(const struct gw_ask *ask, const struct endpoint *e)
 {
-    return tg_str_eq(ask->path, tg_str_of(e->path)) || (e->below && is_below(ask->path, e->path));
+    bool below = (e->below || e->inside) && is_below(ask->path, e->path);
+    return below || (!e->inside && tg_str_eq(ask->path, tg_str_of(e->path)));
 }
 
 /* Whose errors the client reads. e may be NULL. */
@@ -185,7 +193,22 @@ static const struct api_dialect *dialect_of(const struct gw_ask *ask, const stru
         return e->dialect;
     if (is_below(ask->path, "/api"))
         return &oll_chat;
+    if (is_below(ask->path, "/v1/responses"))
+        return &oai_responses;
     return is_below(ask->path, "/v1/messages") ? &ant_messages : gw_dialect_asked(ask);
+}
+
+/* The methods that a path takes, for a header; "" when it is nobody's. */
+static void list_methods(const struct gw_ask *ask, char *out, size_t n)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
+        const struct endpoint *e = &endpoints[i];
+        size_t at = strlen(out);
+        const char *more = e->method && strcmp(e->method, "GET") == 0 ? ", HEAD" : "";
+        if (is_at(ask, e) && e->method)
+            snprintf(out + at, n - at, "%s%s%s", at ? ", " : "", e->method, more);
+    }
 }
 
 static bool takes(const struct endpoint *e, const struct gw_ask *ask)
@@ -215,10 +238,11 @@ static void refuse_path(struct gw_app *app, struct gw_request *rq, const struct 
 {
     struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
                                     "nothing is served at %.*s; see POST /v1/chat/completions, "
-                                    "POST /v1/messages, POST /api/chat, GET /v1/models, "
-                                    "GET /healthz", TG_FMT(ask->path));
+                                    "POST /v1/responses, POST /v1/messages, POST /api/chat, "
+                                    "GET /v1/models, GET /healthz", TG_FMT(ask->path));
     if (found) {
-        const char *allowed = strcmp(found->method, "GET") == 0 ? "GET, HEAD" : found->method;
+        char allowed[100];
+        list_methods(ask, allowed, sizeof(allowed));
         e = gw_failure(405, "invalid_request_error", "method_not_allowed",
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));

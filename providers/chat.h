@@ -88,6 +88,7 @@ struct chat_request {
     bool thinking;
     bool hide_thinking; /* the client wants to know that it was thought, not what */
     struct tg_str user;
+    const void *own; /* what the dialect that read it needs to know again; for it alone */
 };
 
 enum chat_event_kind {

@@ -26,6 +26,11 @@ struct tg_arena *tg_arena_new(size_t max)
     return a;
 }
 
+void tg_arena_allow(struct tg_arena *a, size_t more)
+{
+    a->max = more > SIZE_MAX - a->max ? SIZE_MAX : a->max + more;
+}
+
 void tg_arena_free(struct tg_arena *a)
 {
     if (!a)

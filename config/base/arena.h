@@ -10,6 +10,8 @@ struct tg_arena; /* opaque */
 
 /* max: total bytes that may be handed out. NULL when out of memory. Owned by the caller. */
 struct tg_arena *tg_arena_new(size_t max);
+/* So much more may be handed out. */
+void tg_arena_allow(struct tg_arena *a, size_t more);
 /* Frees the arena and all that was allocated from it. NULL is allowed. */
 void tg_arena_free(struct tg_arena *a);
 /* 16-byte aligned, zeroed; NULL when out of memory or above the maximum. Borrowed until the arena

@@ -9,6 +9,8 @@
 #include "config/base/status.h"
 #include "providers/chat.h"
 
+struct gw_past; /* gateway/responses_store.h */
+
 /* An error of a request in the client's terms: OpenAI's words, which other dialects translate. */
 struct api_error {
     int status;       /* HTTP: 400, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504 */
@@ -58,6 +60,8 @@ struct api_stream {
     uint32_t index; /* of that block */
     uint32_t call;  /* number of the call that is open */
     uint64_t sequence;
+    const struct tg_buf *content, *reasoning; /* what was said so far, to a dialect that keeps it */
+    struct tg_buf items;                      /* freed with the attempt */
 };
 
 /* Backends name fields in OpenAI's words; here is what a dialect calls them. */
@@ -85,6 +89,17 @@ struct api_dialect {
      * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */
     enum tg_status (*decode)(struct tg_str body, struct tg_arena *arena, struct chat_request *out,
                              struct api_error *err);
+    /* Instead of decode, for requests that may go on from what was answered before: it is found in
+     * past, and what is to be kept of this one goes there. Also TG_NOTFOUND (404). */
+    enum tg_status (*decode_past)(struct tg_str body, struct gw_past *past,
+                                  struct tg_arena *arena, struct chat_request *out,
+                                  struct api_error *err);
+    /* With decode_past: whether it may look something up, which the loop has no time for. */
+    bool (*looks_back)(struct tg_str body);
+    /* With decode_past: keeps an answer that is about to be told. s: NULL for a whole one. Without
+     * memory it is not kept. */
+    void (*keep)(const struct api_answer *a, const struct api_stream *s,
+                 const struct api_whole *w, struct gw_past *past);
     /* The answer to a request that decode gave no messages: it asks nothing of a backend. NULL:
      * decode refuses such. */
     enum tg_status (*idle)(const struct api_answer *a, struct tg_buf *out);

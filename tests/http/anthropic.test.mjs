@@ -2,16 +2,12 @@
 // errors before and after the first delta, heartbeats, counts, models.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import http from 'node:http';
-import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { rawRequest, rawSocket, readSse, request, rows, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { hybridConfig, prices } from './support.mjs';
+import { boxConfig, hybridConfig, named } from './support.mjs';
 
-const folder = fileURLToPath(new URL('../../config', import.meta.url));
 const hi = [{ role: 'user', content: 'hi' }];
 const schema = { type: 'object', required: ['city'], properties: { city: { type: 'string' } } };
 const tools = [
@@ -31,30 +27,11 @@ const models = [
   'answer:{"firstMs":400}',
   'hang',
 ];
-const named = (model) => model.replace(/\W+/g, '-');
 
 before(async () => {
   mock = await startMock();
-  const config = JSON.parse(await readFile(path.join(folder, 'default.json'), 'utf8'));
-  const hybrid = hybridConfig(mock, { trigger: 'turns > 0' });
-  const [base] = hybrid.routes;
-  hybrid.providers.mock.prices = Object.fromEntries(models.map((m) => [m, prices]));
-  gw = await startGateway({
-    config: {
-      ...hybrid,
-      engine: { ...config.engine, model: path.resolve(folder, config.engine.model) },
-      heartbeat: '100ms',
-      limits: { body: '1MiB' },
-      routes: [
-        { name: 'default', primary: { provider: 'local' } },
-        ...models.map((model) => ({
-          ...base,
-          name: named(model),
-          fallback: [{ ...base.fallback[0], model }],
-        })),
-      ],
-    },
-  });
+  const top = { heartbeat: '100ms', limits: { body: '1MiB' } };
+  gw = await startGateway({ config: boxConfig(mock, models, top) });
 });
 after(() => mock.stop());
 beforeEach(() => mock.clear());

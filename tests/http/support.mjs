@@ -65,6 +65,28 @@ export function hybridConfig(
 // a million.
 export const answerCost = 11 * 1000 + 5 * 2000;
 
+// The model in the box, and a route to the mock for each of its models: named(model).
+const box = path.resolve(golden, '../../config/models/spark.gguf');
+export const named = (model) => model.replace(/\W+/g, '-');
+export function boxConfig(mock, models, top = {}) {
+  const hybrid = hybridConfig(mock, { trigger: 'turns > 0' });
+  const [base] = hybrid.routes;
+  hybrid.providers.mock.prices = Object.fromEntries(models.map((m) => [m, prices]));
+  return {
+    ...hybrid,
+    engine: { model: box, device: 'cpu' },
+    routes: [
+      { name: 'default', primary: { provider: 'local' } },
+      ...models.map((model) => ({
+        ...base,
+        name: named(model),
+        fallback: [{ ...base.fallback[0], model }],
+      })),
+    ],
+    ...top,
+  };
+}
+
 export async function post(gw, target, body, headers = {}, signal) {
   const r = await fetch(gw.url + target, {
     method: 'POST',

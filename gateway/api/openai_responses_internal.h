@@ -1,0 +1,122 @@
+/* What the files of the Responses dialect share. */
+#ifndef GATEWAY_API_OPENAI_RESPONSES_INTERNAL_H
+#define GATEWAY_API_OPENAI_RESPONSES_INTERNAL_H
+
+#include "gateway/api/openai_internal.h"
+#include "gateway/api/openai_responses.h"
+
+enum {
+    OAI_ITEMS_MAX = OAI_MESSAGES_MAX, /* of a conversation */
+    OAI_INPUT_FIRST = 0x8000,         /* number of an input item; output items count from 0 */
+    OAI_METADATA_MAX = 16, OAI_METADATA_KEY = 64, OAI_METADATA_VALUE = 512,
+    OAI_ITEM_ID = 32,
+};
+
+/* What an encoder must know of the request: chat_request.own. */
+struct oai_asked {
+    struct tg_str echo; /* members of the response object that repeat the request: ,"a":1,"b":2 */
+    bool summary;       /* what was thought is told as a summary */
+    bool sealed;        /* and as encrypted_content */
+    bool store;
+};
+
+/* Messages being put together of items. */
+struct oai_talk {
+    struct chat_message *m;
+    size_t n, cap;
+    struct oai_parts open; /* of the assistant's message that m ends with; p NULL: it is closed */
+    bool said, called;     /* text, calls are in it */
+    struct oai_parts images; /* of results: into a user's message behind them */
+    struct oai_talk_call {
+        struct tg_str id, name;
+        bool answered;
+    } *calls;
+    size_t n_calls, cap_calls;
+    size_t n_items;
+    size_t place; /* 1 + index of the item in the client's list; 0: of an earlier turn */
+};
+
+/* One decoding; api_read.dialect. */
+struct oai_reading {
+    struct gw_past *past;
+    struct gw_response *before; /* a reference */
+    struct oai_asked *asked;
+    struct oai_talk talk;
+    struct tg_str previous;     /* previous_response_id */
+    bool keeps;                 /* items go into input and spans */
+    struct tg_buf input;
+    struct gw_spans spans;
+    struct tg_str choice; /* "none", or a mode of allowed_tools */
+};
+
+/* openai_responses_items.c: one item at the path; item_reference is not among them. */
+enum tg_status oai_read_item(struct api_read *d, const struct tg_json *v);
+/* A user's message of text alone. */
+enum tg_status oai_add_user_text(struct api_read *d, struct tg_str text);
+enum tg_status oai_add_system(struct api_read *d, struct tg_str text);
+/* Ends the list: calls must have been answered. */
+enum tg_status oai_end_items(struct api_read *d);
+
+/* openai_responses_past.c: what earlier turns said, and what is kept of this one. */
+enum tg_status oai_find_before(struct api_read *d);
+enum tg_status oai_read_before(struct api_read *d);
+/* An element of input: itself, or what it refers to. */
+enum tg_status oai_read_input_item(struct api_read *d, const struct tg_json *v, size_t i);
+enum tg_status oai_read_input_text(struct api_read *d, const struct tg_json *v);
+void oai_keep(const struct api_answer *a, const struct api_stream *s, const struct api_whole *w,
+              struct gw_past *past);
+bool oai_looks_back(struct tg_str body);
+
+/* openai_responses_decode.c */
+enum tg_status oai_responses_decode(struct tg_str body, struct gw_past *past,
+                                    struct tg_arena *arena, struct chat_request *out,
+                                    struct api_error *err);
+/* openai_responses_tools.c */
+enum tg_status oai_read_response_tools(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_response_choice(struct api_read *d, const struct tg_json *v);
+/* Behind both: what the choice leaves of the tools. */
+enum tg_status oai_choose_tools(struct api_read *d, const struct tg_json *root);
+/* openai_responses_echo.c: asked.echo. */
+enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root);
+
+/* openai_responses_seal.c: text as encrypted_content, and back. Nothing is secret in it; damage is
+ * found by a checksum. */
+enum tg_status oai_seal(struct tg_str text, struct tg_buf *out);
+enum tg_status oai_unseal(struct api_read *d, const struct tg_json *v, struct tg_str *out);
+
+/* openai_responses_encode.c: an output item that an answer has. */
+enum oai_kind { OAI_REASONING = 1, OAI_MESSAGE, OAI_CALL };
+struct oai_item {
+    enum oai_kind kind;
+    uint32_t call;   /* OAI_CALL: its index */
+    size_t from, to; /* else: bytes of the content, of the reasoning */
+};
+enum oai_state { OAI_BEGUN, OAI_COMPLETED, OAI_INCOMPLETE };
+/* The id of the answer's item i: "msg_", the answer's number, i. */
+void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char id[OAI_ITEM_ID]);
+/* Item i as an object, in that state; begun ones are empty. */
+void oai_item_print(const struct api_answer *a, const struct api_whole *w,
+                    const struct oai_item *item, size_t i, enum oai_state state,
+                    struct tg_buf *out);
+/* {"type":"output_text",...} */
+void oai_text_part_print(struct tg_str text, struct tg_buf *out);
+/* The answer's items as finished; s: NULL for a whole answer. False: out of memory. items is
+ * appended to. */
+bool oai_items_of(const struct api_stream *s, const struct api_whole *w, struct tg_buf *items);
+/* The response object. w: NULL: only begun, without output. e: NULL, or why it failed. spans: NULL,
+ * or takes the places of the items. TG_NOMEM, TG_LIMIT. */
+enum tg_status oai_response_print(const struct api_answer *a, const struct api_stream *s,
+                                  const struct api_whole *w, const struct api_error *e,
+                                  struct gw_spans *spans, struct tg_buf *out);
+/* openai_responses_stream.c: parts of the dialect's table. */
+enum tg_status oai_stream_begin(const struct api_answer *a, struct tg_buf *out);
+enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s,
+                                const struct chat_event *e, struct tg_buf *out);
+enum tg_status oai_stream_finish(const struct api_answer *a, struct api_stream *s,
+                                 const struct api_whole *w, struct tg_str note,
+                                 struct tg_buf *out);
+enum tg_status oai_stream_failed(const struct api_answer *a, struct api_stream *s,
+                                 const struct api_error *e, struct tg_str note,
+                                 struct tg_buf *out);
+
+#endif

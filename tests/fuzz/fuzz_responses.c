@@ -1,0 +1,121 @@
+/* The decoder of the Responses API on any bytes, with a conversation to go on from and to refer to:
+ * an error names its cause; what was accepted prints back as JSON that the scanner accepts, is
+ * kept, and can be gone on from itself. */
+#include <stdlib.h>
+
+#include "config/base/json.h"
+#include "config/base/utf8.h"
+#include "gateway/api/openai_chat.h"
+#include "gateway/api/openai_responses.h"
+
+enum { MEMORY_MAX = 16 << 20 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct gw_responses *store;
+
+static void must_be_json(struct tg_str text)
+{
+    if (tg_json_scan(text, NULL) != TG_OK)
+        abort();
+}
+
+static void check_error(enum tg_status status, const struct api_error *err)
+{
+    struct tg_buf out;
+    bool known = (err->status == 400 && (status == TG_INVALID || status == TG_UNSUPPORTED)) ||
+                 (err->status == 404 && status == TG_NOTFOUND) ||
+                 (err->status == 503 && status == TG_NOMEM);
+    bool utf8 = tg_utf8_valid(err->message, strlen(err->message)) &&
+                tg_utf8_valid(err->param, strlen(err->param));
+    tg_buf_init(&out, MEMORY_MAX);
+    oai_error_print(err, &out);
+    must_be_json(tg_buf_str(&out));
+    tg_buf_free(&out);
+    if (!known || !utf8 || !err->message[0])
+        abort();
+}
+
+static void check_request(const struct chat_request *r)
+{
+    if (r->n_messages == 0)
+        abort();
+    for (size_t i = 0; i < r->n_messages; i++) {
+        const struct chat_message *m = &r->messages[i];
+        if (m->role == CHAT_TOOL && (m->n_parts != 1 || !m->parts[0].name.n))
+            abort();
+        for (size_t k = 0; k < m->n_parts; k++)
+            if (!tg_utf8_valid(m->parts[k].text.p, m->parts[k].text.n))
+                abort();
+    }
+}
+
+/* The last part of it as an answer. */
+static void answer(const struct chat_request *r, struct gw_past *past)
+{
+    const struct chat_message *last = &r->messages[r->n_messages - 1];
+    struct api_answer a = { .model = r->model, .request = r };
+    struct api_whole w = { .content = TG_STR("x") };
+    struct tg_buf out;
+    if (last->n_parts)
+        w.reasoning = last->parts[0].text;
+    snprintf(a.id, sizeof(a.id), "resp_%016llx", (unsigned long long)past->number);
+    tg_buf_init(&out, MEMORY_MAX);
+    if (oai_responses.whole(&a, &w, &out) != TG_OK)
+        abort();
+    must_be_json(tg_buf_str(&out));
+    tg_buf_free(&out);
+    oai_responses.keep(&a, NULL, &w, past);
+}
+
+static void check_kept(uint64_t number)
+{
+    struct gw_response *r = gw_responses_find(store, 0, number, true, 0);
+    if (!r)
+        return; /* store: false, or it is too large */
+    const struct gw_spans *lists[] = { &r->input, &r->output };
+    must_be_json((struct tg_str){ r->input.text, r->input.n_text });
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            must_be_json(gw_span_text(lists[k], i));
+            if (!gw_span_id(lists[k], i).n)
+                abort();
+        }
+    gw_response_unref(store, r);
+}
+
+/* One request; true when it was accepted. */
+static bool ask(struct tg_str body, uint64_t number)
+{
+    struct tg_arena *arena = tg_arena_new(MEMORY_MAX);
+    struct gw_past past = { .store = store, .number = number };
+    struct chat_request request;
+    struct api_error err;
+    oai_responses.looks_back(body);
+    enum tg_status status = oai_responses.decode_past(body, &past, arena, &request, &err);
+    if (status) {
+        check_error(status, &err);
+    } else {
+        check_request(&request);
+        answer(&request, &past);
+    }
+    gw_past_free(&past);
+    tg_arena_free(arena);
+    return status == TG_OK;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char first[] = "{\"input\":\"a\"}";
+    static const char third[] = "{\"previous_response_id\":\"resp_0000000000000002\",\"input\":["
+                                "{\"role\":\"user\",\"content\":\"b\"}]}";
+    store = gw_responses_new(1 << 20, 1000);
+    ask(tg_str_of(first), 1);
+    if (ask((struct tg_str){ (const char *)data, size }, 2)) {
+        check_kept(2);
+        ask(tg_str_of(third), 3);
+        check_kept(3);
+    }
+    gw_responses_free(store);
+    return 0;
+}

@@ -1,0 +1,352 @@
+/* Answers of the Responses API: whole, as streams of events, failed, kept; exact bytes. */
+#include "gateway/api/openai_responses_internal.h"
+#include "tests/unit/gateway/responses_talk.h"
+
+#define N "00000000000000ab"
+#define ECHO ",\"e\":1"
+#define HEAD(status, completed, error, details) \
+    "{\"id\":\"resp_" N "\",\"object\":\"response\",\"created_at\":1000,\"status\":\"" status \
+    "\",\"background\":false,\"completed_at\":" completed ",\"error\":" error \
+    ",\"incomplete_details\":" details ",\"model\":\"m\\\"x\",\"output\":["
+#define TAIL(usage) "],\"usage\":" usage ECHO "}"
+#define BEGUN HEAD("in_progress", "null", "null", "null") TAIL("null")
+#define USAGE "{\"input_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":2," \
+    "\"cache_write_tokens\":0},\"output_tokens\":3,\"output_tokens_details\":{" \
+    "\"reasoning_tokens\":1},\"total_tokens\":8}"
+#define PART(text) "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"" \
+    text "\"}"
+#define MESSAGE(i, status, parts) "{\"id\":\"msg_" N i "\",\"type\":\"message\",\"status\":\"" \
+    status "\",\"role\":\"assistant\",\"content\":[" parts "]}"
+#define THOUGHT(status, more) \
+    "{\"id\":\"rs_" N "0000\",\"type\":\"reasoning\",\"status\":\"" status "\"," more "}"
+#define CALL(i, status, arguments, id, name) \
+    "{\"id\":\"fc_" N i "\",\"type\":\"function_call\",\"status\":\"" status \
+    "\",\"arguments\":\"" arguments "\",\"call_id\":\"" id "\",\"name\":\"" name "\"}"
+#define EVENT(n, name, members) "event: " name "\ndata: {\"type\":\"" name \
+    "\",\"sequence_number\":" n members "}\n\n"
+#define ADDED(n, i, item) \
+    EVENT(n, "response.output_item.added", ",\"output_index\":" i ",\"item\":" item)
+#define DONE(n, i, item) \
+    EVENT(n, "response.output_item.done", ",\"output_index\":" i ",\"item\":" item)
+#define AT(id, i) ",\"item_id\":\"" id "\",\"output_index\":" i
+#define OF(id, i) AT(id, i) ",\"content_index\":0"
+#define SUM(id, i) AT(id, i) ",\"summary_index\":0"
+
+static struct oai_asked asked;
+static const struct chat_request request = { .stream = true, .own = &asked };
+static const struct api_answer answer = { .id = "resp_" N, .created_s = 1000,
+                                          .model = { "m\"x", 3 }, .request = &request };
+
+/* A stream, with what the exchange keeps of it. */
+static struct {
+    struct api_stream s;
+    struct tg_buf content, reasoning, arguments[2], out;
+    struct api_call calls[2];
+    size_t n_calls;
+} live;
+
+static void begin(void)
+{
+    memset(&live, 0, sizeof(live));
+    asked = (struct oai_asked){ .echo = TG_STR(ECHO), .store = true };
+    tg_buf_init(&live.s.items, 1 << 20);
+    tg_buf_init(&live.content, 1 << 20);
+    tg_buf_init(&live.reasoning, 1 << 20);
+    tg_buf_init(&live.out, 1 << 20);
+    for (size_t i = 0; i < 2; i++)
+        tg_buf_init(&live.arguments[i], 1 << 20);
+    live.s.content = &live.content;
+    live.s.reasoning = &live.reasoning;
+}
+
+static void end(void)
+{
+    tg_buf_free(&live.s.items);
+    tg_buf_free(&live.content);
+    tg_buf_free(&live.reasoning);
+    tg_buf_free(&live.out);
+    for (size_t i = 0; i < 2; i++)
+        tg_buf_free(&live.arguments[i]);
+}
+
+/* As the exchange does: first told, then kept. */
+static void says(enum chat_event_kind kind, const char *text)
+{
+    struct chat_event e = { .kind = kind, .text = tg_str_of(text) };
+    CHECK_INT(oai_responses.event(&answer, &live.s, &e, &live.out), TG_OK);
+    tg_buf_adds(kind == CHAT_EVENT_TEXT ? &live.content : &live.reasoning, text);
+}
+
+static void calls(uint32_t i, const char *id, const char *name, const char *text)
+{
+    struct chat_event e = { .kind = CHAT_EVENT_TOOL_CALL, .index = i, .id = tg_str_of(id),
+                            .name = tg_str_of(name), .text = tg_str_of(text) };
+    CHECK_INT(oai_responses.event(&answer, &live.s, &e, &live.out), TG_OK);
+    tg_buf_adds(&live.arguments[i], text);
+    if (id[0])
+        live.calls[i] = (struct api_call){ .id = e.id, .name = e.name };
+    if (i >= live.n_calls)
+        live.n_calls = i + 1;
+}
+
+static const struct chat_usage usage = { .input = { true, 5 }, .cached_input = { true, 2 },
+                                         .output = { true, 3 }, .reasoning = { true, 1 } };
+
+static struct api_whole said(enum chat_finish finish)
+{
+    for (size_t i = 0; i < 2; i++)
+        live.calls[i].arguments = tg_buf_str(&live.arguments[i]);
+    return (struct api_whole){ .content = tg_buf_str(&live.content),
+                               .reasoning = tg_buf_str(&live.reasoning), .calls = live.calls,
+                               .n_calls = live.n_calls, .finish = finish, .usage = usage,
+                               .times = { .total = 7999999999 } };
+}
+
+static void ends(enum chat_finish finish)
+{
+    struct api_whole w = said(finish);
+    CHECK_INT(oai_responses.finish(&answer, &live.s, &w, TG_STR("{\"n\":1}"), &live.out), TG_OK);
+}
+
+static void check_whole(const struct api_whole *w, const char *want)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, 1 << 16);
+    CHECK_INT(oai_responses.whole(&answer, w, &out), TG_OK);
+    CHECK_STR(out.p, want);
+    CHECK_INT(tg_json_scan(tg_buf_str(&out), NULL), TG_OK);
+    tg_buf_free(&out);
+}
+
+static void whole_answers(void)
+{
+    struct api_call call = { TG_STR("c1"), TG_STR("f"), TG_STR("{\"a\":1}") };
+    struct api_whole w = { .content = TG_STR("hi\n"), .reasoning = TG_STR("t"), .calls = &call,
+                           .n_calls = 1, .usage = usage, .times = { .total = 7999999999 } };
+    begin();
+    check_whole(&w, HEAD("completed", "1007", "null", "null")
+        THOUGHT("completed", "\"summary\":[],\"content\":[{\"type\":\"reasoning_text\",\"text\":"
+                             "\"t\"}]") ","
+        MESSAGE("0001", "completed", PART("hi\\n")) ","
+        CALL("0002", "completed", "{\\\"a\\\":1}", "c1", "f") TAIL(USAGE));
+    asked.summary = asked.sealed = true;
+    w = (struct api_whole){ .reasoning = TG_STR("t"), .finish = CHAT_FINISH_LENGTH,
+                            .usage = { .input = { true, 1 } } };
+    check_whole(&w, HEAD("incomplete", "null", "null", "{\"reason\":\"max_output_tokens\"}")
+        THOUGHT("incomplete", "\"summary\":[{\"type\":\"summary_text\",\"text\":\"t\"}],"
+                              "\"encrypted_content\":\"dGdyMeO5ik2jGhJ9dA==\"")
+        TAIL("null"));
+    w = (struct api_whole){ .finish = CHAT_FINISH_FILTER };
+    check_whole(&w, HEAD("incomplete", "null", "null", "{\"reason\":\"content_filter\"}")
+        MESSAGE("0000", "incomplete", PART("")) TAIL("null"));
+    end();
+}
+
+static void streams_begin(void)
+{
+    begin();
+    CHECK_INT(oai_responses.begin(&answer, &live.out), TG_OK);
+    CHECK_STR(live.out.p, EVENT("0", "response.created", ",\"response\":" BEGUN)
+                          EVENT("1", "response.in_progress", ",\"response\":" BEGUN));
+    end();
+}
+
+#define M "msg_" N "0001"
+#define R "rs_" N "0000"
+#define TOLD "\"summary\":[],\"content\":[{\"type\":\"reasoning_text\",\"text\":\"hmm\"}]"
+#define RPART(text) ",\"part\":{\"type\":\"reasoning_text\",\"text\":\"" text "\"}"
+
+static void thoughts_then_text(void)
+{
+    begin();
+    says(CHAT_EVENT_REASONING, "h");
+    says(CHAT_EVENT_REASONING, "mm");
+    says(CHAT_EVENT_TEXT, "a");
+    says(CHAT_EVENT_TEXT, "");
+    says(CHAT_EVENT_TEXT, "b");
+    ends(CHAT_FINISH_STOP);
+    CHECK_STR(live.out.p,
+        ADDED("2", "0", THOUGHT("in_progress", "\"summary\":[]"))
+        EVENT("3", "response.content_part.added", OF(R, "0") RPART(""))
+        EVENT("4", "response.reasoning_text.delta", OF(R, "0") ",\"delta\":\"h\"")
+        EVENT("5", "response.reasoning_text.delta", OF(R, "0") ",\"delta\":\"mm\"")
+        EVENT("6", "response.reasoning_text.done", OF(R, "0") ",\"text\":\"hmm\"")
+        EVENT("7", "response.content_part.done", OF(R, "0") RPART("hmm"))
+        DONE("8", "0", THOUGHT("completed", TOLD))
+        ADDED("9", "1", MESSAGE("0001", "in_progress", ""))
+        EVENT("10", "response.content_part.added", OF(M, "1") ",\"part\":" PART(""))
+        EVENT("11", "response.output_text.delta", OF(M, "1") ",\"logprobs\":[],\"delta\":\"a\"")
+        EVENT("12", "response.output_text.delta", OF(M, "1") ",\"logprobs\":[],\"delta\":\"b\"")
+        EVENT("13", "response.output_text.done", OF(M, "1") ",\"logprobs\":[],\"text\":\"ab\"")
+        EVENT("14", "response.content_part.done", OF(M, "1") ",\"part\":" PART("ab"))
+        DONE("15", "1", MESSAGE("0001", "completed", PART("ab")))
+        ": tollgate {\"n\":1}\n\n"
+        EVENT("16", "response.completed", ",\"response\":"
+              HEAD("completed", "1007", "null", "null") THOUGHT("completed", TOLD) ","
+              MESSAGE("0001", "completed", PART("ab")) TAIL(USAGE)));
+    end();
+}
+
+static void summaries_have_their_own_events(void)
+{
+    begin();
+    asked.summary = true;
+    says(CHAT_EVENT_REASONING, "h");
+    CHECK_STR(live.out.p,
+        ADDED("2", "0", THOUGHT("in_progress", "\"summary\":[]"))
+        EVENT("3", "response.reasoning_summary_part.added",
+              SUM(R, "0") ",\"part\":{\"type\":\"summary_text\",\"text\":\"\"}")
+        EVENT("4", "response.reasoning_summary_text.delta", SUM(R, "0") ",\"delta\":\"h\""));
+    tg_buf_reset(&live.out);
+    ends(CHAT_FINISH_LENGTH);
+    CHECK(strstr(live.out.p, "event: response.reasoning_summary_text.done\n"));
+    CHECK(strstr(live.out.p, "event: response.reasoning_summary_part.done\n"));
+    CHECK(strstr(live.out.p, DONE("7", "0", THOUGHT("incomplete",
+                 "\"summary\":[{\"type\":\"summary_text\",\"text\":\"h\"}]"))));
+    CHECK(strstr(live.out.p, "event: response.incomplete\n"));
+    CHECK(!strstr(live.out.p, "response.completed"));
+    end();
+}
+
+#define F(i) "fc_" N "000" i
+#define PIECE(n, i, text) EVENT(n, "response.function_call_arguments.delta", \
+                                AT(F(i), i) ",\"delta\":\"" text "\"")
+#define WHOLE(n, i, name, text) EVENT(n, "response.function_call_arguments.done", \
+    AT(F(i), i) ",\"name\":\"" name "\",\"arguments\":\"" text "\"")
+
+/* Pieces of calls may come mixed: calls end at the end. */
+static void calls_come_mixed(void)
+{
+    begin();
+    calls(0, "c0", "f", "");
+    calls(1, "c1", "g", "[");
+    calls(0, "", "", "{}");
+    calls(1, "", "", "]");
+    ends(CHAT_FINISH_TOOL_CALLS);
+    CHECK_STR(live.out.p,
+        ADDED("2", "0", CALL("0000", "in_progress", "", "c0", "f"))
+        ADDED("3", "1", CALL("0001", "in_progress", "", "c1", "g"))
+        PIECE("4", "1", "[") PIECE("5", "0", "{}") PIECE("6", "1", "]")
+        WHOLE("7", "0", "f", "{}") DONE("8", "0", CALL("0000", "completed", "{}", "c0", "f"))
+        WHOLE("9", "1", "g", "[]") DONE("10", "1", CALL("0001", "completed", "[]", "c1", "g"))
+        ": tollgate {\"n\":1}\n\n"
+        EVENT("11", "response.completed", ",\"response\":"
+              HEAD("completed", "1007", "null", "null")
+              CALL("0000", "completed", "{}", "c0", "f") ","
+              CALL("0001", "completed", "[]", "c1", "g") TAIL(USAGE)));
+    end();
+}
+
+/* Text on both sides of a call is two messages, each with its own text. */
+static void kinds_alternate(void)
+{
+    begin();
+    says(CHAT_EVENT_TEXT, "one");
+    calls(0, "c0", "f", "{}");
+    says(CHAT_EVENT_TEXT, "two");
+    says(CHAT_EVENT_REASONING, "t");
+    says(CHAT_EVENT_TEXT, "three");
+    ends(CHAT_FINISH_LENGTH);
+    CHECK(strstr(live.out.p,
+        HEAD("incomplete", "null", "null", "{\"reason\":\"max_output_tokens\"}")
+        MESSAGE("0000", "completed", PART("one")) ","
+        CALL("0001", "completed", "{}", "c0", "f") ","
+        MESSAGE("0002", "completed", PART("two")) ","));
+    CHECK(strstr(live.out.p, MESSAGE("0004", "incomplete", PART("three")) TAIL(USAGE)));
+    end();
+}
+
+static void nothing_said_is_an_empty_message(void)
+{
+    begin();
+    ends(CHAT_FINISH_STOP);
+    CHECK(strstr(live.out.p, ADDED("2", "0", MESSAGE("0000", "in_progress", ""))));
+    CHECK(strstr(live.out.p, DONE("6", "0", MESSAGE("0000", "completed", PART("")))));
+    end();
+}
+
+static void failures(void)
+{
+    struct api_error e = { .status = 502, .type = "upstream_error", .code = "truncated",
+                           .param = "p", .message = "it \"broke\"" };
+    struct api_stream unused = { 0 };
+    begin();
+    says(CHAT_EVENT_TEXT, "a");
+    tg_buf_reset(&live.out);
+    CHECK_INT(oai_responses.failed(&answer, &live.s, &e, TG_STR("{}"), &live.out), TG_OK);
+    CHECK_STR(live.out.p, ": tollgate {}\n\n" EVENT("5", "response.failed", ",\"response\":"
+        HEAD("failed", "null", "{\"code\":\"server_error\",\"message\":\"it \\\"broke\\\"\"}",
+             "null") TAIL("null")));
+    tg_buf_reset(&live.out);
+    CHECK_INT(oai_responses.failed(&answer, &unused, &e, TG_STR(""), &live.out), TG_OK);
+    CHECK_STR(live.out.p, EVENT("0", "error",
+        ",\"code\":\"truncated\",\"message\":\"it \\\"broke\\\"\",\"param\":\"p\",\"error\":{"
+        "\"message\":\"it \\\"broke\\\"\",\"type\":\"upstream_error\",\"param\":\"p\","
+        "\"code\":\"truncated\"}"));
+    end();
+}
+
+/* What is kept is what was told, with the places of its items. */
+static void streams_are_kept(void)
+{
+    begin();
+    store = gw_responses_new(1 << 20, 1000);
+    struct gw_past past = { .store = store, .number = 0xab };
+    past.draft = gw_response_new(NULL);
+    past.draft->number = past.number;
+    says(CHAT_EVENT_TEXT, "one");
+    calls(0, "c0", "f", "{}");
+    ends(CHAT_FINISH_TOOL_CALLS);
+    struct api_whole w = said(CHAT_FINISH_TOOL_CALLS);
+    oai_responses.keep(&answer, &live.s, &w, &past);
+    CHECK(!past.draft);
+    struct gw_response *r = gw_responses_find(store, 0, 0xab, true, 0);
+    CHECK(r && r->output.n == 2);
+    CHECK(strstr(live.out.p, r->output.text));
+    CHECK(tg_str_eq(gw_span_text(&r->output, 1),
+                    TG_STR(CALL("0001", "completed", "{}", "c0", "f"))));
+    CHECK(tg_str_eq(gw_span_id(&r->output, 0), TG_STR("msg_" N "0000")));
+    gw_response_unref(store, r);
+    gw_responses_free(store);
+    store = NULL;
+    end();
+}
+
+/* Each is told by the status: what was printed is thrown away then. */
+static void failing_allocations(void)
+{
+    enum tg_status status = TG_NOMEM;
+    for (uint64_t nth = 1; status; nth++) {
+        CHECK(nth < 100);
+        struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("a") };
+        begin();
+        tg_alloc_fail_nth(nth);
+        status = oai_responses.event(&answer, &live.s, &e, &live.out);
+        if (status == TG_OK) {
+            tg_buf_adds(&live.content, "a");
+            struct api_whole w = said(CHAT_FINISH_STOP);
+            status = oai_responses.finish(&answer, &live.s, &w, TG_STR(""), &live.out);
+        }
+        tg_alloc_fail_nth(0);
+        CHECK(status == TG_OK || status == TG_NOMEM);
+        CHECK(status || strstr(live.out.p, TAIL(USAGE) "}\n\n"));
+        end();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(whole_answers),
+        CASE(streams_begin),
+        CASE(thoughts_then_text),
+        CASE(summaries_have_their_own_events),
+        CASE(calls_come_mixed),
+        CASE(kinds_alternate),
+        CASE(nothing_said_is_an_empty_message),
+        CASE(failures),
+        CASE(streams_are_kept),
+        CASE(failing_allocations),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
