@@ -150,6 +150,7 @@ static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw
 static const struct endpoint endpoints[] = {
     { "/v1/chat/completions", "POST", .dialect = &oai_chat },
     { "/v1/responses", "POST", .dialect = &oai_responses },
+    { "/v1/responses/input_tokens", "POST", .dialect = &oai_count },
     { "/v1/responses", "GET", .answer = gw_responses_get, .inside = true },
     { "/v1/responses", "DELETE", .answer = gw_responses_remove, .inside = true },
     { "/v1/responses", "POST", .answer = gw_responses_post, .inside = true },

@@ -120,7 +120,7 @@ struct api_dialect {
     enum tg_status (*failed)(const struct api_answer *a, struct api_stream *s,
                              const struct api_error *e, struct tg_str note, struct tg_buf *out);
     /* Not NULL: requests of this dialect only ask how many tokens their prompt has, and of the
-     * functions above only decode and error are called. */
+     * functions above only the decoder and error are called. */
     enum tg_status (*count)(uint32_t n_prompt, struct tg_buf *out);
 };
 

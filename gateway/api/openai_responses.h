@@ -7,6 +7,8 @@
 #include "gateway/responses_store.h"
 
 extern const struct api_dialect oai_responses;
+/* Its count of the tokens of a prompt. */
+extern const struct api_dialect oai_count;
 
 /* The number in an id of ours, PREFIX and 16 digits in lower-case hexadecimal; rest: what follows.
  * False: it is not of that form. */

@@ -168,39 +168,42 @@ static enum tg_status read_text(struct api_read *d, const struct tg_json *v)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
+/* Those that a count of tokens has too come first. */
 static const struct api_field request_fields[] = {
     { "input", api_elsewhere }, /* read last, with what it goes on from */
     { "instructions", api_elsewhere },
     { "model", oai_read_model },
+    { "previous_response_id", read_previous },
+    { "tools", oai_read_response_tools },
+    { "tool_choice", oai_read_response_choice },
+    { "parallel_tool_calls", oai_read_parallel },
+    { "text", read_text },
+    { "reasoning", read_reasoning },
+    { "truncation", read_truncation },
+    { "conversation", api_refuse },
     { "stream", oai_read_stream },
     { "stream_options", read_stream_options },
-    { "previous_response_id", read_previous },
     { "store", read_store },
     { "metadata", read_metadata },
     { "max_output_tokens", oai_read_max_tokens },
     { "max_tool_calls", read_max_tool_calls },
     { "temperature", api_read_temperature },
     { "top_p", api_read_top_p },
-    { "tools", oai_read_response_tools },
-    { "tool_choice", oai_read_response_choice },
-    { "parallel_tool_calls", oai_read_parallel },
-    { "text", read_text },
-    { "reasoning", read_reasoning },
     { "include", read_include },
-    { "truncation", read_truncation },
     { "user", oai_read_user },
     { "safety_identifier", oai_read_safety_identifier },
     { "prompt_cache_key", oai_read_cache_key },
     { "service_tier", oai_read_service_tier },
     { "top_logprobs", read_top_logprobs },
     { "background", oai_only_false },
-    { "conversation", api_refuse },
     { "prompt", api_refuse },
     { "context_management", api_refuse },
     { "moderation", api_refuse },
     { "prompt_cache_options", api_refuse },
     { "prompt_cache_retention", api_refuse },
 };
+
+enum { COUNT_FIELDS = 11 };
 
 static enum tg_status read_input(struct api_read *d, const struct tg_json *v)
 {
@@ -267,7 +270,8 @@ static enum tg_status make_draft(struct api_read *d)
 static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
 {
     struct oai_reading *r = d->dialect;
-    enum tg_status status = api_read_fields(d, root, request_fields, COUNT(request_fields));
+    enum tg_status status = api_read_fields(d, root, request_fields,
+                                            r->counts ? COUNT_FIELDS : COUNT(request_fields));
     if (status == TG_OK)
         status = oai_choose_tools(d, root);
     if (status == TG_OK && api_member(root, "stream_options") && !d->out->stream) {
@@ -276,7 +280,7 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
     }
     if (status == TG_OK)
         status = oai_find_before(d);
-    r->keeps = r->asked->store && r->past->store;
+    r->keeps = r->asked->store && r->past->store && !r->counts;
     if (status == TG_OK)
         status = read_conversation(d, root);
     if (status == TG_OK)
@@ -284,12 +288,12 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
     return status ? status : make_draft(d);
 }
 
-enum tg_status oai_responses_decode(struct tg_str body, struct gw_past *past,
-                                    struct tg_arena *arena, struct chat_request *out,
-                                    struct api_error *err)
+static enum tg_status decode(struct tg_str body, bool counts, struct gw_past *past,
+                             struct tg_arena *arena, struct chat_request *out,
+                             struct api_error *err)
 {
     struct oai_asked *asked = tg_arena_alloc(arena, 1, sizeof(*asked));
-    struct oai_reading r = { .past = past, .asked = asked };
+    struct oai_reading r = { .past = past, .asked = asked, .counts = counts };
     struct api_read d = { .arena = arena, .out = out, .err = err, .dialect = &r };
     struct tg_json *root = NULL;
     *out = (struct chat_request){ .own = asked };
@@ -307,4 +311,17 @@ enum tg_status oai_responses_decode(struct tg_str body, struct gw_past *past,
     gw_spans_free(&r.spans);
     tg_buf_free(&r.input);
     return status;
+}
+
+enum tg_status oai_responses_decode(struct tg_str body, struct gw_past *past,
+                                    struct tg_arena *arena, struct chat_request *out,
+                                    struct api_error *err)
+{
+    return decode(body, false, past, arena, out, err);
+}
+
+enum tg_status oai_count_decode(struct tg_str body, struct gw_past *past, struct tg_arena *arena,
+                                struct chat_request *out, struct api_error *err)
+{
+    return decode(body, true, past, arena, out, err);
 }

@@ -211,6 +211,12 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
     return oai_response_print(a, NULL, w, NULL, NULL, out);
 }
 
+static enum tg_status print_count(uint32_t n_prompt, struct tg_buf *out)
+{
+    return tg_buf_addf(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%" PRIu32 "}",
+                       n_prompt);
+}
+
 /* Backends name fields as chat completions do. */
 static const struct api_rename renames[] = {
     { "response_format", "text.format" },
@@ -239,4 +245,14 @@ const struct api_dialect oai_responses = {
     .event = oai_stream_event,
     .finish = oai_stream_finish,
     .failed = oai_stream_failed,
+};
+
+const struct api_dialect oai_count = {
+    .name = "openai-count",
+    .id_prefix = "",
+    .renames = renames,
+    .decode_past = oai_count_decode,
+    .looks_back = oai_looks_back,
+    .error = oai_error_print,
+    .count = print_count,
 };

@@ -43,6 +43,7 @@ struct oai_reading {
     struct oai_asked *asked;
     struct oai_talk talk;
     struct tg_str previous;     /* previous_response_id */
+    bool counts;                /* only tokens are asked for */
     bool keeps;                 /* items go into input and spans */
     struct tg_buf input;
     struct gw_spans spans;
@@ -67,10 +68,12 @@ void oai_keep(const struct api_answer *a, const struct api_stream *s, const stru
               struct gw_past *past);
 bool oai_looks_back(struct tg_str body);
 
-/* openai_responses_decode.c */
+/* openai_responses_decode.c: the decode functions of oai_responses and oai_count. */
 enum tg_status oai_responses_decode(struct tg_str body, struct gw_past *past,
                                     struct tg_arena *arena, struct chat_request *out,
                                     struct api_error *err);
+enum tg_status oai_count_decode(struct tg_str body, struct gw_past *past, struct tg_arena *arena,
+                                struct chat_request *out, struct api_error *err);
 /* openai_responses_tools.c */
 enum tg_status oai_read_response_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_response_choice(struct api_read *d, const struct tg_json *v);

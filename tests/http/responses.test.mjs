@@ -260,6 +260,9 @@ test('what was local-only stays so when it is gone on from', async () => {
     const r = await ask('answer', { ...fields, max_output_tokens: 4 });
     assert.deepEqual([r.status, r.headers['x-tollgate-route']], [200, 'local'], r.text);
   }
+  const model = 'mock/answer'; // nobody else may answer that
+  const named = await call('POST', '', { model, previous_response_id: id, input: 'hi' });
+  assert.deepEqual([named.status, named.json.error.code], [403, 'local_only'], named.text);
   assert.equal(mock.log().requests.length, 0);
 });
 
@@ -297,6 +300,19 @@ test('the model in the box answers, calls tools and takes their results', async 
   assert.deepEqual(cut.response.incomplete_details, { reason: 'max_output_tokens' });
   assert.equal(cut.output[0].status, 'incomplete');
   assert.equal(cut.events.at(-1).event, 'response.incomplete');
+});
+
+test('tokens of a prompt are counted, with what it goes on from', async () => {
+  const count = (fields) => call('POST', '/input_tokens', { model: 'default', ...fields });
+  const first = await ask('default', { input: 'Hello', temperature: 0 });
+  const same = await count({ input: 'Hello' });
+  assert.deepEqual(same.json, {
+    object: 'response.input_tokens',
+    input_tokens: first.json.usage.input_tokens,
+  });
+  const more = await count({ previous_response_id: first.json.id, input: 'Thanks' });
+  assert.ok(more.json.input_tokens > same.json.input_tokens + first.json.usage.output_tokens);
+  assert.equal((await count({ input: 'Hello', stream: true })).json.error.param, 'stream');
 });
 
 test('what cannot be done is refused by name', async () => {
