@@ -382,7 +382,10 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->prepared.body = ask->body;
     x->prepared.local = app->local;
     x->prepared.past = (struct gw_past){
-        .store = app->responses, .number = x->id, .now_ms = x->begun_ns / 1000000,
+        .store = app->responses,
+        .owner = gw_caller_owner(&x->caller),
+        .number = x->id,
+        .now_ms = x->begun_ns / 1000000,
     };
     x->answer.created_s = x->started_ms / 1000;
     x->answer.created_ms = x->started_ms;

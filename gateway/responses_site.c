@@ -31,13 +31,6 @@ static struct place place_of(const struct gw_ask *ask)
     return at;
 }
 
-/* Whose responses the request may see. */
-static uint64_t owner_of(const struct gw_ask *ask)
-{
-    (void)ask;
-    return 0;
-}
-
 static int64_t now_ms(void)
 {
     return tg_mono_ns() / 1000000;
@@ -57,11 +50,11 @@ static void not_found(struct gw_app *app, struct gw_request *rq, const struct pl
 
 /* The response of the path; NULL: the request was answered with 404. */
 static struct gw_response *find(struct gw_app *app, struct gw_request *rq,
-                                const struct gw_ask *ask, const struct place *at)
+                                const struct gw_caller *who, const struct place *at)
 {
     struct gw_response *r = NULL;
     if (app->responses && at->ours)
-        r = gw_responses_find(app->responses, owner_of(ask), at->number, false, now_ms());
+        r = gw_responses_find(app->responses, gw_caller_owner(who), at->number, false, now_ms());
     if (!r)
         not_found(app, rq, at);
     return r;
@@ -209,7 +202,8 @@ static void print_items(const struct gw_spans *items, const struct page *p, stru
 
 /* --- what is answered ------------------------------------------------------------------------ */
 
-void gw_responses_get(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_responses_get(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                      const struct gw_caller *who)
 {
     struct place at = place_of(ask);
     bool items = tg_str_eq(at.tail, TG_STR("/input_items"));
@@ -219,7 +213,7 @@ void gw_responses_get(struct gw_app *app, struct gw_request *rq, const struct gw
         not_served(app, rq, ask);
         return;
     }
-    struct gw_response *r = find(app, rq, ask, &at);
+    struct gw_response *r = find(app, rq, who, &at);
     if (!r)
         return;
     if (items ? !read_page(ask->query, &r->input, &page, &e) : !read_retrieval(ask->query, &e)) {
@@ -236,7 +230,8 @@ void gw_responses_get(struct gw_app *app, struct gw_request *rq, const struct gw
     gw_response_unref(app->responses, r);
 }
 
-void gw_responses_remove(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_responses_remove(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                         const struct gw_caller *who)
 {
     struct place at = place_of(ask);
     if (at.tail.n) {
@@ -244,7 +239,7 @@ void gw_responses_remove(struct gw_app *app, struct gw_request *rq, const struct
         return;
     }
     if (!app->responses || !at.ours ||
-        !gw_responses_delete(app->responses, owner_of(ask), at.number, now_ms())) {
+        !gw_responses_delete(app->responses, gw_caller_owner(who), at.number, now_ms())) {
         not_found(app, rq, &at);
         return;
     }
@@ -255,14 +250,15 @@ void gw_responses_remove(struct gw_app *app, struct gw_request *rq, const struct
     respond(app, rq, &out);
 }
 
-void gw_responses_post(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+void gw_responses_post(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                       const struct gw_caller *who)
 {
     struct place at = place_of(ask);
     if (!tg_str_eq(at.tail, TG_STR("/cancel"))) {
         not_served(app, rq, ask);
         return;
     }
-    struct gw_response *r = find(app, rq, ask, &at);
+    struct gw_response *r = find(app, rq, who, &at);
     if (!r)
         return;
     gw_response_unref(app->responses, r);

@@ -132,7 +132,7 @@ static void *on_govern(struct gw_app *app, struct gw_request *rq, const struct g
 }
 
 static void on_health(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
-               const struct gw_caller *who)
+                      const struct gw_caller *who)
 {
     struct tg_buf out;
     (void)ask;
