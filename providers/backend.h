@@ -87,7 +87,9 @@ uint64_t prov_http_connections(const struct prov_http *http);
 
 /* Body that the adapter would send for this call: for tests, and for the ledger's bound (its length
  * bounds the prompt tokens). Pure. TG_UNSUPPORTED: a part that the dialect has no words for (video,
- * audio that is no data URL); TG_INVALID: a tool's parameters are not JSON; TG_LIMIT, TG_NOMEM. */
+ * audio that is only a URL); TG_INVALID: a tool's parameters are not JSON; TG_LIMIT, TG_NOMEM. */
 enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out);
+/* Whether that dialect has words for this part. */
+bool prov_openai_takes(const struct chat_part *part);
 
 #endif

@@ -24,11 +24,21 @@ enum chat_part_kind {
     CHAT_PART_REASONING,
 };
 
+struct chat_media_type; /* providers/media.h */
+
+/* What an image, audio or video part holds: bytes, a URL of them, or both once it was fetched. */
+struct chat_media {
+    const struct chat_media_type *type; /* of the bytes; NULL: not known, there is only a URL */
+    struct tg_str data;                 /* as decoded, first bytes checked; p NULL: not here */
+    struct tg_str url;                  /* http or https, as written; empty: there was none */
+    struct tg_str field;                /* JSON path at which the client wrote the part */
+};
+
 struct chat_part {
     enum chat_part_kind kind;
-    struct tg_str text; /* UTF-8; for media its URL or data URL as the client wrote it */
+    struct tg_str text; /* UTF-8; empty for media */
+    struct chat_media *media; /* of IMAGE, AUDIO and VIDEO, which all have one */
     struct tg_str id, name;
-    size_t place; /* as of a message */
 };
 
 struct chat_message {

@@ -58,9 +58,8 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
                            "message",
                            place, LE_CALLS_MAX);
         if (lacking(m->parts[i].kind))
-            return tg_fail(err, TG_UNSUPPORTED,
-                           "messages[%zu].content[%zu]: the local model of this version takes no "
-                           "%s", place, place_of(m->parts[i].place, i), lacking(m->parts[i].kind));
+            return tg_fail(err, TG_UNSUPPORTED, "%.*s: the local model of this version takes no %s",
+                           TG_FMT(m->parts[i].media->field), lacking(m->parts[i].kind));
     }
     return TG_OK;
 }

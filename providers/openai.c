@@ -4,6 +4,7 @@
 #include "config/base/alloc.h"
 #include "providers/backend_internal.h"
 #include "providers/http_client.h"
+#include "providers/media.h"
 #include "providers/openai_reader.h"
 
 /* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended.
@@ -145,6 +146,22 @@ static void on_done(void *arg, const struct prov_http_result *result)
     leave(a);
 }
 
+/* The part that the dialect has no words for, by the name that the client gave it. */
+static enum tg_status lacks_words(const struct openai *o, const struct chat_request *r,
+                                  struct tg_error *err)
+{
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++) {
+            const struct chat_part *p = &r->messages[i].parts[k];
+            if (p->media && !prov_openai_takes(p))
+                return tg_fail(err, TG_UNSUPPORTED, "%.*s: provider %s takes no %s%s",
+                               TG_FMT(p->media->field), o->base.name, chat_media_noun(p->kind),
+                               p->kind == CHAT_PART_AUDIO ? " by URL" : "");
+        }
+    return tg_fail(err, TG_UNSUPPORTED, "%s: the request cannot be sent in the OpenAI dialect",
+                   o->base.name);
+}
+
 static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
                                 struct tg_error *err)
 {
@@ -157,6 +174,8 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
         status = body.failed;
     if (status) {
         tg_buf_free(&body);
+        if (status == TG_UNSUPPORTED)
+            return lacks_words(o, call->request, err);
         return tg_fail(err, status, "%s: the request cannot be sent in the OpenAI dialect (%s)",
                        o->base.name, tg_status_name(status));
     }

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/base64.h"
 #include "config/base/json.h"
 #include "providers/backend.h"
+#include "providers/media.h"
 
 /* Reasoning of earlier turns stays here: providers refuse what is not their own. top_k and min_p
  * are not of this dialect and are left out. A developer message travels as system, which every
@@ -34,25 +36,29 @@ static bool is_content(const struct chat_part *p)
            p->kind == CHAT_PART_VIDEO;
 }
 
-/* data:audio/wav;base64,AAAA -> format and data. */
-static enum tg_status add_audio(struct tg_buf *out, struct tg_str url)
+/* An image: its URL as the client wrote it, or its bytes as a data URL. */
+static enum tg_status add_image(struct tg_buf *out, const struct chat_media *m)
 {
-    static const char head[] = "data:audio/";
-    const char *comma = url.n ? memchr(url.p, ',', url.n) : NULL;
-    size_t h = sizeof(head) - 1;
-    if (!comma || url.n < h || memcmp(url.p, head, h) != 0)
-        return TG_UNSUPPORTED;
-    struct tg_str format = { url.p + h, (size_t)(comma - url.p) - h };
-    const char *semicolon = memchr(format.p, ';', format.n);
-    if (semicolon)
-        format.n = (size_t)(semicolon - format.p);
-    if (tg_str_eq(format, TG_STR("mpeg")))
-        format = TG_STR("mp3");
-    tg_buf_adds(out, "{\"type\":\"input_audio\",\"input_audio\":{");
-    add_member(out, "data", (struct tg_str){ comma + 1, url.n - (size_t)(comma + 1 - url.p) });
-    tg_buf_addc(out, ',');
-    add_member(out, "format", format);
+    tg_buf_adds(out, "{\"type\":\"image_url\",\"image_url\":{");
+    if (m->data.p) {
+        tg_buf_addf(out, "\"url\":\"data:%s;base64,", m->type->name);
+        tg_base64_add(out, m->data);
+        return tg_buf_adds(out, "\"}}");
+    }
+    add_member(out, "url", m->url);
     return tg_buf_adds(out, "}}");
+}
+
+static enum tg_status add_audio(struct tg_buf *out, const struct chat_media *m)
+{
+    tg_buf_adds(out, "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"");
+    tg_base64_add(out, m->data);
+    return tg_buf_addf(out, "\",\"format\":\"%s\"}}", m->type->word);
+}
+
+bool prov_openai_takes(const struct chat_part *p)
+{
+    return p->kind != CHAT_PART_VIDEO && (p->kind != CHAT_PART_AUDIO || p->media->data.p);
 }
 
 static enum tg_status add_part(struct tg_buf *out, const struct chat_part *p)
@@ -63,11 +69,9 @@ static enum tg_status add_part(struct tg_buf *out, const struct chat_part *p)
         add_member(out, "text", p->text);
         return tg_buf_addc(out, '}');
     case CHAT_PART_IMAGE:
-        tg_buf_adds(out, "{\"type\":\"image_url\",\"image_url\":{");
-        add_member(out, "url", p->text);
-        return tg_buf_adds(out, "}}");
+        return add_image(out, p->media);
     case CHAT_PART_AUDIO:
-        return add_audio(out, p->text);
+        return prov_openai_takes(p) ? add_audio(out, p->media) : TG_UNSUPPORTED;
     default:
         return TG_UNSUPPORTED;
     }

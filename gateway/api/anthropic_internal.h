@@ -44,7 +44,7 @@ enum tg_status ant_block_type(struct api_read *d, const struct tg_json *v, struc
  * block has no place where the path is. */
 enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type);
 enum tg_status ant_read_text(struct api_read *d, const struct tg_json *v, struct chat_part *part);
-/* A data URL, or the URL as it was written. */
+/* anthropic_media.c: an image by base64 or URL. */
 enum tg_status ant_read_image(struct api_read *d, const struct tg_json *v, struct chat_part *part);
 enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
                                  struct chat_part *part);

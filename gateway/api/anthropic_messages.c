@@ -167,10 +167,8 @@ static enum tg_status read_user(struct api_read *d, const struct tg_json *v, siz
     enum tg_status status = make_parts(d, parts_of(v), &said);
     for (const struct tg_json *item = tg_json_first(v); item && status == TG_OK;
          item = tg_json_next(item), i++) {
-        size_t mark = api_enter_at(d, i), before = said.n;
+        size_t mark = api_enter_at(d, i);
         status = read_user_block(d, item, place, r, &said, &other);
-        for (size_t k = before; k < said.n; k++)
-            said.p[k].place = i + 1;
         if (status == TG_OK)
             api_leave(d, mark);
     }
@@ -219,10 +217,8 @@ static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v
     parts.n = 1; /* the first one is of the thinking */
     for (const struct tg_json *item = tg_json_first(v); item && status == TG_OK;
          item = tg_json_next(item), i++) {
-        size_t mark = api_enter_at(d, i), before = parts.n;
+        size_t mark = api_enter_at(d, i);
         status = read_assistant_block(d, item, r, &parts, &thoughts);
-        for (size_t k = before; k < parts.n; k++)
-            parts.p[k].place = i + 1;
         if (status == TG_OK)
             api_leave(d, mark);
     }

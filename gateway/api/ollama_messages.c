@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "gateway/api/ollama_internal.h"
+#include "gateway/api/read_media.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
@@ -13,72 +14,6 @@ struct calls {
 
 /* --- images ---------------------------------------------------------------------------------- */
 
-static int digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-/* RFC 4648 with padding. */
-static bool is_base64(struct tg_str s)
-{
-    size_t n = s.n;
-    while (n > 0 && n + 2 > s.n && s.p[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n; i++)
-        if (digit(s.p[i]) < 0)
-            return false;
-    return s.n % 4 == 0 && n > 0;
-}
-
-/* By the first bytes; NULL: none that is known. */
-static const char *image_type(struct tg_str s)
-{
-    unsigned char head[13] = { 0 };
-    for (size_t i = 0; i < 4 && i < s.n / 4; i++) {
-        unsigned bits = 0;
-        for (size_t k = 0; k < 4; k++) {
-            int value = digit(s.p[4 * i + k]);
-            bits = bits << 6 | (value < 0 ? 0 : (unsigned)value); /* padding */
-        }
-        head[3 * i] = (unsigned char)(bits >> 16);
-        head[3 * i + 1] = (unsigned char)(bits >> 8 & 0xFF);
-        head[3 * i + 2] = (unsigned char)(bits & 0xFF);
-    }
-    if (memcmp(head, "\x89PNG\r\n\x1a\n", 8) == 0)
-        return "png";
-    if (memcmp(head, "\xff\xd8\xff", 3) == 0)
-        return "jpeg";
-    if (memcmp(head, "GIF8", 4) == 0)
-        return "gif";
-    if (memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WEBP", 4) == 0)
-        return "webp";
-    return NULL;
-}
-
-static enum tg_status read_image(struct api_read *d, const struct tg_json *v,
-                                 struct chat_part *part)
-{
-    struct tg_str s;
-    char head[32];
-    if (!tg_json_string(v, &s))
-        return api_wrong_type(d, v, TG_JSON_STRING);
-    if (!is_base64(s))
-        return api_bad(d, "must be base64 alone, with padding and without \"data:\" or a URL");
-    const char *type = image_type(s);
-    if (!type)
-        return api_bad(d, "is no PNG, JPEG, WebP or GIF image");
-    size_t n = (size_t)snprintf(head, sizeof(head), "data:image/%s;base64,", type);
-    char *url = tg_arena_alloc(d->arena, n + s.n + 1, 1);
-    if (!url)
-        return api_no_memory(d);
-    memcpy(url, head, n);
-    memcpy(url + n, s.p, s.n);
-    *part = (struct chat_part){ .kind = CHAT_PART_IMAGE, .text = { url, n + s.n } };
-    return TG_OK;
-}
-
 enum tg_status oll_read_images(struct api_read *d, const struct tg_json *v,
                                struct chat_part *parts, size_t *n)
 {
@@ -89,7 +24,7 @@ enum tg_status oll_read_images(struct api_read *d, const struct tg_json *v,
     const struct tg_json *item = tg_json_first(v);
     for (; item && status == TG_OK; item = tg_json_next(item), i++) {
         size_t mark = api_enter_at(d, i);
-        status = read_image(d, item, &parts[(*n)++]);
+        status = api_read_media_base64(d, item, NULL, CHAT_PART_IMAGE, d->path_n, &parts[(*n)++]);
         api_leave(d, mark);
     }
     return status;

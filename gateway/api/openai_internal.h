@@ -56,7 +56,7 @@ struct oai_parts {
 enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
 /* For tables: detail of an image, "auto" only. */
 enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v);
-/* input_audio: base64 data and a format, put together as a data URL. */
+/* input_audio: base64 and the word of its format; the path stands at the part. */
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                    struct chat_part *part);
 /* Content of a message: a string, or an array of parts; media only when the role may carry them. */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "gateway/api/openai_internal.h"
+#include "gateway/api/read_media.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
@@ -38,79 +39,65 @@ enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v)
     return tg_str_eq(s, TG_STR("auto")) ? TG_OK : api_unsupported(d);
 }
 
-/* image_url and video_url: an object with the URL. */
-static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
-                                    const char *key, struct chat_part *part)
+/* The object inside a part, of which no other members than these may be there. */
+static enum tg_status media_object(struct api_read *d, const struct tg_json *v, const char *key,
+                                   const struct api_field inner[2], const struct tg_json **out)
 {
-    static const struct api_field inner[] = { { "url", api_elsewhere },
-                                              { "detail", oai_read_detail } };
     const struct api_field outer[] = { { "type", api_elsewhere }, { key, api_elsewhere } };
     enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
         return status;
-    const struct tg_json *media = api_member(v, key);
-    size_t mark = api_enter(d, key);
-    if (!tg_json_is(media, TG_JSON_OBJECT))
-        return api_wrong_type(d, media, TG_JSON_OBJECT);
-    status = api_read_fields(d, media, inner, COUNT(inner));
+    *out = api_member(v, key);
+    api_enter(d, key);
+    if (!tg_json_is(*out, TG_JSON_OBJECT))
+        return api_wrong_type(d, *out, TG_JSON_OBJECT);
+    return api_read_fields(d, *out, inner, 2);
+}
+
+/* image_url and video_url: an object with the URL. */
+static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
+                                    enum chat_part_kind kind, struct chat_part *part)
+{
+    static const struct api_field inner[] = { { "url", api_elsewhere },
+                                              { "detail", oai_read_detail } };
+    const struct tg_json *media = NULL;
+    size_t mark = d->path_n;
+    enum tg_status status = media_object(
+        d, v, kind == CHAT_PART_IMAGE ? "image_url" : "video_url", inner, &media);
+    if (status)
+        return status;
+    api_enter(d, "url");
+    status = api_read_media_url(d, api_member(media, "url"), kind, mark, part);
     if (status == TG_OK)
-        status = api_copy_member(d, media, "url", true, 1, SIZE_MAX, &part->text);
-    api_leave(d, mark);
+        api_leave(d, mark);
     return status;
 }
 
-static bool is_media_word(struct tg_str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!((s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9')))
-            return false;
-    return s.n > 0 && s.n <= 16;
-}
-
-static enum tg_status audio_url(struct api_read *d, struct tg_str format, struct tg_str data,
-                                struct chat_part *part)
-{
-    struct tg_buf url;
-    tg_buf_init(&url, SIZE_MAX / 2); /* bounded by the body it came from */
-    tg_buf_addf(&url, "data:audio/%.*s;base64,", TG_FMT(format));
-    if (tg_buf_add(&url, data.p, data.n) == TG_OK)
-        part->text = tg_arena_str(d->arena, tg_buf_str(&url));
-    tg_buf_free(&url);
-    return part->text.p ? TG_OK : api_no_memory(d);
-}
-
-/* input_audio: base64 data and a format, put together as a data URL. */
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                       struct chat_part *part)
 {
-    static const struct api_field outer[] = { { "type", api_elsewhere },
-                                              { "input_audio", api_elsewhere } };
     static const struct api_field inner[] = { { "data", api_elsewhere },
                                               { "format", api_elsewhere } };
-    struct tg_str format = { NULL, 0 }, data = { NULL, 0 };
-    enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
-    if (status)
-        return status;
-    const struct tg_json *media = api_member(v, "input_audio");
-    size_t mark = api_enter(d, "input_audio");
-    if (!tg_json_is(media, TG_JSON_OBJECT))
-        return api_wrong_type(d, media, TG_JSON_OBJECT);
-    status = api_read_fields(d, media, inner, COUNT(inner));
+    struct tg_str format = { NULL, 0 };
+    const struct tg_json *media = NULL;
+    char list[CHAT_MEDIA_LIST_MAX];
+    size_t mark = d->path_n;
+    enum tg_status status = media_object(d, v, "input_audio", inner, &media);
     if (status)
         return status;
     size_t inside = api_enter(d, "format");
     if (!tg_json_string(tg_json_get(media, "format"), &format))
         return api_wrong_type(d, tg_json_get(media, "format"), TG_JSON_STRING);
-    if (!is_media_word(format))
-        return api_bad(d, "must be a format such as wav or mp3");
+    const struct chat_media_type *type = chat_media_worded(CHAT_PART_AUDIO, format);
+    if (!type) {
+        chat_media_list(CHAT_PART_AUDIO, list);
+        return api_bad(d, "must be one of: %s", list);
+    }
     api_leave(d, inside);
     api_enter(d, "data");
-    if (!tg_json_string(tg_json_get(media, "data"), &data))
-        return api_wrong_type(d, tg_json_get(media, "data"), TG_JSON_STRING);
-    if (data.n == 0)
-        return api_bad(d, "must not be empty");
-    status = audio_url(d, format, data, part);
-    api_leave(d, mark);
+    status = api_read_media_base64(d, api_member(media, "data"), type, CHAT_PART_AUDIO, mark, part);
+    if (status == TG_OK)
+        api_leave(d, mark);
     return status;
 }
 
@@ -142,10 +129,9 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
     bool audio = tg_str_eq(type, TG_STR("input_audio"));
     if (!media || !(image || video || audio))
         return bad_type(d, type, image || video || audio);
-    part->kind = image ? CHAT_PART_IMAGE : video ? CHAT_PART_VIDEO : CHAT_PART_AUDIO;
     if (audio)
         return oai_read_audio_part(d, v, part);
-    return read_url_part(d, v, image ? "image_url" : "video_url", part);
+    return read_url_part(d, v, image ? CHAT_PART_IMAGE : CHAT_PART_VIDEO, part);
 }
 
 static enum tg_status content_type_error(struct api_read *d, const struct tg_json *v)

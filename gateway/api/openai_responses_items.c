@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "gateway/api/read_media.h"
 #include "gateway/api/openai_responses_internal.h"
 
 /* Items of a conversation, one by one, into messages. What the assistant said in a row (thoughts,
@@ -166,9 +167,15 @@ static enum tg_status read_image(struct api_read *d, const struct tg_json *v,
         { "file_id", api_refuse },
         { "prompt_cache_breakpoint", api_elsewhere },
     };
-    part->kind = CHAT_PART_IMAGE;
+    size_t mark = d->path_n;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    return status ? status : api_copy_member(d, v, "image_url", true, 1, SIZE_MAX, &part->text);
+    if (status)
+        return status;
+    api_enter(d, "image_url");
+    status = api_read_media_url(d, api_member(v, "image_url"), CHAT_PART_IMAGE, mark, part);
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
 }
 
 /* Who says it: users have text and media, the assistant what it said, the others text; a result
@@ -192,10 +199,8 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, enu
     bool audio = tg_str_eq(type, TG_STR("input_audio"));
     if (image && (who == SPEAKER_USER || who == SPEAKER_TOOL))
         return read_image(d, v, part);
-    if (audio && who == SPEAKER_USER) {
-        part->kind = CHAT_PART_AUDIO;
+    if (audio && who == SPEAKER_USER)
         return oai_read_audio_part(d, v, part);
-    }
     if (image || audio || tg_str_eq(type, TG_STR("input_text")) ||
         tg_str_eq(type, TG_STR("output_text"))) {
         api_enter(d, "type");

@@ -6,7 +6,7 @@ import http from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
 import { rawRequest, rawSocket, readSse, request, rows, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { boxConfig, hybridConfig, named } from './support.mjs';
+import { boxConfig, hybridConfig, named, png, prices } from './support.mjs';
 
 const hi = [{ role: 'user', content: 'hi' }];
 const schema = { type: 'object', required: ['city'], properties: { city: { type: 'string' } } };
@@ -112,7 +112,7 @@ test('what was thought is a signed block, and comes back as one', async () => {
 });
 
 test('a conversation with tools reaches the provider in its own form', async () => {
-  const source = { type: 'base64', media_type: 'image/png', data: 'AAAA' };
+  const source = { type: 'base64', media_type: 'image/png', data: png };
   const use = { type: 'tool_use', id: 'c1', name: 'get_weather', input: { city: 'Rome' } };
   const content = 'no such city';
   const result = { type: 'tool_result', tool_use_id: 'c1', is_error: true, content };
@@ -137,7 +137,7 @@ test('a conversation with tools reaches the provider in its own form', async () 
     {
       role: 'user',
       content: [
-        { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } },
+        { type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } },
         { type: 'text', text: 'here?' },
       ],
     },
@@ -256,7 +256,8 @@ test('errors before the answer have their status and their type', async () => {
   check(await send('{'), 400, 'invalid_request_error');
   const plain = { 'content-type': 'text/plain' };
   check(await send('{}', { headers: plain }), 415, 'invalid_request_error');
-  const image = { type: 'image', source: { type: 'url', url: 'u' } }; // nobody but the provider
+  // nobody but the provider may answer it
+  const image = { type: 'image', source: { type: 'url', url: 'http://u' } };
   const messages = [{ role: 'user', content: [image] }];
   const failed = await ask('error:{"status":529}', { messages });
   check(failed, 502, 'api_error');
@@ -349,7 +350,7 @@ test('tokens are counted as the engine would, and no row is left', async () => {
   assert.match(above.json.error.message, /^messages: the prompt has .*tokens/);
   const refused = await count({ model: 'default', max_tokens: 5, messages: hi });
   assert.equal(refused.json.error.message, 'max_tokens: unknown field');
-  const image = { type: 'image', source: { type: 'url', url: 'u' } };
+  const image = { type: 'image', source: { type: 'url', url: 'http://u' } };
   const pictured = await count({ ...body, messages: [{ role: 'user', content: [image] }] });
   assert.match(pictured.json.error.message, /^messages\[0\]\.content\[0\]: /);
   assert.equal((await count({ model: 'nobody', messages: hi })).status, 404);

@@ -6,7 +6,7 @@ import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { rawRequest, rawSocket, rows, sleep, slow, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { chat, hybridConfig, ledger, logRow, sse } from './support.mjs';
+import { chat, hybridConfig, ledger, logRow, png, sse } from './support.mjs';
 
 let mock;
 before(async () => {
@@ -21,7 +21,7 @@ const messages = [{ role: 'user', content: 'x' }];
 const image = [
   {
     role: 'user',
-    content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }],
+    content: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } }],
   },
 ];
 

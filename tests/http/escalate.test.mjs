@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { slow, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { answerCost, chat, hybridConfig, ledger, logRow, sse } from './support.mjs';
+import { answerCost, chat, hybridConfig, ledger, logRow, png, sse } from './support.mjs';
 
 let mock;
 before(async () => {
@@ -96,7 +96,7 @@ test('what the local model cannot take goes to a tier, or is refused by field', 
       role: 'user',
       content: [
         { type: 'text', text: 'What is this?' },
-        { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } },
+        { type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } },
       ],
     },
   ];

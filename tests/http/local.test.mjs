@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { before, test } from 'node:test';
 import { rawSocket, request, slow, startGateway, waitFor } from './lib.mjs';
-import { chat, localConfig, logRow, model, post, sse } from './support.mjs';
+import { chat, localConfig, logRow, model, png, post, sse } from './support.mjs';
 
 let gw;
 before(async () => {
@@ -107,7 +107,7 @@ test('malformed requests get a 4xx that names the field, and the server goes on'
         messages: [
           {
             role: 'user',
-            content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }],
+            content: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } }],
           },
         ],
       }),

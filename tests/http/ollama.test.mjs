@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { rawRequest, rawSocket, root, rows, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { hybridConfig, logRow, post } from './support.mjs';
+import { hybridConfig, logRow, png, post } from './support.mjs';
 
 let mock, spark;
 before(async () => {
@@ -141,7 +141,6 @@ test('load requests are answered without a run', async () => {
 });
 
 test('what cannot be honoured is refused by name', async () => {
-  const png = 'iVBORw0KGgoAAAANSUhEUg==';
   for (const [fields, says] of [
     [{ options: { num_ctx: 100000 } }, /^options\.num_ctx: 100000 is more than .* 2048/],
     [{ options: { repeat_penalty: 1.1 } }, /^options\.repeat_penalty is not supported/],
@@ -271,7 +270,6 @@ test('a provider: text, streamed and whole', async () => {
 });
 
 test('a provider: images and tool results reach it', async () => {
-  const png = 'iVBORw0KGgoAAAANSUhEUg==';
   await withMock('answer', async (gw) => {
     const made = { function: { name: 'get_weather', arguments: { city: 'Rome' } } };
     const r = await chat(gw, {

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { rows, waitFor } from './lib.mjs';
 
 const golden = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../golden');
+// The first bytes of a PNG file, which is as far as anybody here looks.
+export const png = 'iVBORw0KGgoAAAANSUhEUg==';
 export const model = path.join(golden, 'tiny-dense-Q8_0.gguf');
 
 // Prices of the mock's models: $1 and $2 a million tokens.

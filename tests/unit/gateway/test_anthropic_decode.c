@@ -3,6 +3,7 @@
 #include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "gateway/api/anthropic.h"
+#include "tests/unit/gateway/media_part.h"
 
 enum { ARENA = 4 << 20 };
 
@@ -234,6 +235,10 @@ static void refuses_bad_images_and_tools(void)
           "messages[0].content[0].source.data", "base64" },
         { IMAGE("\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"==\""),
           "messages[0].content[0].source.data", "base64" },
+        { IMAGE("\"type\":\"base64\",\"media_type\":\"image/jpeg\",\"data\":\"" MEDIA_PNG "\""),
+          "messages[0].content[0].source.data", "its first bytes are those of image/png" },
+        { IMAGE("\"type\":\"url\",\"url\":\"u\""), "messages[0].content[0].source.url",
+          "begin with https://" },
         { WITH("\"tools\":{}"), "tools", "an array" },
         { WITH("\"tools\":[{\"name\":\"f\"}]"), "tools[0].input_schema", "missing" },
         { WITH("\"tools\":[{\"name\":\"a b\",\"input_schema\":{}}]"), "tools[0].name", "letters" },
@@ -336,14 +341,15 @@ static void reads_the_conversation(void)
         HEAD "\"system\":[{\"type\":\"text\",\"text\":\"s\",\"cache_control\":{\"type\":"
         "\"ephemeral\",\"ttl\":\"1h\"}},{\"type\":\"text\",\"text\":\"t\",\"citations\":null}],"
         "\"messages\":[" USER("[{\"type\":\"image\",\"source\":{\"type\":\"base64\","
-        "\"media_type\":\"image/png\",\"data\":\"AAA=\"}},{\"type\":\"image\",\"source\":{\"type\":"
+        "\"media_type\":\"image/png\",\"data\":\"" MEDIA_PNG "\"}},{\"type\":\"image\","
+        "\"source\":{\"type\":"
         "\"url\",\"url\":\"https://h/i\"}},{\"type\":\"text\",\"text\":\"what\"}]") ","
         ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"one \",\"signature\":\"x\"},{\"type\":"
         "\"redacted_thinking\",\"data\":\"zz\"},{\"type\":\"thinking\",\"thinking\":\"two\"},"
         "{\"type\":\"text\",\"text\":\"I call\"}," CALL("c1") ",{\"type\":\"tool_use\",\"id\":"
         "\"c2\",\"name\":\"g\",\"input\":{},\"caller\":{\"type\":\"direct\"}}]") ","
         USER("[" RESULT("c2", ",\"content\":[{\"type\":\"text\",\"text\":\"r\"},{\"type\":"
-        "\"image\",\"source\":{\"type\":\"url\",\"url\":\"u\"}},{\"type\":\"text\",\"text\":"
+        "\"image\",\"source\":{\"type\":\"url\",\"url\":\"http://u\"}},{\"type\":\"text\",\"text\":"
         "\"s\"}]") ","
         RESULT("c1", ",\"content\":\"no\",\"is_error\":true") ",{\"type\":\"text\",\"text\":"
         "\"go on\"}]") ",{\"role\":\"system\",\"content\":\"later\"}]}");
@@ -357,23 +363,22 @@ static void reads_the_conversation(void)
     }
     check_part(&t, 0, 0, CHAT_PART_TEXT, "s");
     check_part(&t, 0, 1, CHAT_PART_TEXT, "t");
-    check_part(&t, 1, 0, CHAT_PART_IMAGE, "data:image/png;base64,AAA=");
-    check_part(&t, 1, 1, CHAT_PART_IMAGE, "https://h/i");
+    const struct chat_message *m = t.rq.messages;
+    CHECK(is_media(&m[1].parts[0], "image/png", TG_STR(MEDIA_PNG_BYTES), "messages[0].content[0]"));
+    CHECK(is_url(&m[1].parts[1], CHAT_PART_IMAGE, "https://h/i", "messages[0].content[1]"));
     check_part(&t, 1, 2, CHAT_PART_TEXT, "what");
     check_part(&t, 2, 0, CHAT_PART_REASONING, "one two");
     check_part(&t, 2, 1, CHAT_PART_TEXT, "I call");
     check_part(&t, 2, 2, CHAT_PART_TOOL_CALL, "{\"a\":1}");
     check_part(&t, 2, 3, CHAT_PART_TOOL_CALL, "{}");
     CHECK_INT(t.rq.messages[2].n_parts, 4);
-    CHECK_INT(t.rq.messages[2].parts[3].place, 6);
     check_part(&t, 3, 0, CHAT_PART_TOOL_RESULT, "rs");
     CHECK(is(t.rq.messages[3].parts[0].id, "c2") && is(t.rq.messages[3].parts[0].name, "g"));
     check_part(&t, 4, 0, CHAT_PART_TOOL_RESULT, "Error: no");
     CHECK(is(t.rq.messages[4].parts[0].name, "f"));
-    check_part(&t, 5, 0, CHAT_PART_IMAGE, "u");
-    CHECK_INT(t.rq.messages[5].parts[0].place, 1);
+    CHECK(is_url(&m[5].parts[0], CHAT_PART_IMAGE, "http://u",
+                 "messages[2].content[0].content[1]"));
     check_part(&t, 5, 1, CHAT_PART_TEXT, "go on");
-    CHECK_INT(t.rq.messages[5].parts[1].place, 3);
     finish(&t);
 }
 
@@ -459,7 +464,8 @@ static const char everything[] =
     "{\"user_id\":\"u\"},\"messages\":[" ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"t\","
     "\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"x\"}," CALL("c") "]") "," USER("["
     RESULT("c", ",\"is_error\":true,\"content\":[{\"type\":\"text\",\"text\":\"r\"}]") ",{\"type\":"
-    "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AAAA\"}}]")
+    "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\""
+    MEDIA_PNG "\"}}]")
     "]}";
 
 static void survives_failing_allocations(void)

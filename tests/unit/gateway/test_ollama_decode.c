@@ -3,6 +3,7 @@
 #include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "gateway/api/ollama.h"
+#include "tests/unit/gateway/media_part.h"
 
 enum { ARENA = 4 << 20 };
 
@@ -69,7 +70,7 @@ static void check_bad(const struct api_dialect *dialect, const struct bad *row)
 #define RESULT(members) "{\"model\":\"m\",\"messages\":[" CALLED ",{\"role\":\"tool\"," members \
                         "}]}"
 #define UNSUPPORTED "is not supported in this version"
-#define PNG "iVBORw0KGgoAAAANSUhEUg=="
+#define PNG MEDIA_PNG
 
 static void refuses_wrong_values(void)
 {
@@ -155,15 +156,15 @@ static void refuses_bad_messages(void)
           "messages[0].images", UNSUPPORTED },
         { MSG("\"role\":\"user\",\"images\":\"" PNG "\""), "messages[0].images", "an array" },
         { MSG("\"role\":\"user\",\"images\":[1]"), "messages[0].images[0]", "a string" },
-        { MSG("\"role\":\"user\",\"images\":[\"\"]"), "messages[0].images[0]", "base64" },
+        { MSG("\"role\":\"user\",\"images\":[\"\"]"), "messages[0].images[0]", "empty" },
         { MSG("\"role\":\"user\",\"images\":[\"====\"]"), "messages[0].images[0]", "base64" },
-        { MSG("\"role\":\"user\",\"images\":[\"iVBORw0KGgo\"]"), "messages[0].images[0]",
-          "padding" },
+        { MSG("\"role\":\"user\",\"images\":[\"iVBORw0KGgo==\"]"), "messages[0].images[0]",
+          "padded" },
         { MSG("\"role\":\"user\",\"images\":[\"data:image/png;base64," PNG "\"]"),
           "messages[0].images[0]", "base64 alone" },
         { MSG("\"role\":\"user\",\"images\":[\"" PNG "\",\"AAAAAAAAAAAAAAAA\"]"),
-          "messages[0].images[1]", "no PNG" },
-        { MSG("\"role\":\"user\",\"images\":[\"iVBO\"]"), "messages[0].images[0]", "no PNG" },
+          "messages[0].images[1]", "none of: png" },
+        { MSG("\"role\":\"user\",\"images\":[\"iVBO\"]"), "messages[0].images[0]", "none of: png" },
         { CALL("1"), "messages[0].tool_calls[0]", "an object" },
         { CALL("{}"), "messages[0].tool_calls[0].function", "missing" },
         { CALL("{\"x\":1}"), "messages[0].tool_calls[0].x", "unknown" },
@@ -286,11 +287,13 @@ static void honours_messages(void)
     CHECK_INT(t.rq.n_messages, 10);
     CHECK(m[0].role == CHAT_SYSTEM && m[0].n_parts == 1 && is(m[0].parts[0].text, "be"));
     CHECK(m[1].role == CHAT_USER && m[1].n_parts == 5 && is(m[1].parts[4].text, "see"));
-    CHECK(m[1].parts[0].kind == CHAT_PART_IMAGE &&
-          is(m[1].parts[0].text, "data:image/png;base64," PNG));
-    CHECK(is(m[1].parts[1].text, "data:image/jpeg;base64,/9j/4AAQSkZJRgAB"));
-    CHECK(is(m[1].parts[2].text, "data:image/gif;base64,R0lGODlhAQABAAAA"));
-    CHECK(is(m[1].parts[3].text, "data:image/webp;base64,UklGRiQAAABXRUJQVlA4"));
+    CHECK(is_media(&m[1].parts[0], "image/png", TG_STR(MEDIA_PNG_BYTES), "messages[1].images[0]"));
+    CHECK(is_media(&m[1].parts[1], "image/jpeg", TG_STR("\xff\xd8\xff\xe0\0\x10JFIF\0\x01"),
+                   "messages[1].images[1]"));
+    CHECK(is_media(&m[1].parts[2], "image/gif", TG_STR("GIF89a\1\0\1\0\0\0"),
+                   "messages[1].images[2]"));
+    CHECK(is_media(&m[1].parts[3], "image/webp", TG_STR("RIFF$\0\0\0WEBPVP8"),
+                   "messages[1].images[3]"));
     CHECK(m[2].n_parts == 4 && m[2].parts[0].kind == CHAT_PART_REASONING);
     CHECK(m[2].parts[1].kind == CHAT_PART_TOOL_CALL && is(m[2].parts[1].id, "call_tg_0") &&
           is(m[2].parts[1].text, "{\"x\":1}"));

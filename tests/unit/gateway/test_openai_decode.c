@@ -3,6 +3,7 @@
 #include "tests/unit/check.h"
 #include "config/base/alloc.h"
 #include "gateway/api/openai_chat.h"
+#include "tests/unit/gateway/media_part.h"
 
 enum { ARENA = 4 << 20 };
 
@@ -202,7 +203,13 @@ static void refuses_bad_messages(void)
         { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"\",\"format\":\"wav\"}}]"),
           "messages[0].content[0].input_audio.data", "empty" },
         { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA\",\"format\":\"a/b\"}}]"),
-          "messages[0].content[0].input_audio.format", "such as wav" },
+          "messages[0].content[0].input_audio.format", "one of: wav, mp3" },
+        { USER("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA\",\"format\":\"wav\"}}]"),
+          "messages[0].content[0].input_audio.data", "said to be audio/wav" },
+        { USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"gs://b/i\"}}]"),
+          "messages[0].content[0].image_url.url", "begin with https://" },
+        { USER("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"data:image/png;base64,AA==\"}}]"),
+          "messages[0].content[0].video_url.url", "one video of these" },
         { MSG("\"role\":\"system\",\"content\":[{\"type\":\"image_url\",\"image_url\":"
               "{\"url\":\"u\"}}]"), "messages[0].content[0].type", "only have text" },
         { MSG("\"role\":\"user\",\"content\":\"a\",\"tool_calls\":[]"), "messages[0].tool_calls",
@@ -364,8 +371,9 @@ static const char conversation[] =
     "{\"role\":\"developer\",\"content\":\"\"},"
     "{\"role\":\"user\",\"name\":\"bo\",\"content\":[{\"type\":\"text\",\"text\":\"see\"},"
     "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://i\",\"detail\":\"auto\"}},"
-    "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"QQ==\",\"format\":\"wav\"}},"
-    "{\"type\":\"video_url\",\"video_url\":{\"url\":\"v\"}}]},"
+    "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"" MEDIA_WAV "\",\"format\":\"wav\"}},"
+    "{\"type\":\"video_url\",\"video_url\":{\"url\":\"http://v\"}},"
+    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/PNG;base64," MEDIA_PNG "\"}}]},"
     "{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"annotations\":[],"
     "\"reasoning\":[\"a\",{\"type\":\"text\",\"text\":\"b\"}],\"reasoning_content\":\"ab\","
     "\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"index\":0,\"function\":"
@@ -384,11 +392,13 @@ static void honours_messages(void)
     CHECK_INT(t.rq.n_messages, 7);
     CHECK(m[0].role == CHAT_SYSTEM && m[0].n_parts == 2 && is(m[0].parts[1].text, "kind"));
     CHECK(m[1].role == CHAT_DEVELOPER && m[1].n_parts == 1 && m[1].parts[0].text.n == 0);
-    CHECK(m[2].role == CHAT_USER && m[2].n_parts == 4 && is(m[2].name, "bo"));
-    CHECK(m[2].parts[1].kind == CHAT_PART_IMAGE && is(m[2].parts[1].text, "http://i"));
-    CHECK(m[2].parts[2].kind == CHAT_PART_AUDIO &&
-          is(m[2].parts[2].text, "data:audio/wav;base64,QQ=="));
-    CHECK(m[2].parts[3].kind == CHAT_PART_VIDEO && is(m[2].parts[3].text, "v"));
+    CHECK(m[2].role == CHAT_USER && m[2].n_parts == 5 && is(m[2].name, "bo"));
+    CHECK(is_url(&m[2].parts[1], CHAT_PART_IMAGE, "http://i", "messages[2].content[1]"));
+    CHECK(is_media(&m[2].parts[2], "audio/wav", TG_STR("RIFF$\0\0\0WAVEfmt "),
+                   "messages[2].content[2]"));
+    CHECK(is_url(&m[2].parts[3], CHAT_PART_VIDEO, "http://v", "messages[2].content[3]"));
+    CHECK(is_media(&m[2].parts[4], "image/png", TG_STR(MEDIA_PNG_BYTES),
+                   "messages[2].content[4]"));
     CHECK(m[3].role == CHAT_ASSISTANT && m[3].n_parts == 3);
     CHECK(m[3].parts[0].kind == CHAT_PART_REASONING && is(m[3].parts[0].text, "ab"));
     CHECK(m[3].parts[1].kind == CHAT_PART_TOOL_CALL && is(m[3].parts[1].id, "c1") &&

@@ -225,8 +225,8 @@ static void tools_media_and_turns(void)
 {
     struct chat_part text = { .kind = CHAT_PART_TEXT,
                               .text = TG_STR("what do you see in this one?") };
-    struct chat_part image = { .kind = CHAT_PART_IMAGE,
-                               .text = TG_STR("data:image/png;base64,AAAA") };
+    struct chat_media png = { .data = TG_STR("\x89PNG") };
+    struct chat_part image = { .kind = CHAT_PART_IMAGE, .media = &png };
     struct chat_part parts[2] = { text, image };
     struct chat_message m[3] = { { .role = CHAT_USER, .parts = &text, .n_parts = 1 },
                                  { .role = CHAT_ASSISTANT, .parts = &text, .n_parts = 1 },

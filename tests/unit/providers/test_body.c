@@ -1,6 +1,7 @@
 #include "config/base/alloc.h"
 #include "config/base/json.h"
 #include "providers/backend.h"
+#include "providers/media.h"
 #include "tests/unit/check.h"
 
 #define TEXT(s) { .kind = CHAT_PART_TEXT, .text = TG_STR(s) }
@@ -117,22 +118,31 @@ static void demands(void)
 
 static void media(void)
 {
+    struct chat_media remote = { .url = TG_STR("https://x/y") };
+    struct chat_media png = { .type = chat_media_named(CHAT_PART_IMAGE, TG_STR("image/png")),
+                              .data = TG_STR("abcd"),
+                              .url = TG_STR("https://fetched") };
+    struct chat_media mp3 = { .type = chat_media_worded(CHAT_PART_AUDIO, TG_STR("mp3")),
+                              .data = TG_STR("\0\0") };
     const struct chat_message messages[] = {
-        MESSAGE(CHAT_USER, TEXT("see"), { .kind = CHAT_PART_IMAGE, .text = TG_STR("https://x/y") },
-                { .kind = CHAT_PART_AUDIO, .text = TG_STR("data:audio/mpeg;base64,AAAA") }),
+        MESSAGE(CHAT_USER, TEXT("see"), { .kind = CHAT_PART_IMAGE, .media = &remote },
+                { .kind = CHAT_PART_IMAGE, .media = &png },
+                { .kind = CHAT_PART_AUDIO, .media = &mp3 }),
     };
     struct chat_request r = { .messages = messages, .n_messages = 1 };
     CHECK_STR(
         body_of(&r),
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
         "\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\"}},"
-        "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\",\"format\":\"mp3\"}}]}],"
+        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,YWJjZA==\"}},"
+        "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAA=\",\"format\":\"mp3\"}}]}],"
         "\"max_tokens\":7,\"stream\":false}");
-    const struct chat_message video[] = { MESSAGE(CHAT_USER, { .kind = CHAT_PART_VIDEO }) };
+    const struct chat_message video[] = { MESSAGE(CHAT_USER, { .kind = CHAT_PART_VIDEO,
+                                                               .media = &remote }) };
     r = (struct chat_request){ .messages = video, .n_messages = 1 };
     CHECK_STR(body_of(&r), "unsupported");
     const struct chat_message audio[] = { MESSAGE(CHAT_USER, { .kind = CHAT_PART_AUDIO,
-                                                               .text = TG_STR("https://x/y") }) };
+                                                               .media = &remote }) };
     r = (struct chat_request){ .messages = audio, .n_messages = 1 };
     CHECK_STR(body_of(&r), "unsupported");
 }

@@ -249,9 +249,10 @@ static void what_it_cannot_take(void)
 {
     struct bench b;
     bench_open(&b);
+    struct chat_media seen = { .field = TG_STR("messages[1].content[1]") };
     const struct chat_message image[] = {
         MESSAGE(CHAT_SYSTEM, TEXT("x")),
-        MESSAGE(CHAT_USER, TEXT("see"), { .kind = CHAT_PART_IMAGE }),
+        MESSAGE(CHAT_USER, TEXT("see"), { .kind = CHAT_PART_IMAGE, .media = &seen }),
     };
     refused(&b, &(struct chat_request){ .messages = image, .n_messages = 2 }, TG_UNSUPPORTED,
             "messages[1].content[1]: the local model of this version takes no images");
