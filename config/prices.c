@@ -9,8 +9,8 @@
 #define PRICE_MAX INT64_C(1000000000000000) /* $1,000,000 a million tokens */
 
 struct price_text {
-    int64_t input, cached, output;
-    uint32_t per_message, per_request, per_image;
+    int64_t input, cached, output, audio;
+    uint32_t per_message, per_request, per_image, per_audio, per_video;
 };
 
 enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, struct cfg_price *out)
@@ -23,9 +23,14 @@ enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, str
         { "tokensPerMessage", CFG_COUNT, AT(per_message), 0, 100000, NULL },
         { "tokensPerRequest", CFG_COUNT, AT(per_request), 0, 100000, NULL },
         { "tokensPerImage", CFG_COUNT, AT(per_image), 1, 1000000, NULL },
+        { "tokensPerAudio", CFG_COUNT, AT(per_audio), 1, 10000000, NULL },
+        { "tokensPerVideo", CFG_COUNT, AT(per_video), 1, 10000000, NULL },
+        { "audioInput", CFG_MONEY, AT(audio), 0, PRICE_MAX, NULL },
     };
 #undef AT
-    struct price_text price = { -1, -1, -1, CFG_TOKENS_PER_MESSAGE, CFG_TOKENS_PER_REQUEST, 0 };
+    struct price_text price = { .input = -1, .cached = -1, .output = -1, .audio = -1,
+                                .per_message = CFG_TOKENS_PER_MESSAGE,
+                                .per_request = CFG_TOKENS_PER_REQUEST };
     enum tg_status status = CFG_READ_OBJECT(r, v, fields, &price);
     if (status)
         return status;
@@ -38,7 +43,10 @@ enum tg_status cfg_read_price(struct cfg_reader *r, const struct tg_json *v, str
                                .output = price.output,
                                .tokens_per_message = price.per_message,
                                .tokens_per_request = price.per_request,
-                               .tokens_per_image = price.per_image };
+                               .tokens_per_image = price.per_image,
+                               .tokens_per_audio = price.per_audio,
+                               .tokens_per_video = price.per_video,
+                               .audio_input = price.audio < 0 ? price.input : price.audio };
     return TG_OK;
 }
 

@@ -15,6 +15,8 @@ struct cfg_price {
     int64_t tokens_per_message; /* upper bound of template overhead per message */
     int64_t tokens_per_request; /* and per request */
     int64_t tokens_per_image;   /* the most that one image counts as; 0: unknown */
+    int64_t tokens_per_audio, tokens_per_video; /* the same of an audio and of a video part */
+    int64_t audio_input;        /* of tokens of audio; = input where the table has none */
 };
 
 struct cfg_prices; /* opaque, immutable */
@@ -22,8 +24,9 @@ struct cfg_prices; /* opaque, immutable */
 enum { CFG_PRICES_MAX = 4096, CFG_TOKENS_PER_MESSAGE = 8, CFG_TOKENS_PER_REQUEST = 32 };
 
 /* A JSON file: {"version": "2026-11-20", "models": {"PROVIDER/MODEL": {"input": "$3",
- * "cachedInput": "$0.30", "output": "$15", "tokensPerMessage": 8, "tokensPerRequest": 32,
- * "tokensPerImage": 1600}}}; all but input and output may be left out. Refused whole, with the
+ * "cachedInput": "$0.30", "output": "$15", "audioInput": "$40", "tokensPerMessage": 8,
+ * "tokensPerRequest": 32, "tokensPerImage": 1600, "tokensPerAudio": 128000, "tokensPerVideo":
+ * 128000}}}; all but input and output may be left out. Refused whole, with the
  * JSON path, when anything in it is unknown or malformed. path NULL: the table that is built into
  * the program. */
 enum tg_status cfg_prices_load(const char *path, struct cfg_prices **out, struct tg_error *err);

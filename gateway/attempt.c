@@ -49,20 +49,26 @@ void gw_try_route(const struct gw_try *t, char *out, size_t n)
         snprintf(out, n, "%s/%s", gw_try_tier(t)->provider, gw_try_tier(t)->model);
 }
 
+static uint64_t part_of(struct chat_count count, uint64_t whole)
+{
+    return !count.present ? 0 : count.n < whole ? count.n : whole;
+}
+
 bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, int64_t *nano)
 {
     if (!price->known || !u->input.present || !u->output.present || u->input.n > INT64_MAX ||
         u->output.n > INT64_MAX)
         return false;
-    uint64_t cached = u->cached_input.present ? u->cached_input.n : 0;
-    if (cached > u->input.n)
-        cached = u->input.n;
-    int64_t plain_cost, cached_cost, output_cost;
-    if (cfg_cost((int64_t)(u->input.n - cached), price->input, &plain_cost) ||
+    uint64_t audio = part_of(u->audio_input, u->input.n);
+    uint64_t cached = part_of(u->cached_input, u->input.n - audio); /* audio at its full price */
+    int64_t plain_cost, cached_cost, audio_cost, output_cost;
+    if (cfg_cost((int64_t)(u->input.n - audio - cached), price->input, &plain_cost) ||
         cfg_cost((int64_t)cached, price->cached_input, &cached_cost) ||
+        cfg_cost((int64_t)audio, price->audio_input, &audio_cost) ||
         cfg_cost((int64_t)u->output.n, price->output, &output_cost))
         return false;
     return !__builtin_add_overflow(plain_cost, cached_cost, nano) &&
+           !__builtin_add_overflow(*nano, audio_cost, nano) &&
            !__builtin_add_overflow(*nano, output_cost, nano);
 }
 
@@ -92,13 +98,29 @@ static void release(struct gw_try *t)
     memset(t->reservation, 0, sizeof(t->reservation));
 }
 
+/* Whether a request has audio at a price of its own, and the provider did not tell how much of its
+ * input that was. */
+static bool audio_unknown(const struct gw_try *t)
+{
+    const struct chat_request *r = &t->x->prepared.request;
+    const struct cfg_price *price = &gw_try_tier(t)->price;
+    if (t->usage.audio_input.present || price->audio_input <= price->input)
+        return false;
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++)
+            if (r->messages[i].parts[k].kind == CHAT_PART_AUDIO ||
+                r->messages[i].parts[k].kind == CHAT_PART_VIDEO)
+                return true;
+    return false;
+}
+
 void gw_attempt_settle(struct gw_try *t)
 {
     int64_t nano;
     if (!is_reserved(t))
         return;
     /* Some servers report usage as they go: before the end it bounds nothing. */
-    if (t->finished && gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
+    if (t->finished && !audio_unknown(t) && gw_usage_cost(&gw_try_tier(t)->price, &t->usage, &nano))
         book(t, nano, false);
     else
         book(t, t->step.ceiling_nano, true);

@@ -66,30 +66,54 @@ static void say(char reason[POL_REASON_MAX], const char *fmt, ...)
             *p = *p == '\t' || *p == '\n' || *p == '\r' ? ' ' : '?';
 }
 
-static size_t count_images(const struct chat_request *r)
+static size_t count_parts(const struct chat_request *r, enum chat_part_kind kind)
 {
     size_t n = 0;
-    for (size_t i = 0; i < r->n_messages; i++)
+    for (size_t i = 0; i < r->n_messages && r->messages; i++)
         for (size_t k = 0; k < r->messages[i].n_parts; k++)
-            n += r->messages[i].parts[k].kind == CHAT_PART_IMAGE ||
-                 r->messages[i].parts[k].kind == CHAT_PART_VIDEO;
+            n += r->messages[i].parts[k].kind == kind;
     return n;
 }
 
-/* Bytes bound the tokens of text and of audio, which travels in the body. An image's tokens have
- * nothing to do with its bytes, or with the length of its URL. */
-static enum tg_status bound_with_images(const struct cfg_price *price,
-                                        const struct pol_request_facts *f, uint32_t max_tokens,
-                                        int64_t *nano)
+static int64_t highest(int64_t a, int64_t b)
 {
-    size_t images = f->request->messages ? count_images(f->request) : 0, more, bytes;
-    bool free = price->input == 0 && price->cached_input == 0;
-    if (images && price->known && !price->tokens_per_image && !free)
-        return TG_UNSUPPORTED;
-    if (__builtin_mul_overflow(images, (size_t)price->tokens_per_image, &more) ||
-        __builtin_add_overflow(f->body_bytes, more, &bytes))
+    return a > b ? a : b;
+}
+
+/* Adds what n parts cost that are at most so many tokens each. */
+static enum tg_status add_parts(size_t n, int64_t tokens_each, int64_t rate, int64_t *nano)
+{
+    int64_t tokens, cost;
+    if (n == 0 || rate == 0)
+        return TG_OK;
+    if (tokens_each == 0)
+        return TG_UNSUPPORTED; /* not known, and not free */
+    if (n > INT64_MAX || __builtin_mul_overflow((int64_t)n, tokens_each, &tokens))
         return TG_LIMIT;
-    return pol_bound(price, bytes, f->request->n_messages, max_tokens, nano);
+    enum tg_status status = cfg_cost(tokens, rate, &cost);
+    if (status)
+        return status;
+    return __builtin_add_overflow(*nano, cost, nano) ? TG_LIMIT : TG_OK;
+}
+
+/* Bytes bound the tokens of text alone. What an image counts as has nothing to do with its bytes or
+ * with the length of its URL, and a second of audio or video may be a few of them. */
+static enum tg_status bound_with_media(const struct cfg_price *price,
+                                       const struct pol_request_facts *f, uint32_t max_tokens,
+                                       int64_t *nano)
+{
+    const struct chat_request *r = f->request;
+    int64_t rate = highest(price->input, price->cached_input);
+    enum tg_status status = pol_bound(price, f->body_bytes, r->n_messages, max_tokens, nano);
+    if (status == TG_OK)
+        status = add_parts(count_parts(r, CHAT_PART_IMAGE), price->tokens_per_image, rate, nano);
+    if (status == TG_OK)
+        status = add_parts(count_parts(r, CHAT_PART_AUDIO), price->tokens_per_audio,
+                           highest(rate, price->audio_input), nano);
+    if (status == TG_OK) /* its sound may be counted as audio */
+        status = add_parts(count_parts(r, CHAT_PART_VIDEO), price->tokens_per_video,
+                           highest(rate, price->audio_input), nano);
+    return status;
 }
 
 /* The step for a tier, when it may be called at all. */
@@ -102,7 +126,7 @@ static bool tier_step(const struct pol_route *route, const struct pol_request_fa
         step->max_tokens = f->request->max_tokens;
     if (f->local_only)
         return false;
-    enum tg_status status = bound_with_images(&t->price, f, step->max_tokens, &step->ceiling_nano);
+    enum tg_status status = bound_with_media(&t->price, f, step->max_tokens, &step->ceiling_nano);
     if (status == TG_OK)
         return true;
     step->ceiling_nano = 0;

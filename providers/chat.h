@@ -122,6 +122,7 @@ struct chat_count {
 
 struct chat_usage {
     struct chat_count input, cached_input, output, reasoning;
+    struct chat_count audio_input; /* part of input, as is cached_input */
 };
 
 /* What the local distribution said at one generated token; only local backends have it. */

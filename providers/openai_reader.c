@@ -175,6 +175,7 @@ static void take_usage(struct prov_reader *r, const struct tg_json *usage)
     event.usage.input = count_of(tg_json_get(usage, "prompt_tokens"));
     event.usage.output = count_of(tg_json_get(usage, "completion_tokens"));
     event.usage.cached_input = count_of(tg_json_get(in, "cached_tokens"));
+    event.usage.audio_input = count_of(tg_json_get(in, "audio_tokens"));
     event.usage.reasoning = count_of(tg_json_get(out, "reasoning_tokens"));
     r->emit(r->arg, &event);
 }

@@ -50,7 +50,8 @@ static void a_table_of_ones_own(void)
     const char *path = support_write(
         "prices.json", "{\"version\":\"v1\",\"models\":{\"mine/a/b\":{\"input\":\"$3\","
                        "\"output\":\"$15\",\"tokensPerMessage\":1,"
-                       "\"tokensPerRequest\":2,\"tokensPerImage\":3},"
+                       "\"tokensPerRequest\":2,\"tokensPerImage\":3,\"tokensPerAudio\":4,"
+                       "\"tokensPerVideo\":5,\"audioInput\":\"$40\"},"
                        "\"mine/free\":{\"input\":\"$0\","
                        "\"cachedInput\":\"$0\",\"output\":\"$0\"}}}");
     CHECK_INT(cfg_prices_load(path, &p, NULL), TG_OK);
@@ -59,7 +60,10 @@ static void a_table_of_ones_own(void)
     CHECK(price.known && price.cached_input == price.input && price.input == 3000000000);
     CHECK(price.tokens_per_message == 1 && price.tokens_per_request == 2);
     CHECK_INT(price.tokens_per_image, 3);
+    CHECK(price.tokens_per_audio == 4 && price.tokens_per_video == 5);
+    CHECK_INT(price.audio_input, 40000000000);
     price = cfg_price_of(p, TG_STR("mine"), TG_STR("free"));
+    CHECK(price.audio_input == 0 && !price.tokens_per_audio && !price.tokens_per_video);
     CHECK(price.known && price.input == 0 && price.output == 0); /* declared, not absent */
     cfg_prices_free(p);
     struct tg_error err;

@@ -39,7 +39,9 @@ static inline void set_up(size_t n, const char *trigger)
     for (size_t i = 0; i < n; i++)
         r->tiers[i] = (struct cfg_tier){
             .provider = "cloud", .model = "m", .trigger = trigger, .max_tokens = 64,
-            .price = { true, IN * 1000000LL, IN * 1000000LL, OUT * 1000000LL, 8, 32, 0 }
+            .price = { .known = true, .input = IN * 1000000LL, .cached_input = IN * 1000000LL,
+                       .output = OUT * 1000000LL, .tokens_per_message = 8,
+                       .tokens_per_request = 32 }
         };
     struct tg_error err;
     if (pol_route_compile(r, &w.snapshot.routes[0], &err) != TG_OK)

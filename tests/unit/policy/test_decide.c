@@ -4,7 +4,10 @@
 #include "tests/unit/check.h"
 
 /* $1 and $2 a million tokens: 1000 and 2000 nano-dollars a token. */
-static const struct cfg_price known = { true, 1000000000, 500000000, 2000000000, 8, 32, 0 };
+static const struct cfg_price known = { .known = true, .input = 1000000000,
+                                        .cached_input = 500000000, .output = 2000000000,
+                                        .tokens_per_message = 8, .tokens_per_request = 32,
+                                        .audio_input = 1000000000 };
 
 struct world {
     struct cfg_route settings;
@@ -155,9 +158,48 @@ static void images_are_bounded_by_the_table(void)
     pol_route_free(&w.route);
 }
 
+/* A second of sound may be one byte of a WAV file, and cost sixteen times what text does. */
+static void audio_and_video_are_bounded_by_the_table(void)
+{
+    static const char *const triggers[] = { HARD };
+    static const struct chat_part parts[] = { { .kind = CHAT_PART_AUDIO },
+                                              { .kind = CHAT_PART_AUDIO },
+                                              { .kind = CHAT_PART_VIDEO } };
+    struct chat_message message = { .role = CHAT_USER, .parts = parts, .n_parts = 2 };
+    enum { TEXT = (1000 + 8 + 32) * 1000 + 1024 * 2000 };
+    struct world w;
+    char got[16];
+    set_up(&w, 1, triggers);
+    struct cfg_price *price = &w.settings.tiers[0].price;
+    w.request.messages = &message;
+    w.request.n_messages = 1;
+    CHECK_STR(planned(&w, got), "L");
+    price->tokens_per_image = 5000; /* says nothing of audio */
+    CHECK_STR(planned(&w, got), "L");
+    price->tokens_per_audio = 7000;
+    CHECK_STR(planned(&w, got), "L0");
+    CHECK_INT(w.plan.step[1].ceiling_nano, TEXT + 2 * 7000 * 1000);
+    price->audio_input = 16 * price->input;
+    planned(&w, got);
+    CHECK_INT(w.plan.step[1].ceiling_nano, TEXT + 2 * 7000 * 16000);
+    message.n_parts = 3;
+    CHECK_STR(planned(&w, got), "L");
+    price->tokens_per_video = 10;
+    CHECK_STR(planned(&w, got), "L0");
+    CHECK_INT(w.plan.step[1].ceiling_nano, TEXT + (2 * 7000 + 10) * 16000);
+    price->tokens_per_video = INT64_MAX / 2; /* beyond any bound */
+    CHECK_STR(planned(&w, got), "L");
+    price->input = price->cached_input = 0; /* its audio is not free */
+    price->tokens_per_video = 0;
+    CHECK_STR(planned(&w, got), "L");
+    price->audio_input = 0;
+    CHECK_STR(planned(&w, got), "L0");
+    pol_route_free(&w.route);
+}
+
 static void bounds(void)
 {
-    struct cfg_price price = { true, 1, 3, 1, 0, 0, 0 };
+    struct cfg_price price = { .known = true, .input = 1, .cached_input = 3, .output = 1 };
     int64_t nano = -1;
     CHECK_INT(pol_bound(&price, 1, 0, 0, &nano), TG_OK);
     CHECK_INT(nano, 1); /* rounded up; the dearer of input and cached input */
@@ -277,7 +319,8 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(plans), CASE(without_a_budget_a_price_is_not_needed), CASE(ceilings_and_max_tokens),
-        CASE(bounds), CASE(images_are_bounded_by_the_table), CASE(escalation),
+        CASE(bounds), CASE(images_are_bounded_by_the_table),
+        CASE(audio_and_video_are_bounded_by_the_table), CASE(escalation),
         CASE(bad_triggers_and_memory), CASE(a_named_model_or_nobody),
         CASE(reasons_are_fit_for_a_header),
     };

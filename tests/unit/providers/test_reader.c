@@ -141,12 +141,14 @@ static void usage_is_present_zero_or_absent(void)
 {
     struct record r;
     read_stream(&r, TG_STR(FINISH("stop") USAGE("{\"prompt_tokens\":0,\"completion_tokens\":5,"
-                                                "\"prompt_tokens_details\":{\"cached_tokens\":3}}")
+                                                "\"prompt_tokens_details\":{\"cached_tokens\":3,"
+                                                "\"audio_tokens\":2}}")
                                DONE), 9);
     CHECK_INT(r.usages, 1);
     check_count(r.usage.input, true, 0);
     check_count(r.usage.output, true, 5);
     check_count(r.usage.cached_input, true, 3);
+    check_count(r.usage.audio_input, true, 2);
     check_count(r.usage.reasoning, false, 0);
     record_free(&r);
     read_stream(&r, TG_STR(USAGE("null") FINISH("stop") DONE), 9);
