@@ -141,6 +141,7 @@ static enum tg_status read_limits(struct cfg_reader *r, const struct tg_json *v,
         { "connections", CFG_COUNT, AT(connections), 1, 1 << 20, NULL },
         { "drain", CFG_TIME, AT(drain_ms), 0, DAY_MS, NULL },
         { "bodiesInFlight", CFG_BYTES, AT(bodies_in_flight), 1024, 1024 * GIB, NULL },
+        { "media", CFG_READ, 0, 0, 0, cfg_read_media_limits },
     };
 #undef AT
     struct cfg_limits *limits = &((struct cfg_settings *)base)->limits;
@@ -177,6 +178,7 @@ static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
         { "aliases", CFG_READ, 0, 0, 0, cfg_read_aliases },
         { "limits", CFG_READ, 0, 0, 0, read_limits },
         { "responses", CFG_READ, 0, 0, 0, read_responses },
+        { "media", CFG_READ, 0, 0, 0, cfg_read_media },
     };
     return CFG_READ_OBJECT(r, root, fields, s);
 }
@@ -201,6 +203,7 @@ static void set_defaults(struct cfg_settings *s)
                                      .connections = 4096,
                                      .bodies_in_flight = 256 << 20 };
     s->responses = (struct cfg_responses){ .max_bytes = 64 << 20, .ttl_ms = DAY_MS };
+    cfg_default_media(s);
 }
 
 /* What the file left open. */

@@ -60,11 +60,34 @@ struct cfg_alias {
     const char *target; /* a route, "local", or "PROVIDER/MODEL" */
 };
 
+/* Of images, audio and video, in bytes as they are decoded or fetched. */
+struct cfg_media_limits {
+    int64_t part, total; /* of one, and of all in a request; default 20 and 64 MiB */
+    uint32_t parts;      /* in a request; default 32 */
+};
+
 struct cfg_limits {
     int64_t body, headers;
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms, drain_ms;
     uint32_t connections;
     int64_t bodies_in_flight; /* bytes of all request bodies held at once; default 256 MiB */
+    struct cfg_media_limits media;
+};
+
+/* media.fetch: whom the gateway itself may ask for media that a request has only a URL of. */
+struct cfg_fetch_host {
+    struct tg_str name; /* lower case; an IPv6 address in brackets */
+    bool below;         /* "*.NAME": the names below it, not itself */
+    uint16_t port;      /* the only one; 0: that of the scheme */
+};
+
+struct cfg_fetch {
+    const struct cfg_fetch_host *hosts;
+    size_t n_hosts;     /* 0: nothing is fetched, the default */
+    int64_t max_bytes;  /* of one; default 20 MiB */
+    int64_t timeout_ms; /* for all of a request; default 10 s */
+    uint32_t redirects; /* at most, of one; default 3 */
+    bool allow_private; /* addresses of this machine and of inner networks too: dangerous */
 };
 
 /* What is kept of answers that later requests may go on from. */
@@ -101,6 +124,7 @@ struct cfg_settings {
     size_t n_aliases;
     struct cfg_limits limits;
     struct cfg_responses responses;
+    struct cfg_fetch fetch;
     int64_t heartbeat_ms;    /* default 15 s */
     const char *prices_version;
     struct cfg_prices *prices, *own_prices; /* the table; providers.X.prices, which come first */
@@ -125,6 +149,9 @@ bool cfg_parse_budget(struct tg_str text, int64_t *nano, enum cfg_period *period
 /* What a model of a provider costs: known = false when nothing says so. */
 struct cfg_price cfg_price_for(const struct cfg_settings *s, struct tg_str provider,
                                struct tg_str model);
+/* Whether a URL of this host and port may be fetched; scheme_port: 80 or 443. Pure. */
+bool cfg_fetch_allows(const struct cfg_fetch *f, struct tg_str host, uint16_t port,
+                      uint16_t scheme_port);
 /* Where a setting that only a restart can change (listen, admin.listen, dataDir, timeZone, engine)
  * differs between the two: its JSON path, static, else NULL. */
 const char *cfg_restart_needed(const struct cfg_settings *now, const struct cfg_settings *next);

@@ -19,6 +19,10 @@ enum tg_status cfg_read_admin(struct cfg_reader *r, const struct tg_json *v, voi
 enum tg_status cfg_read_providers(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_routes(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_aliases(struct cfg_reader *r, const struct tg_json *v, void *base);
+/* "limits.media", base: a cfg_limits; "media", base: the settings. */
+enum tg_status cfg_read_media_limits(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_media(struct cfg_reader *r, const struct tg_json *v, void *base);
+void cfg_default_media(struct cfg_settings *s);
 /* The route that stands in where the file has none: local only. */
 void cfg_default_route(struct cfg_route *route);
 /* A name that may stand in a header: 1 to 64 of A-Z a-z 0-9 . _ - */

@@ -65,6 +65,7 @@ struct gw_app {
     struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */
     size_t n_waiting;
     struct gw_timer *look_again; /* at those that wait */
+    int64_t media_bytes;         /* fetched for requests that live */
     int64_t worker_bytes;        /* of bodies that workers have or wait for */
     uint64_t next_id;
     int64_t started_s;

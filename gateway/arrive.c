@@ -153,6 +153,11 @@ static void scored(struct gw_exchange *x)
     }
     if (p->past.local_only) /* what was said on this machine only stays on it */
         x->local_only = true;
+    if (p->unfetched) {
+        gw_timer_set(x->deadline, gw_exchange_left_ms(x, gw_exchange_route(x)->timeout_ms));
+        gw_media_fetch(x);
+        return;
+    }
     x->state = GW_SCORED;
     if (p->dialect->count) {
         if (p->local_can)
@@ -224,7 +229,8 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
     int64_t n = (int64_t)p->body.n;
     if (n > x->config->settings->limits.bodies_in_flight - app->worker_bytes)
         return TG_LIMIT;
-    p->body_copy = tg_strndup(p->body.p, p->body.n);
+    if (!p->body_copy) /* there is one where it was decoded by a worker */
+        p->body_copy = tg_strndup(p->body.p, p->body.n);
     if (!p->body_copy)
         return TG_NOMEM;
     p->body.p = p->body_copy;
@@ -250,6 +256,11 @@ static void begin(struct gw_exchange *x)
             gw_failure(503, "server_error", "overloaded", "too busy: %s", tg_status_name(status));
         gw_exchange_fail(x, &e, "overloaded");
     }
+}
+
+void gw_arrival_fetched(struct gw_exchange *x)
+{
+    begin(x);
 }
 
 void gw_arrival_left(struct gw_exchange *x)

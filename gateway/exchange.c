@@ -86,6 +86,7 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_timer_free(x->window);
     gw_timer_free(x->latency);
     gw_timer_free(x->deadline);
+    gw_media_free(x->media);
     gw_prepared_free(&x->prepared);
     gw_caller_free(&x->caller);
     gw_snapshot_unref(x->config);

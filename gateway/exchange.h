@@ -18,6 +18,7 @@
 #include "gateway/attempt.h"
 #include "gateway/auth.h"
 #include "gateway/responses_store.h"
+#include "gateway/media.h"
 #include "policy/complexity.h"
 #include "policy/confidence.h"
 
@@ -42,6 +43,7 @@ struct gw_prepared {
     char *body_copy;
     struct prov_backend *local;
     const struct cfg_settings *settings; /* of the exchange's snapshot */
+    bool unfetched; /* only decoded: there are URLs to be fetched, then it is prepared again */
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct api_error error;
@@ -74,6 +76,7 @@ struct gw_exchange {
     struct gw_prepared prepared;
     struct gw_caller caller; /* its key, as it was when the request came */
     struct tg_str tags[GW_ALL_TAGS_MAX];
+    struct gw_media *media; /* fetched; NULL: nothing was */
     size_t n_tags;
     char *tags_text; /* owned: what the header's tags point into */
     struct api_answer answer;
@@ -97,7 +100,8 @@ struct gw_exchange {
     int status; /* HTTP status told or, for 499, that would have been */
 };
 
-/* prepare.c: decode, tokenise, score. Touches only p: any thread. */
+/* prepare.c: decode, tokenise, score; or only decode, where media is to be fetched, and the rest
+ * when it is called again. Touches only p: any thread. */
 void gw_prepare(struct gw_prepared *p);
 void gw_prepared_free(struct gw_prepared *p);
 /* What triggers are evaluated over, as known now. */
@@ -113,6 +117,8 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
 void gw_arrival_admit(struct gw_app *app);
 /* x waits no more. */
 void gw_arrival_left(struct gw_exchange *x);
+/* All its media are here now: on to the scores. */
+void gw_arrival_fetched(struct gw_exchange *x);
 
 /* exchange.c */
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x);

@@ -23,23 +23,33 @@ static bool may_be_local(const struct gw_prepared *p)
            !choice.provider.n;
 }
 
-void gw_prepare(struct gw_prepared *p)
+static bool decode(struct gw_prepared *p)
 {
     p->arena = tg_arena_new(arena_max(p->body.n));
     if (!p->arena) {
-        p->failed = true;
         p->error = gw_failure(500, "server_error", NULL, "out of memory");
-        return;
+        return false;
     }
-    enum tg_status read =
+    enum tg_status status =
         p->dialect->decode_past
             ? p->dialect->decode_past(p->body, &p->past, p->arena, &p->request, &p->error)
             : p->dialect->decode(p->body, p->arena, &p->request, &p->error);
-    if (read) {
+    return status == TG_OK &&
+           gw_media_check(&p->request, &p->settings->limits.media, &p->error);
+}
+
+void gw_prepare(struct gw_prepared *p)
+{
+    if (p->unfetched) { /* it is the second time */
+        p->unfetched = false;
+    } else if (!decode(p)) {
         p->failed = true;
         return;
+    } else {
+        p->unfetched = p->settings->fetch.n_hosts && !p->dialect->count &&
+                       gw_media_is_remote(&p->request);
     }
-    if (p->request.n_messages == 0) /* asks for nothing */
+    if (p->unfetched || p->request.n_messages == 0) /* not all here, or asks for nothing */
         return;
     if (may_be_local(p)) {
         enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,

@@ -127,6 +127,47 @@ enum tg_status prov_url_check(const char *url, bool insecure, struct tg_error *e
     return why ? tg_fail(err, TG_INVALID, "the URL \"%.200s\" %s", url, why) : TG_OK;
 }
 
+/* Copies the part into out[n]. */
+static enum tg_status copy_part(CURLU *u, CURLUPart what, unsigned flags, char *out, size_t n)
+{
+    char *text = part(u, what, flags);
+    enum tg_status status = !text ? TG_INVALID : strlen(text) >= n ? TG_LIMIT : TG_OK;
+    if (status == TG_OK)
+        memcpy(out, text, strlen(text) + 1);
+    curl_free(text);
+    return status;
+}
+
+enum tg_status prov_url_place(const char *url, struct prov_place *place, char *out, size_t n)
+{
+    char scheme[16], port[16];
+    uint64_t number = 0;
+    CURLU *u = curl_url();
+    if (!u)
+        return TG_NOMEM;
+    bool fine = curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+                curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK;
+    enum tg_status status = fine ? TG_OK : TG_INVALID;
+    if (status == TG_OK)
+        status = copy_part(u, CURLUPART_SCHEME, 0, scheme, sizeof(scheme));
+    if (status == TG_OK)
+        status = copy_part(u, CURLUPART_HOST, 0, place->host, sizeof(place->host));
+    if (status == TG_OK)
+        status = copy_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT, port, sizeof(port));
+    if (status == TG_OK)
+        status = copy_part(u, CURLUPART_URL, 0, out, n);
+    curl_url_cleanup(u);
+    if (status)
+        return status;
+    bool https = tg_str_ieq(tg_str_of(scheme), TG_STR("https"));
+    if ((!https && !tg_str_ieq(tg_str_of(scheme), TG_STR("http"))) ||
+        !tg_parse_u64(tg_str_of(port), &number) || number == 0 || number > 65535)
+        return TG_INVALID;
+    place->port = (uint16_t)number;
+    place->scheme_port = https ? 443 : 80;
+    return TG_OK;
+}
+
 bool prov_url_same_origin(const char *a, const char *b)
 {
     static const CURLUPart parts[] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };

@@ -56,6 +56,14 @@ void prov_get(struct prov_getter *g, const struct prov_get *request,
 /* https://, or http:// of this machine (any machine when insecure), without user and fragment.
  * TG_INVALID with the reason, TG_NOMEM. */
 enum tg_status prov_url_check(const char *url, bool insecure, struct tg_error *err);
+/* Where a URL leads. */
+struct prov_place {
+    char host[256]; /* an IPv6 address in brackets */
+    uint16_t port, scheme_port; /* scheme_port: 443 or 80 */
+};
+/* Reads a URL of https or http without a user, and writes it anew into out[n], as curl understands
+ * it, without fragment. TG_INVALID: it is not such a URL; TG_LIMIT, TG_NOMEM. */
+enum tg_status prov_url_place(const char *url, struct prov_place *place, char *out, size_t n);
 /* Scheme, host and port are the same. False when either is malformed. */
 bool prov_url_same_origin(const char *a, const char *b);
 /* Where a Location found at base leads, into out[n]. TG_INVALID, TG_LIMIT, TG_NOMEM. */

@@ -43,7 +43,9 @@ struct prov_transfer {
     CURL *easy;
     struct curl_slist *headers;
     struct prov_http_handlers handlers;
+    bool (*may_connect)(void *arg, const struct sockaddr *address);
     void *arg;
+    bool get;
     struct tg_buf body; /* of the request */
     size_t body_read;   /* handed to curl */
     struct tg_buf in;   /* body of the answer that the owner has not taken yet */
@@ -247,12 +249,14 @@ static void on_lost(void *arg, CURL *easy)
 
 static curl_socket_t curl_opens(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
-    struct prov_http *http = arg;
+    struct prov_transfer *t = arg;
     (void)purpose;
+    if (t->may_connect && !t->may_connect(t->arg, &a->addr))
+        return CURL_SOCKET_BAD;
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    http->opened++;
+    t->http->opened++;
     return fd;
 }
 
@@ -354,7 +358,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 #define SET(option, value) (code = code ? code : curl_easy_setopt(easy, option, value))
 
 /* What is alike in all transfers. */
-static CURLcode configure_handle(struct prov_http *http, CURL *easy)
+static CURLcode configure_handle(CURL *easy)
 {
     CURLcode code = CURLE_OK;
     SET(CURLOPT_BUFFERSIZE, (long)READ_SIZE);
@@ -371,8 +375,6 @@ static CURLcode configure_handle(struct prov_http *http, CURL *easy)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, curl_opens);
-    SET(CURLOPT_OPENSOCKETDATA, http);
-    SET(CURLOPT_POST, 1L);
     SET(CURLOPT_READFUNCTION, curl_reads);
     SET(CURLOPT_SEEKFUNCTION, curl_seeks);
     SET(CURLOPT_WRITEFUNCTION, curl_writes);
@@ -388,7 +390,11 @@ static CURLcode configure(struct prov_transfer *t, const struct prov_http_reques
     SET(CURLOPT_PRIVATE, t);
     SET(CURLOPT_ERRORBUFFER, t->curl_text);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+    SET(CURLOPT_OPENSOCKETDATA, t);
+    SET(CURLOPT_FRESH_CONNECT, t->may_connect ? 1L : 0L);
+    SET(CURLOPT_FORBID_REUSE, t->may_connect ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);
+    SET(t->get ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     SET(CURLOPT_READDATA, t);
     SET(CURLOPT_SEEKDATA, t);
     SET(CURLOPT_WRITEDATA, t);
@@ -402,7 +408,7 @@ static CURL *take_easy(struct prov_http *http)
     if (http->n_spare)
         return http->spare[--http->n_spare];
     CURL *easy = curl_easy_init();
-    if (easy && configure_handle(http, easy) != CURLE_OK) {
+    if (easy && configure_handle(easy) != CURLE_OK) {
         curl_easy_cleanup(easy);
         easy = NULL;
     }
@@ -448,8 +454,14 @@ struct prov_transfer *prov_transfer_start(struct prov_http *http,
     t->owner = true;
     t->handlers = request->handlers;
     t->arg = request->arg;
-    t->body = *request->body;
-    *request->body = (struct tg_buf){ .max = t->body.max };
+    t->may_connect = request->may_connect;
+    t->head.location = request->location;
+    t->head.location_max = request->location_max;
+    t->get = !request->body;
+    if (request->body) {
+        t->body = *request->body;
+        *request->body = (struct tg_buf){ .max = t->body.max };
+    }
     t->active_ns = now;
     t->idle_ns = request->idle_timeout_ms * NS_PER_MS;
     t->deadline_ns = now + request->timeout_ms * NS_PER_MS;

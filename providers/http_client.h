@@ -20,7 +20,8 @@
 #include "providers/backend.h"
 #include "providers/http_head.h"
 
-struct prov_transfer; /* opaque: one POST */
+struct prov_transfer; /* opaque: one POST or GET */
+struct sockaddr;
 
 enum {
     PROV_HTTP_AHEAD_MAX = 65536, /* body bytes held for an owner that does not take them */
@@ -57,9 +58,17 @@ struct prov_http_request {
     const char *url;
     const char *const *headers; /* "Name: value" lines; copied */
     size_t n_headers;
-    struct tg_buf *body;        /* its memory is taken over, also on failure; left empty */
+    struct tg_buf *body; /* its memory is taken over, also on failure; left empty. NULL: a GET */
+    /* Where the answer's Location is written, terminated; empty: none, or too long. It must outlive
+     * the transfer. NULL: it is not wanted. */
+    char *location;
+    size_t location_max;
     int64_t connect_timeout_ms, idle_timeout_ms, timeout_ms; /* each > 0 */
     struct prov_http_handlers handlers;
+    /* Not NULL: asked before each connection with the address that it would go to, and false keeps
+     * it from being made. Such a transfer uses no connection of another, nor any other its own.
+     * Runs inside curl: it may not call anything here. */
+    bool (*may_connect)(void *arg, const struct sockaddr *address);
     void *arg;
 };
 

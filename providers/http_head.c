@@ -46,6 +46,10 @@ static void read_field(struct prov_http_head_reader *r, struct tg_str line, int6
         if (n)
             memcpy(r->content_type, value.p, n);
         r->head.content_type = (struct tg_str){ r->content_type, n };
+    } else if (r->location && tg_str_ieq(name, TG_STR("location"))) {
+        size_t n = value.n < r->location_max ? value.n : 0;
+        memcpy(r->location, value.p, n);
+        r->location[n] = '\0';
     } else if (tg_str_ieq(name, TG_STR("retry-after-ms"))) {
         int64_t ms = retry_after(value, true, wall_ms);
         r->head.retry_after_ms = ms >= 0 ? ms : r->head.retry_after_ms;
@@ -74,6 +78,8 @@ enum tg_status prov_http_head_line(struct prov_http_head_reader *r, struct tg_st
         return TG_AGAIN; /* trailers are dropped */
     if (line.n >= 5 && memcmp(line.p, "HTTP/", 5) == 0) {
         r->head = (struct prov_http_head){ .status = status_of(line), .retry_after_ms = -1 };
+        if (r->location)
+            r->location[0] = '\0';
         return TG_AGAIN;
     }
     if (tg_str_trim(line).n > 0) {

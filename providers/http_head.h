@@ -17,8 +17,10 @@ struct prov_http_head {
                                    day; -1: absent or not understood */
 };
 
-/* All zero at the beginning. */
+/* All zero at the beginning, but for location. */
 struct prov_http_head_reader {
+    char *location; /* where a Location is written, as text; empty: none, or too long. Or NULL */
+    size_t location_max;
     struct prov_http_head head;
     char content_type[128];
     size_t bytes;

@@ -14,6 +14,8 @@ void tg_buf_init(struct tg_buf *b, size_t max)
 
 void tg_buf_free(struct tg_buf *b)
 {
+    if (!b)
+        return;
     tg_free(b->p);
     *b = (struct tg_buf){ .max = b->max };
 }

@@ -18,7 +18,7 @@ struct tg_buf {
 
 /* Cannot fail; max is the largest n. The buffer owns its memory until tg_buf_free. */
 void tg_buf_init(struct tg_buf *b, size_t max);
-/* Leaves the buffer empty, usable again with the same maximum. */
+/* Leaves the buffer empty, usable again with the same maximum. NULL allowed. */
 void tg_buf_free(struct tg_buf *b);
 /* n = 0 and failed = TG_OK; memory kept. */
 void tg_buf_reset(struct tg_buf *b);

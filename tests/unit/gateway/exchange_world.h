@@ -30,6 +30,7 @@ static inline void set_up(size_t n, const char *trigger)
     w.settings.time_zone = "UTC";
     w.settings.engine.max_tokens = 100;
     w.settings.limits.bodies_in_flight = 1 << 20;
+    w.settings.limits.media = (struct cfg_media_limits){ 1 << 20, 1 << 20, 32 };
     struct cfg_route *r = &w.settings.routes[0];
     *r = (struct cfg_route){ .name = "default", .timeout_ms = 600000, .n_tiers = n,
                              .has_budget = true, .budget_nano = 1000000 };

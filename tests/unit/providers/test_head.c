@@ -41,6 +41,26 @@ static void interim_heads_and_trailers(void)
     CHECK_INT(r.head.status, 204);
 }
 
+/* Of the final head alone, and whole or not at all. */
+static void location(void)
+{
+    char text[8] = "old";
+    struct prov_http_head_reader r = { .location = text, .location_max = sizeof(text) };
+    CHECK_INT(prov_http_head_line(&r, TG_STR("HTTP/1.1 103 Early\r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "");
+    CHECK_INT(prov_http_head_line(&r, TG_STR("location: /early\r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "/early");
+    CHECK_INT(prov_http_head_line(&r, TG_STR("\r\n"), 0), TG_AGAIN);
+    CHECK_INT(prov_http_head_line(&r, TG_STR("HTTP/1.1 302 Found\r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "");
+    CHECK_INT(prov_http_head_line(&r, TG_STR("LOCATION:  /123456 \r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "/123456");
+    CHECK_INT(prov_http_head_line(&r, TG_STR("Location: /1234567\r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "");
+    CHECK_INT(prov_http_head_line(&r, TG_STR("Location:\r\n"), 0), TG_AGAIN);
+    CHECK_STR(text, "");
+}
+
 static void bytes_have_a_maximum(void)
 {
     struct prov_http_head_reader r = { 0 };
@@ -54,6 +74,6 @@ static void bytes_have_a_maximum(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = { CASE(retry_after), CASE(interim_heads_and_trailers),
-                                               CASE(bytes_have_a_maximum) };
+                                               CASE(location), CASE(bytes_have_a_maximum) };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
