@@ -27,9 +27,10 @@ enum tg_status ant_block_type(struct api_read *d, const struct tg_json *v, struc
 enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
 {
     static const char *const known[] = { "text",     "image",             "tool_use",
-                                         "thinking", "redacted_thinking", "tool_result" };
+                                         "thinking", "redacted_thinking", "tool_result",
+                                         "document" };
     static const char *const documented[] = {
-        "document", "search_result", "server_tool_use", "web_search_tool_result",
+        "search_result", "server_tool_use", "web_search_tool_result",
         "web_fetch_tool_result", "code_execution_tool_result", "bash_code_execution_tool_result",
         "text_editor_code_execution_tool_result", "tool_search_tool_result", "container_upload",
         "mcp_tool_use", "mcp_tool_result", "compaction", "tool_reference", "browser_state",
@@ -101,18 +102,19 @@ enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
 static enum tg_status read_result_block(struct api_read *d, const struct tg_json *v,
                                         struct tg_buf *text, struct ant_parts *images)
 {
-    struct tg_str type = { NULL, 0 }, s = { NULL, 0 };
+    struct tg_str type = { NULL, 0 };
     struct chat_part part = { .kind = CHAT_PART_TEXT };
     enum tg_status status = ant_block_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("image")))
         return ant_read_image(d, v, &images->p[images->n++]);
-    if (!tg_str_eq(type, TG_STR("text")))
+    bool document = tg_str_eq(type, TG_STR("document"));
+    if (!document && !tg_str_eq(type, TG_STR("text")))
         return ant_refuse_block(d, type);
-    status = ant_read_text(d, v, &part);
-    if (status == TG_OK && tg_json_string(tg_json_get(v, "text"), &s))
-        status = tg_buf_add(text, s.p, s.n) ? api_no_memory(d) : TG_OK;
+    status = document ? ant_read_document(d, v, &part) : ant_read_text(d, v, &part);
+    if (status == TG_OK && tg_buf_add(text, part.text.p, part.text.n))
+        status = api_no_memory(d);
     return status;
 }
 

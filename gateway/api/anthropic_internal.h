@@ -46,6 +46,10 @@ enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type);
 enum tg_status ant_read_text(struct api_read *d, const struct tg_json *v, struct chat_part *part);
 /* anthropic_media.c: an image by base64 or URL. */
 enum tg_status ant_read_image(struct api_read *d, const struct tg_json *v, struct chat_part *part);
+/* A document of text, as a part of text: title and context as lines in front. PDFs, and what is
+ * only a URL or an id, are refused. */
+enum tg_status ant_read_document(struct api_read *d, const struct tg_json *v,
+                                 struct chat_part *part);
 enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
                                  struct chat_part *part);
 /* Result into part, its text blocks joined; its images are added to images. The part's name is

@@ -143,6 +143,8 @@ static enum tg_status read_user_block(struct api_read *d, const struct tg_json *
         return ant_read_text(d, v, &said->p[said->n++]);
     if (tg_str_eq(type, TG_STR("image")))
         return ant_read_image(d, v, &said->p[said->n++]);
+    if (tg_str_eq(type, TG_STR("document")))
+        return ant_read_document(d, v, &said->p[said->n++]);
     return ant_refuse_block(d, type);
 }
 

@@ -158,8 +158,8 @@ static void refuses_by_name_what_is_not_built(void)
           "context_management.edits[0]", UNSUPPORTED },
         { WITH("\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]"),
           "tools[0].type", "tools of type \"web_search_20250305\" are not supported" },
-        { MESSAGES(USER("[{\"type\":\"document\",\"source\":{}}]")),
-          "messages[0].content[0].type", "document blocks are not supported" },
+        { MESSAGES(USER("[{\"type\":\"search_result\"}]")),
+          "messages[0].content[0].type", "search_result blocks are not supported" },
         { MESSAGES(USER("[{\"type\":\"image\",\"source\":{\"type\":\"file\",\"file_id\":\"f\"}}]")),
           "messages[0].content[0].source.type", UNSUPPORTED },
         { MESSAGES(USER("[{\"type\":\"image\",\"source\":{},\"transformations\":{}}]")),
@@ -382,6 +382,57 @@ static void reads_the_conversation(void)
     finish(&t);
 }
 
+#define DOCUMENT(source, more)                                                                     \
+    "{\"type\":\"document\",\"source\":{\"type\":" source "}" more "}"
+#define PLAIN "\"text\",\"media_type\":\"text/plain\",\"data\":\"It is.\""
+
+static void documents(void)
+{
+    struct trial t = decode(
+        HEAD "\"messages\":[" ASSISTANT("[" CALL("c") "]") "," USER("["
+        RESULT("c", ",\"content\":[" DOCUMENT(PLAIN, "") ",{\"type\":\"text\",\"text\":\"!\"}]") ","
+        DOCUMENT(PLAIN, ",\"title\":\"T\",\"context\":\"C\",\"citations\":{\"enabled\":false},"
+                        "\"cache_control\":{\"type\":\"ephemeral\"}") ","
+        DOCUMENT("\"content\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":"
+                 "\"text\",\"text\":\"b\"}]", ",\"title\":null") ","
+        DOCUMENT("\"content\",\"content\":\"\"", "") "]") "]}");
+    CHECK_STR(t.err.message, "");
+    check_part(&t, 1, 0, CHAT_PART_TOOL_RESULT, "It is.!");
+    check_part(&t, 2, 0, CHAT_PART_TEXT, "Title: T\nContext: C\n\nIt is.");
+    check_part(&t, 2, 1, CHAT_PART_TEXT, "ab");
+    check_part(&t, 2, 2, CHAT_PART_TEXT, "");
+    finish(&t);
+    static const char pdf[] = "documents by base64 are not supported in this version; send their";
+    static const char at[] = "messages[0].content[0].source.type";
+    static const struct bad rows[] = {
+        { MESSAGES(USER("[" DOCUMENT("\"base64\",\"media_type\":\"application/pdf\",\"data\":"
+                                     "\"AA==\"", "") "]")), at, pdf },
+        { MESSAGES(USER("[" DOCUMENT("\"url\",\"url\":\"http://h/\"", "") "]")), at, "by url" },
+        { MESSAGES(USER("[" DOCUMENT("\"file\",\"file_id\":\"f\"", "") "]")), at, "by file" },
+        { MESSAGES(USER("[" DOCUMENT("\"smell\"", "") "]")), at, "one of: text, content" },
+        { MESSAGES(USER("[{\"type\":\"document\"}]")), "messages[0].content[0].source",
+          "missing" },
+        { MESSAGES(USER("[" DOCUMENT("\"text\",\"media_type\":\"text/html\",\"data\":\"\"", "")
+                        "]")), "messages[0].content[0].source.media_type", "text/plain" },
+        { MESSAGES(USER("[" DOCUMENT("\"text\",\"media_type\":\"text/plain\"", "") "]")),
+          "messages[0].content[0].source.data", "missing" },
+        { MESSAGES(USER("[" DOCUMENT("\"text\",\"media_type\":\"text/plain\",\"data\":[]", "")
+                        "]")), "messages[0].content[0].source.data", "a string" },
+        { MESSAGES(USER("[" DOCUMENT("\"content\",\"content\":[{\"type\":\"image\"}]", "") "]")),
+          "messages[0].content[0].source.content[0].type", "no place here" },
+        { MESSAGES(USER("[" DOCUMENT(PLAIN, ",\"citations\":{\"enabled\":true}") "]")),
+          "messages[0].content[0].citations.enabled", UNSUPPORTED },
+        { MESSAGES(USER("[" DOCUMENT(PLAIN, ",\"title\":3") "]")), "messages[0].content[0].title",
+          "a string" },
+        { MESSAGES(USER("[" DOCUMENT(PLAIN, ",\"pages\":3") "]")), "messages[0].content[0].pages",
+          "unknown" },
+        { MESSAGES(ASSISTANT("[" DOCUMENT(PLAIN, "") "]")), "messages[0].content[0].type",
+          "no place" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&ant_messages, &rows[i]);
+}
+
 static void small_conversations(void)
 {
     struct trial t = decode(HEAD "\"system\":\"\"," M "}");
@@ -465,7 +516,7 @@ static const char everything[] =
     "\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"x\"}," CALL("c") "]") "," USER("["
     RESULT("c", ",\"is_error\":true,\"content\":[{\"type\":\"text\",\"text\":\"r\"}]") ",{\"type\":"
     "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\""
-    MEDIA_PNG "\"}}]")
+    MEDIA_PNG "\"}}," DOCUMENT(PLAIN, ",\"title\":\"T\"") "]")
     "]}";
 
 static void survives_failing_allocations(void)
@@ -515,7 +566,7 @@ int main(int argc, char **argv)
         CASE(reads_the_settings),
         CASE(reads_tools_and_choices),
         CASE(reads_the_conversation),
-        CASE(small_conversations),
+        CASE(documents), CASE(small_conversations),
         CASE(counting_takes_less),
         CASE(has_limits),
         CASE(survives_failing_allocations),
