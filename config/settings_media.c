@@ -1,5 +1,6 @@
 #include "config/settings_parts.h"
 
+#include "config/base/log.h"
 #include "config/host.h"
 
 /* Limits of images, audio and video, and whom they may be fetched from. */
@@ -119,6 +120,9 @@ static enum tg_status read_fetch(struct cfg_reader *r, const struct tg_json *v, 
     enum tg_status status = CFG_READ_OBJECT(r, v, fields, f);
     if (status == TG_OK && f->n_hosts == 0)
         status = cfg_refuse(r, TG_INVALID, "needs \"hosts\": whom media may be fetched from");
+    if (status == TG_OK && f->allow_private)
+        tg_log(TG_LOG_WARN, "fetch-private", "media.fetch.allowPrivate: requests can reach this "
+               "machine and inner networks at the allowed hosts");
     return status;
 }
 

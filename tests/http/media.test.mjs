@@ -200,6 +200,7 @@ test('a URL is passed on and not opened, as long as fetching is off', async () =
 
 test('a URL of an allowed host is fetched, redirects too', async () => {
   const gw = await fetching();
+  assert.ok(gw.log().some((e) => e.event === 'fetch-private' && e.level === 'warn'));
   for (const dialect of [dialects.openai, dialects.anthropic])
     for (const path of ['/png', '/to/%2Fpng', `/to/${encodeURIComponent(pictures.url('/png'))}`]) {
       const r = await send(gw, dialect, dialect.body(null, pictures.url(path)));
