@@ -74,9 +74,9 @@ struct gw_exchange {
     uint64_t id;
     int64_t begun_ns, started_ms;
     struct gw_prepared prepared;
+    struct gw_media *media;  /* fetched; NULL: nothing was */
     struct gw_caller caller; /* its key, as it was when the request came */
     struct tg_str tags[GW_ALL_TAGS_MAX];
-    struct gw_media *media; /* fetched; NULL: nothing was */
     size_t n_tags;
     char *tags_text; /* owned: what the header's tags point into */
     struct api_answer answer;

@@ -227,7 +227,7 @@ static enum tg_status read_content(struct api_read *d, const struct tg_json *v, 
                        tg_json_type_name(tg_json_type(v)));
     size_t i = 0;
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
-        struct chat_part part = { .place = 0 };
+        struct chat_part part = { .kind = CHAT_PART_TEXT };
         size_t mark = api_enter_at(d, i);
         status = read_part(d, item, who, &part);
         if (status == TG_OK)

@@ -263,15 +263,16 @@ void api_rename_field(const struct api_dialect *d, struct api_error *e)
 enum tg_status api_check_choice(struct api_read *d, const char *field)
 {
     const struct chat_request *r = d->out;
+    bool named = r->tool_choice == CHAT_CHOICE_NAMED, found = false;
     if (r->tool_choice == CHAT_CHOICE_AUTO)
         return TG_OK;
-    api_enter(d, field);
+    size_t mark = api_enter(d, field);
     if (r->n_tools == 0)
         return api_bad(d, "no tools are given to choose from");
-    for (size_t i = 0; i < r->n_tools && r->tool_choice == CHAT_CHOICE_NAMED; i++)
-        if (tg_str_eq(r->tools[i].name, r->tool_name))
-            return TG_OK;
-    if (r->tool_choice == CHAT_CHOICE_NAMED)
+    for (size_t i = 0; i < r->n_tools && named; i++)
+        found = found || tg_str_eq(r->tools[i].name, r->tool_name);
+    if (named && !found)
         return api_bad(d, "no tool is named \"%.*s\"", TG_FMT(r->tool_name));
+    api_leave(d, mark);
     return TG_OK;
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readSse, request, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { boxConfig, named } from './support.mjs';
+import { boxConfig, named, png } from './support.mjs';
 
 const parameters = { type: 'object', properties: { city: { type: 'string' } } };
 const tools = [{ type: 'function', name: 'get_weather', parameters, strict: false }];
@@ -134,7 +134,7 @@ test('items and settings reach the provider in its own form', async () => {
       {
         role: 'user',
         content: [
-          { type: 'input_image', image_url: 'data:image/png;base64,AAAA', detail: 'auto' },
+          { type: 'input_image', image_url: `data:image/png;base64,${png}`, detail: 'auto' },
           { type: 'input_text', text: 'here?' },
         ],
       },
@@ -155,7 +155,7 @@ test('items and settings reach the provider in its own form', async () => {
   const [system, user, assistant, result, ...rest] = body.messages;
   assert.deepEqual(system, { role: 'system', content: 'Be brief.' });
   const kinds = user.content.map((part) => part.image_url?.url ?? part.text);
-  assert.deepEqual(kinds, ['data:image/png;base64,AAAA', 'here?']);
+  assert.deepEqual(kinds, [`data:image/png;base64,${png}`, 'here?']);
   const [{ function: asked, id }, ...others] = assistant.tool_calls;
   assert.deepEqual(asked, { name: 'get_weather', arguments: '{"city":"Rome"}' });
   assert.deepEqual([assistant.content, id, others], ['I look.', 'c1', []]);

@@ -6,6 +6,7 @@
 #include "config/base/json.h"
 #include "gateway/api/openai_responses.h"
 #include "tests/unit/check.h"
+#include "tests/unit/gateway/media_part.h"
 
 /* One request, until done(). */
 struct ask {
@@ -61,6 +62,11 @@ static inline void add_part(const struct chat_part *p, struct tg_buf *out)
     if (p->id.n)
         tg_buf_addf(out, "%.*s#%.*s", TG_FMT(p->name), TG_FMT(p->id));
     tg_buf_adds(out, around[p->kind][0]);
+    if (p->media && p->media->type)
+        tg_buf_addf(out, "%s %zu %.*s", p->media->type->word, p->media->data.n,
+                    TG_FMT(p->media->field));
+    else if (p->media)
+        tg_buf_add(out, p->media->url.p, p->media->url.n);
     tg_buf_add(out, p->text.p, p->text.n);
     tg_buf_adds(out, around[p->kind][1]);
 }

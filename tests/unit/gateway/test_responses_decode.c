@@ -33,9 +33,12 @@ static void items_become_messages(void)
         { IN(USER("a") ",{\"type\":\"message\",\"role\":\"developer\",\"content\":[{\"type\":"
              "\"input_text\",\"text\":\"b\"}]}"), "user:a developer:b" },
         { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"a\"},{\"type\":"
-             "\"input_image\",\"image_url\":\"data:x\",\"detail\":\"auto\"},{\"type\":"
-             "\"input_audio\",\"input_audio\":{\"data\":\"AA\",\"format\":\"wav\"}}]}"),
-          "user:a,<data:x>,<data:audio/wav;base64,AA>" },
+             "\"input_image\",\"image_url\":\"data:image/png;base64," MEDIA_PNG
+             "\",\"detail\":\"auto\"},{\"type\":"
+             "\"input_audio\",\"input_audio\":{\"data\":\"" MEDIA_WAV "\",\"format\":\"wav\"}}]}"),
+          "user:a,<png 16 input[0].content[1]>,<wav 16 input[0].content[2]>" },
+        { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":"
+             "\"https://a.example/b.png\"}]}"), "user:<https://a.example/b.png>" },
         { IN(USER("a") "," THOUGHT("t") "," SAID("b") "," CALL("c1") "," CALL("c2") ","
              OUT("c2", "\"x\"") "," OUT("c1", "\"y\"")),
           "user:a assistant:(t),b,f#c1={},f#c2={} tool:f#c2=x tool:f#c1=y" },
@@ -45,9 +48,10 @@ static void items_become_messages(void)
           "assistant:f#c={} tool:f#c=1 assistant:f#c={} tool:f#c=2" },
         { IN(CALL("c") "," CALL("d") ","
              OUT("c", "[{\"type\":\"input_text\",\"text\":\"1\"},{\"type\":\"input_image\","
-                      "\"image_url\":\"u\"},{\"type\":\"input_text\",\"text\":\"2\"}]") ","
+                      "\"image_url\":\"https://u\"},"
+                      "{\"type\":\"input_text\",\"text\":\"2\"}]") ","
              OUT("d", "\"3\"") "," USER("e")),
-          "assistant:f#c={},f#d={} tool:f#c=12 tool:f#d=3 user:<u> user:e" },
+          "assistant:f#c={},f#d={} tool:f#c=12 tool:f#d=3 user:<https://u> user:e" },
         { IN("{\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"a\"},"
              "{\"type\":\"refusal\",\"refusal\":\"no\"}]}," USER("b")),
           "assistant:a,no user:b" },
@@ -132,6 +136,9 @@ static void what_is_wrong_is_named(void)
         { IN("{\"type\":\"what\"}"), "input[0].type", "unknown item type \"what\"" },
         { IN("{\"type\":\"message\"}"), "input[0].role", "is missing" },
         { IN("{\"role\":\"tool\",\"content\":\"\"}"), "input[0].role", "user, assistant" },
+        { "{\"tools\":[{\"type\":\"function\",\"name\":\"g\"}],\"tool_choice\":{\"type\":"
+          "\"function\",\"name\":\"g\"},\"input\":[{\"role\":\"user\"}]}",
+          "input[0].content", "is missing" },
         { IN("{\"role\":\"user\"}"), "input[0].content", "is missing" },
         { IN("{\"role\":\"user\",\"content\":[]}"), "input[0].content",
           "must not be an empty array" },
@@ -141,7 +148,8 @@ static void what_is_wrong_is_named(void)
           "input[0].content[0].type", "input_file parts are not supported" },
         { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"file_id\":\"f\"}]}"),
           "input[0].content[0].file_id", UNSUPPORTED },
-        { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":\"u\","
+        { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\","
+             "\"image_url\":\"https://u\","
              "\"detail\":\"low\"}]}"), "input[0].content[0].detail", UNSUPPORTED },
         { IN("{\"role\":\"user\",\"content\":\"a\",\"color\":1}"), "input[0].color",
           "unknown field" },
