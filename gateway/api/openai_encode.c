@@ -208,6 +208,7 @@ const struct api_dialect oai_chat = {
     .id_prefix = "chatcmpl-",
     .stream_type = "text/event-stream",
     .heartbeat = ": heartbeat\n\n",
+    .id_header = "x-request-id",
     .decode = oai_chat_decode,
     .error = oai_error_print,
     .whole = print_whole,

@@ -17,6 +17,7 @@ test('a whole answer says where it came from and what it cost', async () => {
   assert.equal(headers['x-tollgate-reason'], 'primary');
   assert.equal(headers['x-tollgate-cost-usd'], '0.000000000');
   assert.match(headers['x-tollgate-request-id'], /^[0-9a-f]{16}$/);
+  assert.equal(headers['x-request-id'], `req_${headers['x-tollgate-request-id']}`);
   assert.ok(
     Number(headers['x-tollgate-confidence']) >= 0 && Number(headers['x-tollgate-confidence']) <= 1,
   );
