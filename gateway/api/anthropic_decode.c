@@ -213,6 +213,16 @@ static enum tg_status read_context_management(struct api_read *d, const struct t
     return api_read_fields(d, v, fields, COUNT(fields));
 }
 
+/* Clients that know of conversations held by the server ask for one unless they are told not to; by
+ * this code they know that they have to send everything again, and do. */
+static enum tg_status refuse_thread(struct api_read *d, const struct tg_json *v)
+{
+    (void)v;
+    enum tg_status status = api_unsupported(d);
+    d->err->code = ANT_NO_THREADS;
+    return status;
+}
+
 /* Those that count_tokens has too come first. */
 static const struct api_field request_fields[] = {
     { "messages", api_elsewhere }, /* read last, with system: errors above are cheaper */
@@ -242,7 +252,7 @@ static const struct api_field request_fields[] = {
     { "fallback_credit_token", api_refuse },
     { "billing_policy", api_refuse },
     { "compaction", api_refuse },
-    { "thread", api_refuse },
+    { "thread", refuse_thread },
 };
 
 enum { COUNT_FIELDS = 12 };

@@ -309,6 +309,9 @@ enum tg_status ant_error_print(const struct api_error *err, struct tg_buf *out)
     tg_buf_addf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
                 error_type(err->status));
     tg_buf_add_json(out, tg_str_of(err->message));
+    if (err->code && strcmp(err->code, ANT_NO_THREADS) == 0)
+        tg_buf_adds(out, ",\"details\":{\"error_code\":\"" ANT_NO_THREADS
+                         "\",\"unsupported\":[\"thread\"]}");
     if (err->request[0])
         tg_buf_addf(out, "},\"request_id\":\"req_%s\"}", err->request);
     else

@@ -17,6 +17,9 @@ enum {
     ANT_BUDGET_MIN = 1024,    /* least budget_tokens, as documented */
 };
 
+/* api_error.code of a request that wants its conversation held here: errors have it in details. */
+#define ANT_NO_THREADS "thread_unsupported_request"
+
 /* anthropic_decode.c: the decode functions of ant_messages and ant_count. */
 enum tg_status ant_messages_decode(struct tg_str body, struct tg_arena *arena,
                                    struct chat_request *out, struct api_error *err);

@@ -172,6 +172,23 @@ static void refuses_by_name_what_is_not_built(void)
         check_bad(&ant_messages, &rows[i]);
 }
 
+static void threads_are_refused_by_their_code(void)
+{
+    struct trial t = decode_as(&ant_messages, TG_STR(WITH("\"thread\":{\"type\":\"create\"}")));
+    struct api_error err = t.err;
+    struct tg_buf out;
+    finish(&t);
+    CHECK_STR(err.code, "thread_unsupported_request");
+    tg_buf_init(&out, 4096);
+    CHECK(ant_messages.error(&err, &out) == TG_OK);
+    CHECK_STR(out.p,
+              "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
+              "\"message\":\"thread is not supported in this version\",\"details\":{"
+              "\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}},"
+              "\"request_id\":null}");
+    tg_buf_free(&out);
+}
+
 static void refuses_bad_messages(void)
 {
     static const struct bad rows[] = {
@@ -561,6 +578,7 @@ int main(int argc, char **argv)
         CASE(refuses_what_is_no_request),
         CASE(refuses_wrong_values),
         CASE(refuses_by_name_what_is_not_built),
+        CASE(threads_are_refused_by_their_code),
         CASE(refuses_bad_messages),
         CASE(refuses_bad_images_and_tools),
         CASE(reads_the_settings),
