@@ -9,7 +9,8 @@
 //
 //   answer         whole or streamed, as asked, with usage (the default)
 //   usage-absent   the same without usage                  usage-zero    with usage 0 and 0
-//   tool-call      calls `call` (get_weather in Paris)     reasoning     thinks first
+//   tool-call      calls `call` (get_weather in Paris), or all of `calls`
+//   reasoning      thinks first
 //   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header
 //   error-inside   200, then an error object in the stream
 //   hang           never answers                           hang-mid      stops after `after` chunks
@@ -161,17 +162,21 @@ async function answer(x) {
 }
 
 async function toolCall(x) {
-  const f = x.p.call;
-  const half = f.arguments.indexOf(':') + 1;
-  const call = { id: 'call_mock', type: 'function' };
-  if (!x.ask.stream)
-    return x.whole({ content: null, tool_calls: [{ ...call, function: f }] }, 'tool_calls');
+  const calls = (x.p.calls ?? [x.p.call]).map((f, i) => ({
+    id: i ? `call_mock_${i}` : 'call_mock',
+    type: 'function',
+    function: f,
+  }));
+  if (!x.ask.stream) return x.whole({ content: null, tool_calls: calls }, 'tool_calls');
   x.head();
-  const begun = { index: 0, ...call, function: { name: f.name, arguments: '' } };
-  await x.chunk({ role: 'assistant', tool_calls: [begun] });
-  for (const part of [f.arguments.slice(0, half), f.arguments.slice(half)]) {
-    if (x.p.delayMs) await sleep(x.p.delayMs);
-    await x.chunk({ tool_calls: [{ index: 0, function: { arguments: part } }] });
+  for (const [index, { function: f, ...call }] of calls.entries()) {
+    const half = f.arguments.indexOf(':') + 1;
+    const begun = { index, ...call, function: { name: f.name, arguments: '' } };
+    await x.chunk({ ...(!index && { role: 'assistant' }), tool_calls: [begun] });
+    for (const part of [f.arguments.slice(0, half), f.arguments.slice(half)]) {
+      if (x.p.delayMs) await sleep(x.p.delayMs);
+      await x.chunk({ tool_calls: [{ index, function: { arguments: part } }] });
+    }
   }
   await x.chunk({}, 'tool_calls');
   await x.usage();
