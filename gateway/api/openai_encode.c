@@ -79,6 +79,8 @@ static void begin_chunk(const struct api_answer *a, struct tg_buf *out)
 static void begin_delta(const struct api_answer *a, struct tg_buf *out)
 {
     begin_chunk(a, out);
+    if (a->request->include_usage) /* documented: null in all chunks but the last one */
+        tg_buf_adds(out, ",\"usage\":null");
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{");
 }
 

@@ -10,11 +10,13 @@ static const struct api_answer answer = { .id = "chatcmpl-1", .created_s = 17000
 static struct api_stream stream;
 
 #define CHUNK "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\"," \
-              "\"created\":1700000000,\"model\":\"m\\\"x\",\"choices\":["
-#define DELTA(members) CHUNK "{\"index\":0,\"delta\":{" members "},\"logprobs\":null," \
-                       "\"finish_reason\":null}]}\n\n"
-#define FINISH(reason) CHUNK "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"" \
-                       reason "\"}]}\n\n"
+              "\"created\":1700000000,\"model\":\"m\\\"x\","
+#define NO_USAGE "\"usage\":null,"
+#define DELTA(members) CHUNK NO_USAGE "\"choices\":[{\"index\":0,\"delta\":{" members \
+                       "},\"logprobs\":null,\"finish_reason\":null}]}\n\n"
+#define END(reason) "\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null," \
+                    "\"finish_reason\":\"" reason "\"}]}\n\n"
+#define FINISH(reason) CHUNK NO_USAGE END(reason)
 #define DONE "data: [DONE]\n\n"
 #define WHOLE(message, reason, usage) \
     "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":" \
@@ -88,8 +90,8 @@ static void streams(void)
                     "{\"name\":\"f\",\"arguments\":\"\"}}]")
               DELTA("\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\"}}]")
               FINISH("content_filter")
-              CHUNK "],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}"
-              "\n\n: tollgate {\"a\":1}\n\ndata: [DONE]\n\n");
+              CHUNK "\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,"
+              "\"total_tokens\":3}}\n\n: tollgate {\"a\":1}\n\ndata: [DONE]\n\n");
     tg_buf_free(&out);
 }
 
@@ -105,7 +107,7 @@ static void absent_usage_is_not_zero(void)
     oai_chat.finish(&answer, &stream, &unknown, TG_STR(""), &out);
     oai_chat.finish(&answer, &stream, &absurd, TG_STR(""), &out);
     oai_chat.finish(&no_usage, &stream, &known, TG_STR(""), &out);
-    CHECK_STR(out.p, FINISH("stop") DONE FINISH("stop") DONE FINISH("stop") DONE);
+    CHECK_STR(out.p, FINISH("stop") DONE FINISH("stop") DONE CHUNK END("stop") DONE);
     tg_buf_free(&out);
 }
 
