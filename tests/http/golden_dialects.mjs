@@ -1,0 +1,171 @@
+// What the golden files of tests/golden/dialects are made of: for each case the provider's answer,
+// and each dialect's request.
+export const png =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC';
+const url = `data:image/png;base64,${png}`;
+
+const schema = {
+  type: 'object',
+  properties: { city: { type: 'string', description: 'Name of the city' } },
+  required: ['city'],
+};
+const weather = { name: 'get_weather', description: 'Current weather of a city' };
+const call = (city) => ({ name: 'get_weather', arguments: JSON.stringify({ city }) });
+
+// What the provider does (mock_provider.mjs). broken: fails behind its first words.
+export const cases = {
+  text: { behaviour: 'answer', text: 'The capital of "Norway" is Oslo.\n', chunks: 3 },
+  tool: { behaviour: 'tool-call', calls: [call('Paris')], cachedTokens: 4 },
+  parallel: { behaviour: 'tool-call', calls: [call('Paris'), call('Rome')] },
+  image: { behaviour: 'answer', text: 'A red dot.', chunks: 2 },
+  reasoning: { behaviour: 'reasoning', text: 'Oslo.', chunks: 1 },
+  error: { behaviour: 'error', status: 429, retryAfter: 7, message: 'slow down' },
+  broken: { behaviour: 'error-inside', after: 2, message: 'overloaded' },
+  refused: { behaviour: 'answer' },
+};
+
+const question = 'What is the capital of Norway?';
+const user = (content) => [{ role: 'user', content }];
+
+// Two questions; behind the first one call with its result.
+const dialogue = (called, result) => [
+  ...user('How warm is it in Oslo?'),
+  { role: 'assistant', ...called },
+  result,
+  ...user('And in Paris and Rome?'),
+];
+
+const openai = (fields) => ({ model: 'gpt-4o', ...fields });
+const openaiTools = [{ type: 'function', function: { ...weather, parameters: schema } }];
+const openaiCall = { id: 'call_1', type: 'function', function: call('Oslo') };
+
+const openaiChat = {
+  target: '/v1/chat/completions',
+  streamed: { stream: true, stream_options: { include_usage: true } },
+  whole: {},
+  requests: {
+    text: openai({
+      messages: [{ role: 'system', content: 'Be brief.' }, ...user(question)],
+      max_completion_tokens: 64,
+      temperature: 0.5,
+      top_p: 0.9,
+      stop: ['\n\n'],
+      seed: 7,
+    }),
+    tool: openai({ messages: user('How warm is it in Paris?'), tools: openaiTools }),
+    parallel: openai({
+      messages: dialogue(
+        { content: null, tool_calls: [openaiCall] },
+        { role: 'tool', tool_call_id: 'call_1', content: '12 degrees' },
+      ),
+      tools: openaiTools,
+    }),
+    image: openai({
+      messages: user([
+        { type: 'text', text: 'What is this?' },
+        { type: 'image_url', image_url: { url } },
+      ]),
+    }),
+    reasoning: openai({ messages: user(question), reasoning_effort: 'high' }),
+    error: openai({ messages: user(question) }),
+    broken: openai({ messages: user(question) }),
+    refused: openai({ messages: user(question), audio: { voice: 'alloy', format: 'wav' } }),
+  },
+};
+
+const anthropic = (fields) => ({ model: 'claude-sonnet-4-5', max_tokens: 64, ...fields });
+const anthropicTools = [{ ...weather, input_schema: schema }];
+const use = { type: 'tool_use', id: 'toolu_1', name: 'get_weather', input: { city: 'Oslo' } };
+
+const anthropicMessages = {
+  target: '/v1/messages',
+  headers: { 'anthropic-version': '2023-06-01', 'x-api-key': 'none' },
+  streamed: { stream: true },
+  whole: {},
+  requests: {
+    text: anthropic({
+      system: 'Be brief.',
+      messages: user(question),
+      temperature: 0.5,
+      top_p: 0.9,
+      stop_sequences: ['\n\n'],
+    }),
+    tool: anthropic({ messages: user('How warm is it in Paris?'), tools: anthropicTools }),
+    parallel: anthropic({
+      messages: dialogue(
+        { content: [use] },
+        {
+          role: 'user',
+          content: [{ type: 'tool_result', tool_use_id: 'toolu_1', content: '12 degrees' }],
+        },
+      ),
+      tools: anthropicTools,
+    }),
+    image: anthropic({
+      messages: user([
+        { type: 'image', source: { type: 'base64', media_type: 'image/png', data: png } },
+        { type: 'text', text: 'What is this?' },
+      ]),
+    }),
+    reasoning: anthropic({
+      messages: user(question),
+      max_tokens: 2048,
+      thinking: { type: 'enabled', budget_tokens: 1024 },
+    }),
+    error: anthropic({ messages: user(question) }),
+    broken: anthropic({ messages: user(question) }),
+    refused: anthropic({ messages: user(question), container: 'c' }),
+  },
+};
+
+const ollama = (fields) => ({ model: 'llama3.2', ...fields });
+const options = { num_predict: 64, temperature: 0.5, top_p: 0.9, seed: 7, stop: ['\n\n'] };
+
+const ollamaChat = {
+  target: '/api/chat',
+  streamed: {},
+  whole: { stream: false },
+  requests: {
+    text: ollama({
+      messages: [{ role: 'system', content: 'Be brief.' }, ...user(question)],
+      options,
+    }),
+    tool: ollama({ messages: user('How warm is it in Paris?'), tools: openaiTools }),
+    parallel: ollama({
+      messages: dialogue(
+        {
+          content: '',
+          tool_calls: [{ function: { name: 'get_weather', arguments: { city: 'Oslo' } } }],
+        },
+        { role: 'tool', tool_name: 'get_weather', content: '12 degrees' },
+      ),
+      tools: openaiTools,
+    }),
+    image: ollama({ messages: [{ role: 'user', content: 'What is this?', images: [png] }] }),
+    reasoning: ollama({ messages: user(question), think: true }),
+    error: ollama({ messages: user(question) }),
+    broken: ollama({ messages: user(question) }),
+    refused: ollama({ messages: user(question), options: { mirostat: 2 } }),
+  },
+};
+
+const ollamaGenerate = {
+  target: '/api/generate',
+  streamed: {},
+  whole: { stream: false },
+  requests: {
+    text: ollama({ system: 'Be brief.', prompt: question, options }),
+    image: ollama({ prompt: 'What is this?', images: [png] }),
+    reasoning: ollama({ prompt: question, think: true }),
+    error: ollama({ prompt: question }),
+    broken: ollama({ prompt: question }),
+    refused: ollama({ prompt: question, raw: true }),
+  },
+};
+
+export const dialects = {
+  openai_chat: openaiChat,
+  anthropic_messages: anthropicMessages,
+  ollama_chat: ollamaChat,
+  ollama_generate: ollamaGenerate,
+};
