@@ -2,8 +2,8 @@
 // each test with both.
 import assert from 'node:assert/strict';
 import {
-  asked, breakOff, call, clientTest, load, mock, now, paris, png, resultsFit, rome, say, slow,
-  start, thrown,
+  asked, breakOff, call, clientTest, fifty, load, mock, now, paris, png, resultsFit, rome, say,
+  slow, start, thrown,
 } from './lib.mjs';
 
 const ai = await load('ai');
@@ -205,3 +205,10 @@ test('a failure in the middle of a stream is an error, no end', async ({ cloud }
     assert.match(text, /^word0 word1 /, behaviour);
   }
 });
+
+test('50 parallel streams', ({ cloud }) =>
+  fifty(async (prompt) => {
+    const stream = ai.streamText({ ...once, model: cloud, prompt });
+    return (await settled(stream)).text;
+  }),
+);

@@ -1,8 +1,8 @@
 // The npm package `@langchain/openai` (on its own, older copy of `openai`) against the gateway.
 import assert from 'node:assert/strict';
 import {
-  asked, breakOff, call, clientTest as test, load, mock, now, paris, png, resultsFit, rome, say,
-  slow, start, thrown,
+  asked, breakOff, call, clientTest as test, fifty, load, mock, now, paris, png, resultsFit, rome,
+  say, slow, start, thrown,
 } from './lib.mjs';
 
 const { ChatOpenAI } = await load('@langchain/openai');
@@ -148,3 +148,7 @@ test('langchain: a batch', async () => {
     prompts.map((_, i) => `no ${i}`),
   );
 });
+
+test('langchain: 50 parallel streams', () =>
+  fifty(async (prompt) => (await gather(chat().stream(prompt))).content),
+);

@@ -11,6 +11,7 @@ import { root, sleep, slow, startGateway } from '../http/lib.mjs';
 import { startMock } from '../http/mock_provider.mjs';
 import { hybridConfig } from '../http/support.mjs';
 
+export { png } from '../http/golden_dialects.mjs';
 export { now, slow } from '../http/lib.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -65,10 +66,6 @@ export const resultsFit = ([, { tool_calls: calls }, first, second]) =>
     [first.tool_call_id, second.tool_call_id],
   );
 
-// One pixel, red.
-export const png =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC';
-
 // { gw, mock: what startMock gives }. Called once in a file; nothing starts when it is skipped.
 export async function start(top = {}) {
   if (skip) return {};
@@ -110,6 +107,17 @@ export const thrown = (promise) =>
       throw new Error('nothing failed');
     },
     (cause) => cause,
+  );
+
+// 50 streams at the same time, each of a text of its own, in pieces at a pace of its own.
+// ask(prompt) gives a stream's text.
+export const fifty = (ask) =>
+  Promise.all(
+    Array.from({ length: 50 }, async (_, i) => {
+      const text = `no ${i}: ${`<${i}>`.repeat(30 + (i % 7))}`;
+      const script = say(text, { chunks: 9 + (i % 4), delayMs: 1 + (i % 3) });
+      assert.equal(await ask(mock(script)), text);
+    }),
   );
 
 // Passes connections on to a port and counts them.

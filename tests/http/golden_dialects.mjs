@@ -1,5 +1,7 @@
 // What the golden files of tests/golden/dialects are made of: for each case the provider's answer,
 // and each dialect's request.
+
+// One pixel, red.
 export const png =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC';
 const url = `data:image/png;base64,${png}`;
