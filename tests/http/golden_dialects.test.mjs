@@ -51,17 +51,18 @@ function answerTo(target, headers, body) {
   });
 }
 
-// What differs from run to run: numbers of requests become ID1, ID2 and so on in their order.
+// What differs from run to run: numbers of requests become ID1, ID2 and so on in their order; an
+// item's number of four digits may follow one.
 function stable(text) {
   const ids = new Map();
   return text
-    .replace(/(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])/g, (id) => {
+    .replace(/(?<![0-9a-f])[0-9a-f]{16}(?=\d{4}"|[^0-9a-f])/g, (id) => {
       if (!ids.has(id)) ids.set(id, `ID${ids.size + 1}`);
       return ids.get(id);
     })
-    .replace(/^(date|content-length): .*$/gim, '$1: *')
-    .replace(/"created":\d+/g, '"created":TIME')
-    .replace(/"created_at":"[^"]*"/g, '"created_at":"TIME"')
+    .replace(/^(date|content-length|x-tollgate-cost-usd-reserved): .*$/gim, '$1: *')
+    .replace(/("(?:created|created_at|completed_at)"):\d{10}(?=[,}])/g, '$1:TIME')
+    .replace(/("created_at"):"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"/g, '$1:"TIME"')
     .replace(/("\w+_duration"):\d+/g, '$1:TIME')
     .replace(/(x-tollgate-complexity: |"complexity":)[\d.]+/g, '$1SCORE');
 }
