@@ -232,6 +232,7 @@ static const struct api_rename renames[] = {
 const struct api_dialect oai_responses = {
     .name = "openai-responses",
     .id_prefix = "resp_",
+    .id_header = "x-request-id",
     .stream_type = "text/event-stream",
     .heartbeat = ": heartbeat\n\n",
     .renames = renames,
