@@ -345,7 +345,23 @@ struct le_engine_facts le_engine_facts(const struct le_engine *e)
     return (struct le_engine_facts){ .family = e->info->family,
                                      .type = e->info->type,
                                      .parameters = e->info->parameters,
-                                     .bytes = e->info->bytes };
+                                     .bytes = e->info->bytes,
+                                     .kv_bytes = e->info->kv_bytes };
+}
+
+struct le_engine_work le_engine_work(struct le_engine *e)
+{
+    struct le_engine_work work = { 0 };
+    pthread_mutex_lock(&e->lock);
+    for (const struct le_task *t = e->first; t; t = t->next)
+        work.waiting++;
+    work.running = e->running != NULL;
+    work.prompt_rate = e->prompt_rate;
+    work.generation_rate = e->generation_rate;
+    pthread_mutex_unlock(&e->lock);
+    work.prompt_tokens = atomic_load(&e->prompt_tokens);
+    work.generated_tokens = atomic_load(&e->generated_tokens);
+    return work;
 }
 
 bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out)

@@ -71,8 +71,16 @@ struct le_engine_facts {
     const char *type;    /* of most of its weights, "Q8_0" */
     uint64_t parameters; /* elements of all tensors */
     uint64_t bytes;      /* of all its files */
+    uint64_t kv_bytes;   /* of keys and values of the whole context, in memory; 0: not known */
 };
 struct le_engine_facts le_engine_facts(const struct le_engine *e);
+/* What it has to do and has done since it was opened, for metrics. Any thread. */
+struct le_engine_work {
+    uint32_t waiting, running; /* jobs now; a job that waits for its reader's credit runs */
+    uint64_t prompt_tokens, generated_tokens; /* of jobs that were cancelled too */
+    double prompt_rate, generation_rate; /* tokens/s of the last answer that ended well; 0: none */
+};
+struct le_engine_work le_engine_work(struct le_engine *e);
 /* The model's file i, or part i of a split one, as it was when it was opened: who opens the path
  * again may find another file there. False behind the last. */
 bool le_engine_file(const struct le_engine *e, size_t i, struct le_file_id *out);

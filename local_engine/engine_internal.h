@@ -111,7 +111,7 @@ struct le_engine_info {
     struct le_sampling sampling;
     struct le_template_info template;
     char family[32], type[16];
-    uint64_t parameters, bytes;
+    uint64_t parameters, bytes, kv_bytes;
     const struct le_gguf *files; /* open until the runner is destroyed; NULL: none */
 };
 
@@ -133,6 +133,8 @@ struct le_engine {
     /* the draining thread's */
     struct le_cell taken;
 
+    atomic_uint_fast64_t prompt_tokens, generated_tokens; /* written by the engine's thread */
+
     pthread_mutex_t lock; /* never held during a step; guards all below */
     pthread_cond_t wake;  /* for the engine thread */
     pthread_cond_t opened;
@@ -142,6 +144,7 @@ struct le_engine {
     atomic_bool stop; /* written with the lock held: the running job is cancelled, or all are */
     uint32_t active; /* jobs whose END has not been taken */
     uint64_t last_id;
+    double prompt_rate, generation_rate; /* tokens/s of the last answer that ended well */
     bool stopping, lost;
     bool ready;            /* the runner's open is done: */
     enum tg_status status; /* what it said */

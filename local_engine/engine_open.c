@@ -7,6 +7,7 @@
 #include "local_engine/engine_internal.h"
 #include "local_engine/load.h"
 #include "local_engine/model_file.h"
+#include "local_engine/plan.h"
 
 struct sequence {
     struct le_model_file file;
@@ -23,6 +24,15 @@ static void sequence_close(void *arg)
 {
     struct sequence *s = arg;
     le_unload(&s->loaded);
+}
+
+/* Of the device that was opened; 0 when it cannot be said. */
+static uint64_t kv_bytes(const struct sequence *s)
+{
+    const struct le_plan_device device = { .gpu = strcmp(s->info.kind, "vulkan") == 0,
+                                           .precision = s->info.precision };
+    struct le_plan plan;
+    return le_plan(s->file.g, &device, s->context, &plan, NULL) ? 0 : plan.kv;
 }
 
 static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct tg_error *err)
@@ -43,6 +53,7 @@ static enum tg_status sequence_open(void *arg, const atomic_bool *stop, struct t
         snprintf(s->info.device, sizeof(s->info.device), "%s", l->ops->describe(l->be));
         snprintf(s->info.kind, sizeof(s->info.kind), "%s", l->ops->name);
         s->info.precision = le_loaded_precision(l);
+        s->info.kv_bytes = kv_bytes(s);
     }
     return TG_OK;
 }

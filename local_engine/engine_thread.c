@@ -112,6 +112,7 @@ static enum tg_status prefill(struct le_engine *e, struct le_task *t, struct tg_
         if (status)
             return status;
         pos += n;
+        atomic_fetch_add(&e->prompt_tokens, n);
         t->prefill_ns = tg_mono_ns() - begin;
     }
     pthread_mutex_lock(&e->lock);
@@ -183,6 +184,7 @@ static enum tg_status emit(struct le_engine *e, struct le_task *t, int32_t id,
         return tg_fail(err, status, "the answer cannot be put into events: %s",
                        tg_status_name(status));
     t->n_generated++;
+    atomic_fetch_add(&e->generated_tokens, 1);
     e->draft.event = (struct le_event){
         .job = t->id,
         .kind = LE_EVENT_TOKEN,
@@ -238,6 +240,11 @@ static enum tg_status flush(struct le_engine *e, struct le_task *t)
     return status;
 }
 
+static double rate(uint32_t n, int64_t ns)
+{
+    return ns > 0 ? n * 1e9 / (double)ns : 0;
+}
+
 static void finish(struct le_engine *e, struct le_task *t, struct result *r)
 {
     le_cell_reset(&e->draft);
@@ -267,6 +274,10 @@ static void finish(struct le_engine *e, struct le_task *t, struct result *r)
     pthread_mutex_lock(&e->lock);
     e->running = NULL;
     t->state = LE_TASK_ENDED;
+    if (!r->err.code) {
+        e->prompt_rate = rate(t->n_prompt, t->prefill_ns);
+        e->generation_rate = rate(t->n_generated, t->decode_ns);
+    }
     pthread_mutex_unlock(&e->lock);
     push_draft(e);
     le_task_free(t);

@@ -84,6 +84,8 @@ struct prov_http *prov_http_new(struct event_base *base, struct tg_error *err);
 void prov_http_free(struct prov_http *http);
 /* Connections opened to upstreams since start: tests of local-only read it. */
 uint64_t prov_http_connections(const struct prov_http *http);
+/* Calls under way now, and those that linger for the end of their message. */
+size_t prov_http_transfers(const struct prov_http *http);
 
 /* Body that the adapter would send for this call: for tests, and for the ledger's bound (its length
  * bounds the prompt tokens). Pure. TG_UNSUPPORTED: a part that the dialect has no words for (video,

@@ -35,6 +35,7 @@ struct prov_http {
                                 * as the whole rest of a short call */
     size_t n_spare;
     uint64_t opened;
+    size_t n_all;
 };
 
 struct prov_transfer {
@@ -106,6 +107,7 @@ static void release(struct prov_transfer *t)
     if (t->ready)
         TAILQ_REMOVE(&t->http->ready, t, in_ready);
     TAILQ_REMOVE(&t->http->all, t, in_all);
+    t->http->n_all--;
     if (t->timer)
         event_free(t->timer);
     curl_slist_free_all(t->headers);
@@ -467,6 +469,7 @@ struct prov_transfer *prov_transfer_start(struct prov_http *http,
     t->deadline_ns = now + request->timeout_ms * NS_PER_MS;
     tg_buf_init(&t->in, PROV_HTTP_AHEAD_MAX);
     TAILQ_INSERT_TAIL(&http->all, t, in_all);
+    http->n_all++;
     if (prepare(t, request)) {
         release(t);
         tg_fail(err, TG_NOMEM, "out of memory, or the URL is not usable");
@@ -564,4 +567,9 @@ void prov_http_free(struct prov_http *http)
 uint64_t prov_http_connections(const struct prov_http *http)
 {
     return http->opened;
+}
+
+size_t prov_http_transfers(const struct prov_http *http)
+{
+    return http->n_all;
 }

@@ -420,6 +420,23 @@ struct tel_counters tel_counters(const struct tel_store *s)
     return counters;
 }
 
+struct tel_load tel_load(const struct tel_store *s)
+{
+    struct tel_load load = { .available = s->available };
+    for (size_t i = 0; i < s->n_budgets; i++)
+        for (int32_t at = s->purse[i].first; at != TEL_NO_HOLD; at = s->holds.hold[at].after)
+            load.waiting++;
+    load.open = s->holds.count - load.waiting;
+    load.ends = tg_queue_count(s->ops);
+    load.rows = tg_queue_count(s->rows);
+    return load;
+}
+
+const char *tel_budget_name(const struct tel_store *s, int budget)
+{
+    return budget >= 0 && (size_t)budget < s->n_budgets ? s->name[budget] : NULL;
+}
+
 /* --- what the thread tells --- */
 
 /* The ledger had less room than the queue's order allows for: its file was changed by another

@@ -99,6 +99,16 @@ struct tel_counters {
 };
 struct tel_counters tel_counters(const struct tel_store *s);
 
+/* What it holds now, for metrics. */
+struct tel_load {
+    size_t open, waiting; /* reservations: made and not ended; asked for and not answered */
+    size_t ends, rows;    /* on their way to the thread: ends and asks, rows of the log */
+    bool available;       /* the ledger can be written */
+};
+struct tel_load tel_load(const struct tel_store *s);
+/* The name of a budget by its index, borrowed; NULL behind the last. */
+const char *tel_budget_name(const struct tel_store *s, int budget);
+
 /* --- rows --- */
 struct tel_row {
     uint64_t request;       /* id as in x-tollgate-request-id */

@@ -75,6 +75,11 @@ enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),
     return status;
 }
 
+size_t tg_workers_waiting(const struct tg_workers *w)
+{
+    return tg_queue_count(w->waiting);
+}
+
 int tg_workers_fd(const struct tg_workers *w)
 {
     return tg_queue_fd(w->finished);

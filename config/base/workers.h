@@ -17,6 +17,8 @@ void tg_workers_free(struct tg_workers *w);
  * done(arg). arg stays the caller's and must live until done. TG_AGAIN when full: run it later. */
 enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),
                                  void (*done)(void *arg), void *arg);
+/* Pieces of work that no thread has begun yet, for metrics. */
+size_t tg_workers_waiting(const struct tg_workers *w);
 int tg_workers_fd(const struct tg_workers *w);
 /* Calls done for all finished work, on the calling thread (the loop). */
 void tg_workers_dispatch(struct tg_workers *w);

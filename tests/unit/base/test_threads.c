@@ -197,6 +197,8 @@ static void workers_full_and_freed(void)
     CHECK_INT(tg_workers_submit(w, square, count_done, &s[0]), TG_OK);
     CHECK_INT(tg_workers_submit(w, square, count_done, &s[1]), TG_OK);
     CHECK_INT(tg_workers_submit(w, square, count_done, &s[2]), TG_AGAIN);
+    size_t waiting = tg_workers_waiting(w); /* the first may have been begun */
+    CHECK(waiting == 1 || waiting == 2);
     atomic_store(&gate, true);
     drain(w, &s[1].dones, 1);
     CHECK_INT(tg_workers_submit(w, square, count_done, &s[2]), TG_OK);

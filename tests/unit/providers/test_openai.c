@@ -140,6 +140,7 @@ static void connections_are_reused(void)
         loop_for(b.base, 5);
     }
     CHECK_INT(prov_http_connections(b.http), 1);
+    CHECK_INT(prov_http_transfers(b.http), 0);
     CHECK_INT(b.mock.accepted, 1);
     bench_close(&b);
 }

@@ -218,6 +218,28 @@ static void those_that_wait_are_served_in_order(void)
     rig_drop(&rig);
 }
 
+static void what_it_holds_is_told(void)
+{
+    int b = begin(10, 100, CFG_PERIOD_MONTH);
+    struct answer a = { 0 };
+    uint64_t ticket, id;
+    CHECK_STR(tel_budget_name(rig.store, b), "cloud");
+    CHECK(!tel_budget_name(rig.store, b + 1) && !tel_budget_name(rig.store, -1));
+    CHECK_INT(tel_reserve(rig.store, b, 50, 1, on_answer, &a, &ticket), TEL_WAIT);
+    struct tel_load load = tel_load(rig.store);
+    CHECK(load.open == 0 && load.waiting == 1 && load.available);
+    rig_pump(&rig);
+    CHECK_INT(rig_reserve(&rig, b, 5, &id), TEL_RESERVED);
+    load = tel_load(rig.store);
+    CHECK(load.open == 2 && load.waiting == 0);
+    tel_settle(rig.store, id, 5, false);
+    tel_release(rig.store, ticket);
+    CHECK_INT(tel_load(rig.store).open, 0);
+    rig_pump(&rig);
+    CHECK_INT(tel_load(rig.store).ends + tel_load(rig.store).rows, 0);
+    rig_drop(&rig);
+}
+
 static void two_hundred_at_once_never_exceed_the_cap(void)
 {
     int b = begin(7, 1000, CFG_PERIOD_MONTH);
@@ -398,6 +420,7 @@ int main(int argc, char **argv)
         CASE(overage_is_booked_counted_and_taken_from_the_lease),
         CASE(an_end_counts_once),
         CASE(those_that_wait_are_served_in_order),
+        CASE(what_it_holds_is_told),
         CASE(two_hundred_at_once_never_exceed_the_cap),
         CASE(cap_and_name_survive_reload_and_restart),
         CASE(new_period_starts_at_zero_and_old_ends_count_in_the_old),
