@@ -10,6 +10,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "config/base/turn.h"
 #include "config/host.h"
 #include "gateway/admin.h"
 #include "gateway/cmd.h"
@@ -148,6 +149,7 @@ static void on_hup(void *arg)
 
 static void on_workers(void *arg)
 {
+    tg_turn_mark("workers");
     tg_workers_dispatch(arg);
 }
 
@@ -166,6 +168,7 @@ static void on_expire(void *arg)
 static void on_store(void *arg)
 {
     struct gw_app *app = arg;
+    tg_turn_mark("store");
     tel_dispatch(app->store);
     gw_gate_sync(app);
 }
@@ -304,7 +307,9 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     app->workers = tg_workers_new(SERVE_WORKERS, SERVE_WORK_MAX);
     if (!app->loop || !app->workers)
         return tg_fail(err, TG_NOMEM, "out of memory at the start");
-    status = open_http(app, err); /* nothing is accepted before the loop runs */
+    status = gw_loop_guard(app->loop, NULL, err);
+    if (status == TG_OK)
+        status = open_http(app, err); /* nothing is accepted before the loop runs */
     if (status == TG_OK)
         status = open_store(app, err);
     if (status == TG_OK)

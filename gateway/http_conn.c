@@ -11,6 +11,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "config/base/turn.h"
 #include "gateway/http_answer.h"
 
 /* One connection: READING (idle or a request arriving) -> RUNNING (a handler has it) -> READING or
@@ -324,6 +325,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 {
     struct gw_conn *c = arg;
     (void)bev;
+    tg_turn_mark("connection");
     if (c->state == CONN_READING)
         parse(c);
     else if (c->state == CONN_RUNNING)
@@ -336,6 +338,7 @@ static void on_write(struct bufferevent *bev, void *arg)
 {
     struct gw_conn *c = arg;
     (void)bev;
+    tg_turn_mark("connection");
     if (c->state == CONN_RUNNING && c->rq.blocked) {
         c->rq.blocked = false;
         c->server->handlers.on_writable(c->server->handlers.arg, &c->rq, c->rq.context);
@@ -350,6 +353,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct gw_conn *c = arg;
     (void)bev;
+    tg_turn_mark("connection");
     c->eof = true;
     bool may_flush = (what & BEV_EVENT_EOF) && c->state != CONN_RUNNING &&
                      c->state != CONN_BROKEN && pending_output(c) > 0;
@@ -370,6 +374,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct gw_conn *c = arg;
     (void)fd;
     (void)what;
+    tg_turn_mark("connection");
     if (c->wait == WAIT_WATCH) {
         if (peer_ended(c))
             gw_conn_close(c);
@@ -392,6 +397,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     struct gw_conn *c = arg;
     (void)fd;
     (void)what;
+    tg_turn_mark("connection");
     if (c->state == CONN_BROKEN)
         gw_conn_close(c);
     else if (c->state == CONN_READING)

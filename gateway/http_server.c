@@ -12,6 +12,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "config/base/turn.h"
 #include "gateway/http_internal.h"
 
 enum { BACKLOG = 511, ACCEPTS_PER_TURN = 64, BACKOFF_MS = 100, COMPLAIN_S = 10 };
@@ -53,6 +54,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 {
     struct gw_http *h = arg;
     (void)what;
+    tg_turn_mark("accept");
     for (int i = 0; i < ACCEPTS_PER_TURN && h->accept_off == 0; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {

@@ -3,6 +3,8 @@
 #include <event2/event.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
+#include "config/base/turn.h"
 
 enum { LOOP_WATCHES_MAX = 16 };
 
@@ -16,6 +18,11 @@ struct gw_loop {
     struct event_base *base;
     struct watch watches[LOOP_WATCHES_MAX];
     size_t n;
+    bool stopped;
+    struct tg_turn turn;
+    struct gw_watchdog *watchdog;
+    void (*on_turn)(void *arg, int64_t held_ns);
+    void *turn_arg;
 };
 
 struct gw_timer {
@@ -46,6 +53,7 @@ void gw_loop_free(struct gw_loop *loop)
 {
     if (!loop)
         return;
+    gw_watchdog_free(loop->watchdog);
     for (size_t i = 0; i < loop->n; i++)
         event_free(loop->watches[i].event);
     event_base_free(loop->base);
@@ -57,13 +65,50 @@ struct event_base *gw_loop_base(struct gw_loop *loop)
     return loop->base;
 }
 
+enum tg_status gw_loop_guard(struct gw_loop *loop, const struct gw_watchdog_options *options,
+                             struct tg_error *err)
+{
+    return gw_watchdog_new(&loop->turn, options, &loop->watchdog, err);
+}
+
+void gw_loop_on_turn(struct gw_loop *loop, void (*fn)(void *arg, int64_t held_ns), void *arg)
+{
+    loop->on_turn = fn;
+    loop->turn_arg = arg;
+}
+
+struct gw_watchdog_counts gw_loop_counts(const struct gw_loop *loop)
+{
+    return gw_watchdog_counts(loop->watchdog);
+}
+
+static void end_turn(struct gw_loop *loop)
+{
+    int64_t began = tg_turn_end(&loop->turn);
+    if (!began)
+        return;
+    int64_t held = tg_mono_ns() - began;
+    if (loop->watchdog)
+        held = gw_watchdog_turn(loop->watchdog, held);
+    if (loop->on_turn)
+        loop->on_turn(loop->turn_arg, held);
+}
+
+/* Turn by turn, so that the end of each is seen. */
 void gw_loop_run(struct gw_loop *loop)
 {
-    event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    tg_turn_use(&loop->turn);
+    loop->stopped = false;
+    while (!loop->stopped &&
+           event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) == 0)
+        end_turn(loop);
+    tg_turn_end(&loop->turn); /* what follows is nobody's turn */
+    tg_turn_use(NULL);
 }
 
 void gw_loop_stop(struct gw_loop *loop)
 {
+    loop->stopped = true;
     event_base_loopbreak(loop->base);
 }
 
@@ -71,7 +116,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     struct watch *w = arg;
     (void)fd;
-    (void)what;
+    tg_turn_mark(what & EV_SIGNAL ? "signal" : "descriptor");
     w->fn(w->arg);
 }
 
@@ -107,6 +152,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct gw_timer *t = arg;
     (void)fd;
     (void)what;
+    tg_turn_mark("timer");
     t->fn(t->arg);
 }
 

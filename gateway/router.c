@@ -2,6 +2,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "config/base/turn.h"
 #include "gateway/api/anthropic.h"
 #include "gateway/api/ollama.h"
 #include "gateway/api/openai_chat.h"
@@ -266,6 +267,7 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
         gw_gate_refuse(app, rq, ask, dialect_of(ask, found), &who, &e, 0);
         return NULL;
     }
+    tg_turn_mark(found->path);
     if (found->dialect)
         return on_ask(app, rq, ask, found, &who);
     if (found->govern)

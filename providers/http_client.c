@@ -10,6 +10,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "config/base/turn.h"
 #include "providers/curl_events.h"
 
 /* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready
@@ -162,6 +163,7 @@ static void deliver_to_owner(struct prov_transfer *t)
 static void deliver_ready(struct prov_http *http)
 {
     struct prov_transfer *t;
+    tg_turn_mark("upstream");
     while ((t = TAILQ_FIRST(&http->ready))) {
         TAILQ_REMOVE(&http->ready, t, in_ready);
         t->ready = false;
@@ -218,6 +220,7 @@ static void drive(void *arg, curl_socket_t fd, int mask)
 {
     struct prov_http *http = arg;
     int running;
+    tg_turn_mark("upstream");
     CURLMcode status = curl_multi_socket_action(http->events.multi, fd, mask, &running);
     CURLMsg *message;
     int left;

@@ -4,6 +4,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "config/base/turn.h"
 #include "local_engine/engine.h"
 #include "providers/local_internal.h"
 
@@ -266,6 +267,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct le_event e;
     (void)fd;
     (void)what;
+    tg_turn_mark("engine");
     l->base.refs++; /* the last attempt may be freed by its callback */
     for (int i = 0; i < EVENTS_A_TURN && le_engine_next(l->engine, &e); i++)
         dispatch(l, &e);
@@ -277,6 +279,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     struct attempt *a = arg;
     (void)fd;
     (void)what;
+    tg_turn_mark("engine");
     le_engine_cancel(a->local->engine, a->job);
     retire(a);
     a->depth++;
