@@ -150,6 +150,7 @@ bool gw_answer_commit(struct gw_exchange *x, struct gw_try *t)
 {
     x->current = t;
     x->state = GW_COMMITTED;
+    x->committed_ns = tg_mono_ns();
     x->answer.prompt = (struct chat_count){ t == &x->local, x->prepared.n_prompt };
     gw_timer_stop(x->window);
     gw_timer_stop(x->latency);

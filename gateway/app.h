@@ -23,6 +23,7 @@ struct api_error;
 struct gw_admin_job;
 struct gw_exchange;
 struct gw_responses;
+struct tel_metrics;
 
 /* Settings as they were when a request came: reference-counted, swapped whole at reload. */
 struct gw_snapshot {
@@ -46,6 +47,7 @@ struct gw_app {
     struct gw_loop *loop;
     struct tg_workers *workers;
     struct tel_store *store;
+    struct tel_metrics *metrics; /* NULL: nothing is counted (tests) */
     struct le_engine *engine;
     bool exact; /* the precision that the engine runs; else fast */
     struct gw_identity *identity;

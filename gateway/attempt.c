@@ -5,6 +5,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "gateway/metrics.h"
 
 /* Held-back bytes are bounded by the window; behind commit they leave at once, so the maximum only
  * guards against a provider that sends one huge delta. */
@@ -26,6 +27,7 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
 void gw_try_free(struct gw_try *t)
 {
     gw_attempt_end(t, true);
+    gw_metrics_tried(t);
     tg_buf_free(&t->out);
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
@@ -80,6 +82,7 @@ static void book(struct gw_try *t, int64_t nano, bool estimated)
             tel_settle(x->app->store, t->reservation[i], nano, estimated);
     memset(t->reservation, 0, sizeof(t->reservation));
     x->cost_nano += nano;
+    gw_metrics_spent(t, nano);
     x->cost_unknown = x->cost_unknown || !gw_try_tier(t)->price.known;
     x->estimated = x->estimated || estimated;
 }
@@ -151,6 +154,7 @@ static void refuse(struct gw_exchange *x, const struct api_error *failure, const
 {
     x->failure = *failure;
     x->failure_name = name;
+    gw_metrics_passed_over(x, name);
     snprintf(x->reason, sizeof(x->reason), "%s", name);
     gw_exchange_next(x);
 }
@@ -176,12 +180,16 @@ static void launch(struct gw_try *t)
         call.max_tokens = t->step.max_tokens;
     }
     x->attempts++;
+    t->outcome = "given-up";
+    if (!local)
+        gw_metrics_called(t);
     t->attempt = prov_start(backend, &call, on_event, t, &err);
     if (t->attempt) {
         x->state = GW_RUNNING;
         gw_answer_hold_back(x);
         return;
     }
+    t->outcome = "not-started";
     gw_attempt_end(t, false);
     bool theirs = err.code == TG_UNSUPPORTED || err.code == TG_INVALID;
     struct api_error failure =

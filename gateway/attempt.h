@@ -38,6 +38,7 @@ struct gw_try {
     struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
     struct gw_calls *calls;                 /* owned; NULL: none came */
     size_t output_bytes;
+    const char *outcome; /* for metrics: how it ended, or is about to; NULL: never called */
     struct chat_usage usage;
     enum chat_finish finish;
     struct tg_str stop; /* of the request: what ended it */

@@ -17,6 +17,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/identity.h"
+#include "gateway/metrics.h"
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
 
@@ -307,6 +308,10 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     app->workers = tg_workers_new(SERVE_WORKERS, SERVE_WORK_MAX);
     if (!app->loop || !app->workers)
         return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    app->metrics = tel_metrics_new(gw_metric_table, GW_METRICS);
+    if (!app->metrics)
+        return tg_fail(err, TG_NOMEM, "out of memory at the start");
+    gw_loop_on_turn(app->loop, gw_metrics_turn, tel_series(app->metrics, GW_M_LOOP_LAG, NULL));
     status = gw_loop_guard(app->loop, NULL, err);
     if (status == TG_OK)
         status = open_http(app, err); /* nothing is accepted before the loop runs */
@@ -359,6 +364,7 @@ static void stop(struct server *s)
     gw_timer_free(s->drain_end);
     gw_timer_free(app->look_again);
     gw_loop_free(app->loop);
+    tel_metrics_free(app->metrics);
 }
 
 /* The models of tests/golden. */

@@ -5,6 +5,7 @@
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "config/base/log.h"
+#include "gateway/metrics.h"
 
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x)
 {
@@ -73,6 +74,7 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_try_free(&x->local);
     gw_try_free(&x->remote);
     settle_tokens(x);
+    gw_metrics_ended(x);
     if (x->admitted) {
         if (!x->prepared.dialect->count) /* the log is of answers */
             gw_answer_row(x);
@@ -452,6 +454,7 @@ static void on_finish(struct gw_try *t, const struct chat_event *e)
 {
     struct gw_exchange *x = t->x;
     t->finished = true;
+    t->outcome = "finished";
     t->ended_ns = time_of(e);
     t->finish = e->finish;
     t->stop = e->stop;
@@ -488,6 +491,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
         on_finish(t, e);
         return;
     case CHAT_EVENT_ERROR:
+        t->outcome = chat_error_name(e->error);
         failure = client_error(t, e);
         x->retry_after_ms = e->retry_after_ms;
         on_failed(t, &failure, t == &x->local ? "local-failed" : "provider-failed", e->billed);

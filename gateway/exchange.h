@@ -72,7 +72,7 @@ struct gw_exchange {
     bool explain;     /* x-tollgate-explain: true */
     bool *done_flag;  /* set when x is freed; NULL: nobody asks */
     uint64_t id;
-    int64_t begun_ns, started_ms;
+    int64_t begun_ns, started_ms, committed_ns; /* 0: not yet */
     struct gw_prepared prepared;
     struct gw_media *media;  /* fetched; NULL: nothing was */
     struct gw_caller caller; /* its key, as it was when the request came */

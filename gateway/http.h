@@ -69,6 +69,18 @@ uint16_t gw_http_port(const struct gw_http *h);
 void gw_http_drain(struct gw_http *h);
 size_t gw_http_requests(const struct gw_http *h); /* running now */
 size_t gw_http_connections(const struct gw_http *h);
+
+enum { GW_HTTP_REFUSALS = 200 };
+/* Since gw_http_open, for metrics; but for body_bytes. */
+struct gw_http_counters {
+    uint64_t accepted;     /* connections */
+    uint64_t requests;     /* handed to on_request */
+    uint64_t responses[5]; /* begun by handlers, by class: [1] those from 200 on */
+    uint64_t refused[GW_HTTP_REFUSALS]; /* by the framing layer, by status from 400 on */
+    int64_t body_bytes;    /* of request bodies held now */
+};
+/* Borrowed, as it is now. */
+const struct gw_http_counters *gw_http_counters(struct gw_http *h);
 /* Stops or resumes accepting (high-water mark). */
 void gw_http_accept(struct gw_http *h, bool on);
 /* Closes everything at once; on_gone is called for what runs. Not from inside a handler. */

@@ -216,6 +216,8 @@ static void refuse(struct gw_conn *c, int status, const char *text)
     tg_buf_init(&body, 1024);
     tg_buf_init(&head, HEAD_MAX);
     print_refusal(c, status, text, &body);
+    if (status >= 400 && status < 400 + GW_HTTP_REFUSALS)
+        c->server->counters.refused[status - 400]++;
     bool no_body = tg_str_eq(c->parser.head.method, TG_STR("HEAD"));
     struct gw_answer a = {
         .status = status,
@@ -247,6 +249,7 @@ static void run(struct gw_conn *c)
     c->state = CONN_RUNNING;
     c->served = true;
     c->server->n_running++;
+    c->server->counters.requests++;
     c->rq = (struct gw_request){ .conn = c, .no_body = ask.head };
     tg_buf_init(&c->rq.fields, GW_ANSWER_FIELDS_MAX);
     set_wait(c, WAIT_NONE, 0);
@@ -512,6 +515,8 @@ static void put_head(struct gw_request *rq, int status, const char *content_type
         .keep_alive = !close && c->parser.head.http10,
     };
     rq->begun = true;
+    if (status >= 100 && status < 600)
+        c->server->counters.responses[status / 100 - 1]++;
     if (gw_answer_head(&a, &head))
         break_later(c);
     else

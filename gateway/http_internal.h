@@ -29,6 +29,7 @@ struct gw_http {
     size_t n_conns, n_running;
     int64_t next_complaint_ns; /* monotonic: when a failing accept may be logged again */
     int64_t bodies; /* bytes of request bodies held now */
+    struct gw_http_counters counters;
 };
 
 /* Takes over the descriptor (closed on failure): TG_OK or TG_NOMEM. */

@@ -68,6 +68,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
             return;
         }
         int on = 1;
+        h->counters.accepted++;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         if (gw_conn_open(h, fd))
@@ -207,6 +208,12 @@ size_t gw_http_requests(const struct gw_http *h)
 size_t gw_http_connections(const struct gw_http *h)
 {
     return h->n_conns;
+}
+
+const struct gw_http_counters *gw_http_counters(struct gw_http *h)
+{
+    h->counters.body_bytes = h->bodies;
+    return &h->counters;
 }
 
 void gw_http_accept(struct gw_http *h, bool on)

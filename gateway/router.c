@@ -10,6 +10,7 @@
 #include "gateway/admin.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
+#include "gateway/metrics.h"
 #include "gateway/models.h"
 #include "gateway/ollama_site.h"
 #include "gateway/responses_site.h"
@@ -159,6 +160,7 @@ static const struct endpoint endpoints[] = {
     { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
     { "/v1/models", "GET", .answer = gw_models_answer, .below = true },
     { "/healthz", "GET", .answer = on_health, .access = GW_BY_ANYONE },
+    { "/metrics", "GET", .answer = gw_metrics_answer, .access = GW_BY_EITHER },
     { "/admin/keys", NULL, .govern = gw_admin_keys, .access = GW_BY_ADMIN, .below = true },
     { "/api/chat", "POST", .dialect = &oll_chat, .any_type = true },
     { "/api/generate", "POST", .dialect = &oll_generate, .any_type = true },
