@@ -106,6 +106,9 @@ enum tg_status tg_buf_add_json(struct tg_buf *b, struct tg_str s)
     tg_buf_addc(b, '"');
     size_t plain = 0; /* start of the run that needs no escape */
     for (size_t i = 0; i < s.n;) {
+        i += tg_utf8_plain(s.p + i, s.n - i);
+        if (i == s.n)
+            break;
         unsigned char c = (unsigned char)s.p[i];
         uint32_t rune;
         size_t width = tg_utf8_decode(s.p + i, s.n - i, &rune);

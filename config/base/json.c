@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "config/base/alloc.h"
+#include "config/base/utf8.h"
 
 /* struct tg_json is never defined: its pointers are cJSON's. */
 static const cJSON *node(const struct tg_json *v)
@@ -42,6 +43,10 @@ static struct tg_str next_number(struct tg_str text, size_t *at)
 {
     size_t i = *at;
     for (bool quoted = false; i < text.n; i++) {
+        if (quoted)
+            i += tg_utf8_plain(text.p + i, text.n - i);
+        if (i == text.n)
+            break;
         char c = text.p[i];
         if (!quoted && (c == '-' || (c >= '0' && c <= '9')))
             break;

@@ -134,13 +134,15 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The string at s->at (on its quote); its raw body and a hash of what it means. */
+/* The string at s->at (on its quote); for a key (else NULL) its raw body and a hash of what it
+ * means. */
 static enum tg_status scan_string(struct scan *s, struct key_slot *key)
 {
     size_t at = s->at + 1;
     uint64_t hash = s->seed[0];
-    key->start = at;
     for (;;) {
+        if (!key && at < s->text.n)
+            at += tg_utf8_plain(s->text.p + at, s->text.n - at);
         if (at >= s->text.n)
             return fail(s, "unterminated string");
         if (s->text.p[at] == '"')
@@ -150,10 +152,14 @@ static enum tg_status scan_string(struct scan *s, struct key_slot *key)
         size_t unit_at = at;
         if (!string_unit(s->text, &at, &rune, &cause))
             return fail_at(s, TG_INVALID, unit_at, cause);
-        hash = mix(hash + rune + 1, s->seed[1]);
+        if (key)
+            hash = mix(hash + rune + 1, s->seed[1]);
     }
-    key->n = at - key->start;
-    key->hash = hash;
+    if (key) {
+        key->start = s->at + 1;
+        key->n = at - key->start;
+        key->hash = hash;
+    }
     s->at = at + 1;
     return TG_OK;
 }
@@ -295,7 +301,6 @@ static enum tg_status scan_key(struct scan *s)
 /* One scalar, or the opening of an array or object (*opened). */
 static enum tg_status scan_value(struct scan *s, bool *opened)
 {
-    struct key_slot ignored = { 0 };
     int c = peek(s);
     *opened = c == '{' || c == '[';
     if (++s->values > TG_JSON_VALUES_MAX)
@@ -303,7 +308,7 @@ static enum tg_status scan_value(struct scan *s, bool *opened)
     if (*opened)
         return push(s, c == '{');
     if (c == '"')
-        return scan_string(s, &ignored);
+        return scan_string(s, NULL);
     if (c == '-' || (c >= '0' && c <= '9'))
         return scan_number(s);
     return scan_word(s);

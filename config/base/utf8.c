@@ -1,5 +1,7 @@
 #include "config/base/utf8.h"
 
+#include <string.h>
+
 /* Length that the first byte announces, 0 when no sequence begins with it. */
 static size_t announced(unsigned char c)
 {
@@ -46,6 +48,36 @@ size_t tg_utf8_decode(const char *s, size_t n, uint32_t *rune)
     }
     *rune = value;
     return width;
+}
+
+/* For each byte of a word its highest bit: set where the byte is 0. Bytes above a zero may be set
+ * wrongly, so that only "none is" and the lowest are exact. */
+static uint64_t zeros(uint64_t word)
+{
+    return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+}
+
+/* Whether one of eight bytes is not plain; some that are may be taken for it. */
+static bool has_special(uint64_t word)
+{
+    uint64_t high = word & 0x8080808080808080u;
+    uint64_t control = (word - 0x2020202020202020u) & ~word & 0x8080808080808080u;
+    return high | control | zeros(word ^ 0x2222222222222222u) | zeros(word ^ 0x5C5C5C5C5C5C5C5Cu);
+}
+
+size_t tg_utf8_plain(const char *s, size_t n)
+{
+    size_t i = 0;
+    uint64_t word;
+    for (; n - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, s + i, sizeof(word));
+        if (has_special(word))
+            break;
+    }
+    while (i < n && (unsigned char)s[i] >= 0x20 && (unsigned char)s[i] < 0x80 && s[i] != '"' &&
+           s[i] != '\\')
+        i++;
+    return i;
 }
 
 size_t tg_utf8_encode(uint32_t rune, char out[4])

@@ -221,6 +221,26 @@ static void utf8_refused(void)
     CHECK(tg_utf8_valid("\0a", 2));
 }
 
+/* Every byte at every place of three words, and every length. */
+static void utf8_plain_run(void)
+{
+    char text[24];
+    for (int byte = 0; byte < 256; byte++) {
+        bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+        for (size_t at = 0; at < sizeof(text); at++) {
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)byte;
+            CHECK_INT(tg_utf8_plain(text, sizeof(text)), plain ? sizeof(text) : at);
+            text[sizeof(text) - 1] = 1; /* one behind it makes no difference */
+            CHECK_INT(tg_utf8_plain(text, sizeof(text)),
+                      plain && at != sizeof(text) - 1 ? sizeof(text) - 1 : at);
+        }
+    }
+    memset(text, 'x', sizeof(text));
+    for (size_t n = 0; n <= sizeof(text); n++)
+        CHECK_INT(tg_utf8_plain(text, n), n);
+}
+
 static void utf8_complete_prefix(void)
 {
     static const struct { const char *text; size_t complete; } table[] = {
@@ -307,6 +327,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(strings), CASE(whole_numbers), CASE(units), CASE(buffer_grows_to_its_maximum),
         CASE(buffer_failures), CASE(json_strings), CASE(utf8_every_code_point), CASE(utf8_refused),
+        CASE(utf8_plain_run),
         CASE(utf8_complete_prefix), CASE(arena), CASE(arena_without_memory), CASE(allocator),
         CASE(status_names_and_cut_text),
     };
