@@ -6,9 +6,9 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { readExposition, sumOf, valueOf } from './exposition.mjs';
-import { rawSocket, root, startGateway, waitFor } from './lib.mjs';
+import { rawSocket, request, root, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
-import { answerCost, chat, hybridConfig, post, sse } from './support.mjs';
+import { answerCost, chat, hybridConfig, localConfig, post, sse } from './support.mjs';
 
 let mock, gw, config;
 before(async () => {
@@ -265,4 +265,26 @@ test('scrapes under load are whole and never sink', async () => {
   assert.ok(scrapes > 1);
   const cloud = { dialect: 'openai', route: 'cloud', outcome: 'provider' };
   assert.equal(valueOf(await scrape(), 'tollgate_requests_total', cloud), String(5 + 48));
+});
+
+test('with a listener for the administrator it is there, and counts both', async () => {
+  const top = { admin: { listen: '127.0.0.1:0' } };
+  const governed = await startGateway({ config: localConfig({ top }) });
+  const admin = governed.log().find((e) => e.event === 'admin-listening').text;
+  const port = Number(/:(\d+)/.exec(admin)[1]);
+  assert.equal((await governed.get('/metrics')).status, 404);
+  const made = await request(port, { method: 'POST', path: '/admin/keys', body: { name: 'shop' } });
+  assert.equal(made.status, 201);
+  assert.equal((await chat(governed, { max_tokens: 1 })).status, 401);
+  const bearer = { authorization: `Bearer ${made.json.key}` };
+  assert.equal((await chat(governed, { max_tokens: 1 }, bearer)).status, 200);
+  const r = await request(port, { path: '/metrics' });
+  assert.equal(r.status, 200);
+  assert.ok(!r.text.includes(made.json.key));
+  const now = readExposition(r.text);
+  assert.equal(valueOf(now, 'tollgate_http_requests_running'), '1');
+  assert.equal(valueOf(now, 'tollgate_http_responses_total', { class: '2xx' }), '2');
+  assert.equal(valueOf(now, 'tollgate_http_responses_total', { class: '4xx' }), '2');
+  assert.equal(sumOf(now, 'tollgate_requests_total'), 1);
+  await governed.stop();
 });
