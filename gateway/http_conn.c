@@ -1,10 +1,7 @@
-#include "gateway/http_internal.h"
-
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,54 +9,13 @@
 #include "config/base/clock.h"
 #include "config/base/log.h"
 #include "config/base/turn.h"
-#include "gateway/http_answer.h"
-
-/* One connection: READING (idle or a request arriving) -> RUNNING (a handler has it) -> READING or
- * CLOSING (the output is flushed, our side is shut) -> LINGER (what still comes is thrown away, so
- * that a reset does not overtake the answer) -> closed. Input that belongs to nobody any more is
- * drained, never left unread.
- *
- * Nothing is freed below a handler or an entry point of http.h: those mark the connection and
- * activate `later`, which runs from the loop. */
-enum conn_state { CONN_READING, CONN_RUNNING, CONN_CLOSING, CONN_LINGER, CONN_BROKEN };
-
-/* What the connection's one timer stands for. */
-enum conn_wait { WAIT_NONE, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WATCH, WAIT_LINGER };
+#include "gateway/http_conn.h"
 
 enum {
     INPUT_MAX = 64 * 1024,   /* read ahead of the request that runs; one read more at most */
-    OUTPUT_HIGH = 64 * 1024,
     OUTPUT_LOW = 16 * 1024,
     WATCH_MS = 50,           /* with the input full, how often the peer's end is looked for */
     LINGER_MS = 2000,
-    HEAD_MAX = GW_ANSWER_FIELDS_MAX + 1024,
-};
-
-struct gw_request {
-    struct gw_conn *conn;
-    void *context;
-    struct tg_buf fields;
-    enum gw_framing framing;
-    bool no_body, begun;
-    bool blocked; /* gw_http_write said false */
-};
-
-struct gw_conn {
-    struct gw_http *server;
-    struct gw_conn *prev, *next;
-    struct bufferevent *bev;
-    struct event *timer, *later;
-    enum conn_state state;
-    enum conn_wait wait;
-    struct gw_parser parser;
-    struct gw_request rq;
-    size_t charged;    /* bytes of its body in server->bodies */
-    bool parsing;      /* inside parse(): the handler may be on the stack */
-    bool served;       /* a request was answered on it */
-    bool full;         /* reading is off until the input is taken */
-    bool eof;          /* the peer sends nothing more */
-    bool reset_at_end; /* the broken end of an HTTP/1.0 stream must not look like a whole one */
-    char peer[GW_PEER_MAX];
 };
 
 static struct evbuffer *input_of(const struct gw_conn *c)
@@ -72,9 +28,14 @@ static struct evbuffer *output_of(const struct gw_conn *c)
     return bufferevent_get_output(c->bev);
 }
 
-static size_t pending_output(const struct gw_conn *c)
+size_t gw_conn_pending(const struct gw_conn *c)
 {
     return evbuffer_get_length(output_of(c));
+}
+
+enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n)
+{
+    return evbuffer_add(output_of(c), p, n) ? TG_NOMEM : TG_OK;
 }
 
 /* The timer is only restarted when its meaning changes: a slow trickle does not extend it. */
@@ -140,7 +101,7 @@ void gw_conn_close(struct gw_conn *c)
     destroy(c);
 }
 
-static void break_later(struct gw_conn *c)
+void gw_conn_break_later(struct gw_conn *c)
 {
     c->state = CONN_BROKEN;
     event_active(c->later, 0, 0);
@@ -154,7 +115,7 @@ static void begin_linger(struct gw_conn *c)
     if (c->reset_at_end)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     if (c->reset_at_end || c->eof || shutdown(fd, SHUT_WR)) {
-        break_later(c);
+        gw_conn_break_later(c);
         return;
     }
     c->state = CONN_LINGER;
@@ -173,7 +134,7 @@ static void bound_input(struct gw_conn *c)
         if (full)
             bufferevent_disable(c->bev, EV_READ);
         else if (!c->eof && bufferevent_enable(c->bev, EV_READ))
-            break_later(c);
+            gw_conn_break_later(c);
     }
     if (full && c->state == CONN_RUNNING)
         set_wait(c, WAIT_WATCH, WATCH_MS);
@@ -186,7 +147,7 @@ static void begin_closing(struct gw_conn *c)
     set_wait(c, WAIT_NONE, 0);
     evbuffer_drain(input_of(c), evbuffer_get_length(input_of(c)));
     bound_input(c);
-    if (pending_output(c) == 0 && c->state == CONN_CLOSING)
+    if (gw_conn_pending(c) == 0 && c->state == CONN_CLOSING)
         begin_linger(c);
 }
 
@@ -214,7 +175,7 @@ static void refuse(struct gw_conn *c, int status, const char *text)
 {
     struct tg_buf body, head;
     tg_buf_init(&body, 1024);
-    tg_buf_init(&head, HEAD_MAX);
+    tg_buf_init(&head, GW_CONN_HEAD_MAX);
     print_refusal(c, status, text, &body);
     if (status >= 400 && status < 400 + GW_HTTP_REFUSALS)
         c->server->counters.refused[status - 400]++;
@@ -231,15 +192,15 @@ static void refuse(struct gw_conn *c, int status, const char *text)
         .close = true,
     };
     bool made = gw_answer_head(&a, &head) == TG_OK && !body.failed &&
-                evbuffer_add(output_of(c), head.p, head.n) == 0 &&
-                (no_body || evbuffer_add(output_of(c), body.p, body.n) == 0);
+                gw_conn_put(c, head.p, head.n) == TG_OK &&
+                (no_body || gw_conn_put(c, body.p, body.n) == TG_OK);
     tg_log(TG_LOG_DEBUG, "http-refused", "%d: %s", status, text);
     tg_buf_free(&body);
     tg_buf_free(&head);
     if (made)
         begin_closing(c);
     else
-        break_later(c);
+        gw_conn_break_later(c);
 }
 
 static void run(struct gw_conn *c)
@@ -275,8 +236,8 @@ static void judge_head(struct gw_conn *c)
         return;
     }
     if (c->parser.head.expect_continue && evbuffer_get_length(input_of(c)) == 0 &&
-        evbuffer_add(output_of(c), "HTTP/1.1 100 Continue\r\n\r\n", 25))
-        break_later(c);
+        gw_conn_put(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
+        gw_conn_break_later(c);
 }
 
 /* What the parser made of the bytes it took. */
@@ -311,7 +272,7 @@ static void parse(struct gw_conn *c)
 {
     struct evbuffer_iovec piece;
     c->parsing = true;
-    while (c->state == CONN_READING && pending_output(c) <= OUTPUT_HIGH &&
+    while (c->state == CONN_READING && gw_conn_pending(c) <= GW_CONN_OUTPUT_HIGH &&
            evbuffer_peek(input_of(c), -1, NULL, &piece, 1) > 0) {
         enum gw_parse_state before = c->parser.state;
         size_t took = gw_parser_push(&c->parser, piece.iov_base, piece.iov_len);
@@ -347,7 +308,7 @@ static void on_write(struct bufferevent *bev, void *arg)
         c->server->handlers.on_writable(c->server->handlers.arg, &c->rq, c->rq.context);
     } else if (c->state == CONN_READING) {
         parse(c);
-    } else if (c->state == CONN_CLOSING && pending_output(c) == 0) {
+    } else if (c->state == CONN_CLOSING && gw_conn_pending(c) == 0) {
         begin_linger(c);
     }
 }
@@ -359,7 +320,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     tg_turn_mark("connection");
     c->eof = true;
     bool may_flush = (what & BEV_EVENT_EOF) && c->state != CONN_RUNNING &&
-                     c->state != CONN_BROKEN && pending_output(c) > 0;
+                     c->state != CONN_BROKEN && gw_conn_pending(c) > 0;
     if (!may_flush)
         gw_conn_close(c);
     else if (c->state == CONN_READING)
@@ -383,7 +344,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             gw_conn_close(c);
         else
             bound_input(c);
-    } else if (c->wait == WAIT_IDLE && pending_output(c) > 0) {
+    } else if (c->wait == WAIT_IDLE && gw_conn_pending(c) > 0) {
         c->wait = WAIT_NONE; /* still sending a long answer: that has its own timeout */
         set_read_timer(c);
     } else if (c->wait == WAIT_BODY) {
@@ -456,14 +417,13 @@ void gw_conn_drain(struct gw_conn *c)
         return;
     if (recv(bufferevent_getfd(c->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
         return;
-    if (pending_output(c) > 0)
+    if (gw_conn_pending(c) > 0)
         begin_closing(c);
     else
-        break_later(c);
+        gw_conn_break_later(c);
 }
 
-/* The answer was handed over in full, or given up. */
-static void end_request(struct gw_conn *c, bool keep)
+void gw_conn_end_request(struct gw_conn *c, bool keep)
 {
     c->server->n_running--;
     tg_buf_free(&c->rq.fields);
@@ -479,113 +439,4 @@ static void end_request(struct gw_conn *c, bool keep)
     set_read_timer(c);
     if (!c->parsing && evbuffer_get_length(input_of(c)) > 0)
         event_active(c->later, 0, 0);
-}
-
-static bool keeps_alive(const struct gw_conn *c)
-{
-    return c->parser.head.keep_alive && !c->server->draining && !c->eof;
-}
-
-static bool put(struct gw_conn *c, const void *p, size_t n)
-{
-    if (c->state == CONN_BROKEN)
-        return false;
-    if (n && evbuffer_add(output_of(c), p, n)) {
-        tg_log(TG_LOG_ERROR, "http-out-of-memory", "an answer was cut");
-        break_later(c);
-        return false;
-    }
-    return true;
-}
-
-static void put_head(struct gw_request *rq, int status, const char *content_type, size_t length)
-{
-    struct gw_conn *c = rq->conn;
-    struct tg_buf head;
-    tg_buf_init(&head, HEAD_MAX);
-    bool close = !keeps_alive(c) || rq->framing == GW_FRAMING_CLOSE;
-    struct gw_answer a = {
-        .status = status,
-        .content_type = content_type,
-        .fields = tg_buf_str(&rq->fields),
-        .now_s = tg_wall_ms() / 1000,
-        .framing = rq->framing,
-        .length = length,
-        .close = close,
-        .keep_alive = !close && c->parser.head.http10,
-    };
-    rq->begun = true;
-    if (status >= 100 && status < 600)
-        c->server->counters.responses[status / 100 - 1]++;
-    if (gw_answer_head(&a, &head))
-        break_later(c);
-    else
-        put(c, head.p, head.n);
-    tg_buf_free(&head);
-}
-
-void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value)
-{
-    enum tg_status status =
-        rq->begun ? TG_CLOSED : gw_answer_field(&rq->fields, tg_str_of(name), value);
-    if (status)
-        tg_log(TG_LOG_WARN, "header-dropped", "response header %s: %s", name,
-               tg_status_name(status));
-}
-
-static bool bodiless(int status)
-{
-    return status == 204 || status == 304;
-}
-
-void gw_http_respond(struct gw_request *rq, int status, const char *content_type,
-                     struct tg_str body)
-{
-    struct gw_conn *c = rq->conn;
-    rq->framing = bodiless(status) ? GW_FRAMING_NONE : GW_FRAMING_LENGTH;
-    put_head(rq, status, content_type, body.n);
-    if (!rq->no_body && !bodiless(status))
-        put(c, body.p, body.n);
-    end_request(c, keeps_alive(c));
-}
-
-void gw_http_begin(struct gw_request *rq, int status, const char *content_type)
-{
-    rq->framing = bodiless(status)                ? GW_FRAMING_NONE
-                  : rq->conn->parser.head.http10 ? GW_FRAMING_CLOSE
-                                                  : GW_FRAMING_CHUNKED;
-    rq->no_body = rq->no_body || bodiless(status);
-    put_head(rq, status, content_type, 0);
-}
-
-bool gw_http_write(struct gw_request *rq, struct tg_str data)
-{
-    struct gw_conn *c = rq->conn;
-    if (data.n && !rq->no_body) {
-        char size[24];
-        int n = snprintf(size, sizeof(size), "%zx\r\n", data.n);
-        bool chunked = rq->framing == GW_FRAMING_CHUNKED;
-        bool fine = (!chunked || put(c, size, (size_t)n)) && put(c, data.p, data.n) &&
-                    (!chunked || put(c, "\r\n", 2));
-        if (!fine)
-            return false;
-    }
-    rq->blocked = pending_output(c) > OUTPUT_HIGH;
-    return !rq->blocked;
-}
-
-void gw_http_end(struct gw_request *rq)
-{
-    struct gw_conn *c = rq->conn;
-    bool close = rq->framing == GW_FRAMING_CLOSE;
-    if (rq->framing == GW_FRAMING_CHUNKED && !rq->no_body)
-        put(c, "0\r\n\r\n", 5);
-    end_request(c, !close && keeps_alive(c));
-}
-
-void gw_http_abort(struct gw_request *rq)
-{
-    struct gw_conn *c = rq->conn;
-    c->reset_at_end = rq->begun && rq->framing == GW_FRAMING_CLOSE;
-    end_request(c, false);
 }
