@@ -25,10 +25,10 @@ need_packages() {
     trap - EXIT
 }
 
-build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev
-    libsqlite3-dev libcjson-dev libjemalloc-dev libvulkan-dev glslc spirv-tools ca-certificates
-    curl"
-test_packages="git nodejs sqlite3 xz-utils clang libclang-rt-14-dev libvulkan1
+build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libssl-dev
+    libcurl4-openssl-dev libsqlite3-dev libcjson-dev libjemalloc-dev libvulkan-dev glslc
+    spirv-tools ca-certificates curl"
+test_packages="git openssl nodejs sqlite3 xz-utils clang libclang-rt-14-dev libvulkan1
     mesa-vulkan-drivers vulkan-validationlayers"
 
 # build DIR CMAKE-OPTIONS...: configures and builds what changed; quiet unless it fails. Configuring

@@ -12,7 +12,7 @@
 
 enum { MEMORY_MAX = 16 << 20 };
 
-static enum tg_status read_path(struct cfg_reader *r, const struct tg_json *v, const char **out)
+enum tg_status cfg_read_path(struct cfg_reader *r, const struct tg_json *v, const char **out)
 {
     const struct cfg_loading *loading = r->owner;
     const char *text;
@@ -26,14 +26,14 @@ static enum tg_status read_path(struct cfg_reader *r, const struct tg_json *v, c
 static enum tg_status read_data_dir(struct cfg_reader *r, const struct tg_json *v, void *base)
 {
     struct cfg_settings *s = base;
-    return read_path(r, v, &s->data_dir);
+    return cfg_read_path(r, v, &s->data_dir);
 }
 
 static enum tg_status read_model_dir(struct cfg_reader *r, const struct tg_json *v, void *base)
 {
     struct cfg_loading *loading = r->owner;
     (void)base;
-    return read_path(r, v, &loading->model_dir);
+    return cfg_read_path(r, v, &loading->model_dir);
 }
 
 static enum tg_status read_prices(struct cfg_reader *r, const struct tg_json *v, void *base)
@@ -42,16 +42,15 @@ static enum tg_status read_prices(struct cfg_reader *r, const struct tg_json *v,
     const char *path;
     struct tg_error cause;
     (void)base;
-    enum tg_status status = read_path(r, v, &path);
+    enum tg_status status = cfg_read_path(r, v, &path);
     if (status)
         return status;
     status = cfg_prices_load(path, &loading->out->prices, &cause);
     return status ? cfg_refuse(r, status, "%s", cause.text) : TG_OK;
 }
 
-/* One of a list of words. */
-static enum tg_status read_word(struct cfg_reader *r, const struct tg_json *v,
-                                const char *const words[3], const char **out)
+enum tg_status cfg_read_word(struct cfg_reader *r, const struct tg_json *v,
+                             const char *const words[3], const char **out)
 {
     const char *text;
     enum tg_status status = cfg_read_text(r, v, 100, &text);
@@ -71,21 +70,21 @@ static enum tg_status read_time_zone(struct cfg_reader *r, const struct tg_json 
 {
     static const char *const words[3] = { "UTC", "local" };
     struct cfg_settings *s = base;
-    return read_word(r, v, words, &s->time_zone);
+    return cfg_read_word(r, v, words, &s->time_zone);
 }
 
 static enum tg_status read_device(struct cfg_reader *r, const struct tg_json *v, void *base)
 {
     static const char *const words[3] = { "auto", "cpu", "vulkan" };
     struct cfg_settings *s = base;
-    return read_word(r, v, words, &s->engine.device);
+    return cfg_read_word(r, v, words, &s->engine.device);
 }
 
 static enum tg_status read_precision(struct cfg_reader *r, const struct tg_json *v, void *base)
 {
     static const char *const words[3] = { "auto", "exact", "fast" };
     struct cfg_settings *s = base;
-    return read_word(r, v, words, &s->engine.precision);
+    return cfg_read_word(r, v, words, &s->engine.precision);
 }
 
 /* Absolute, or beside the configuration file, or in modelDir. */
@@ -167,6 +166,8 @@ static enum tg_status read_top(struct cfg_reader *r, const struct tg_json *root,
     static const struct cfg_field fields[] = {
         { "listen", CFG_READ, 0, 0, 0, cfg_read_listen },
         { "admin", CFG_READ, 0, 0, 0, cfg_read_admin },
+        { "tls", CFG_READ, 0, 0, 0, cfg_read_tls },
+        { "cors", CFG_READ, 0, 0, 0, cfg_read_cors },
         { "dataDir", CFG_READ, 0, 0, 0, read_data_dir },
         { "modelDir", CFG_READ, 0, 0, 0, read_model_dir },
         { "timeZone", CFG_READ, 0, 0, 0, read_time_zone },
@@ -189,6 +190,7 @@ static void set_defaults(struct cfg_settings *s)
     s->listen_port = 8080;
     s->time_zone = "UTC";
     s->heartbeat_ms = 15000;
+    s->cors.max_age_ms = 600000;
     s->engine.device = "auto";
     s->engine.precision = "auto";
     s->engine.queue = 1024;

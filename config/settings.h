@@ -14,6 +14,8 @@
 
 enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8, CFG_ALIASES_MAX = 128 };
 
+enum { CFG_ORIGINS_MAX = 64 };
+
 enum cfg_period { CFG_PERIOD_NONE, CFG_PERIOD_DAY, CFG_PERIOD_WEEK, CFG_PERIOD_MONTH };
 
 struct cfg_provider {
@@ -96,6 +98,22 @@ struct cfg_responses {
     int64_t ttl_ms;    /* since the last use; default 24 h */
 };
 
+/* What the listener shows and asks for; paths are absolute or start in the file's folder. */
+struct cfg_tls {
+    const char *certificate; /* PEM, the server's own first, then its issuers; NULL: no TLS */
+    const char *key;         /* PEM, without a passphrase */
+    const char *client_ca;   /* PEM: every client must show a certificate of these; NULL: none */
+    bool only_13;            /* TLS 1.3; else 1.2 too */
+};
+
+/* Web pages whose scripts may call, by their origin. */
+struct cfg_cors {
+    const char *origins[CFG_ORIGINS_MAX]; /* as browsers write them: lower case, no usual port */
+    size_t n_origins;                     /* 0: CORS is off, unless any */
+    bool any;                             /* "*" */
+    int64_t max_age_ms;                   /* how long browsers keep a permission; default 10 min */
+};
+
 struct cfg_settings {
     const char *path;        /* the file it came from */
     const char *listen_host; /* numeric address; default 127.0.0.1 */
@@ -105,6 +123,8 @@ struct cfg_settings {
         uint16_t listen_port;
         const char *key;         /* resolved; NULL: none, and listen_host is loopback or NULL */
     } admin;
+    struct cfg_tls tls;
+    struct cfg_cors cors;
     const char *data_dir;    /* resolved, absolute */
     const char *time_zone;   /* "UTC" (default) or "local" */
     struct {

@@ -13,9 +13,12 @@ struct cfg_loading {
     const char *model_dir;    /* NULL: none */
 };
 
-/* For CFG_READ fields: "listen", "admin", "providers", "routes", "aliases". */
+/* For CFG_READ fields: "listen", "admin", "tls", "cors",
+ * "providers", "routes", "aliases". */
 enum tg_status cfg_read_listen(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_admin(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_tls(struct cfg_reader *r, const struct tg_json *v, void *base);
+enum tg_status cfg_read_cors(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_providers(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_routes(struct cfg_reader *r, const struct tg_json *v, void *base);
 enum tg_status cfg_read_aliases(struct cfg_reader *r, const struct tg_json *v, void *base);
@@ -31,5 +34,10 @@ enum tg_status cfg_check_name(struct cfg_reader *r, const char *name);
 enum tg_status cfg_read_secret(struct cfg_reader *r, const struct tg_json *v, const char **out);
 /* "https://...", or "http://..." of a loopback host; without a slash at its end. */
 enum tg_status cfg_read_url(struct cfg_reader *r, const struct tg_json *v, const char **out);
+/* A path: absolute, or from the folder of the configuration file on. */
+enum tg_status cfg_read_path(struct cfg_reader *r, const struct tg_json *v, const char **out);
+/* One of two or three words; *out is static. */
+enum tg_status cfg_read_word(struct cfg_reader *r, const struct tg_json *v,
+                             const char *const words[3], const char **out);
 
 #endif

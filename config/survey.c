@@ -129,6 +129,10 @@ static bool read_root(struct cfg_survey *s, const char *folder, const struct tg_
             s->model_found[1] = cfg_join(mem, s->model_dir, s->model);
         failed = failed || !s->model_found[0];
     }
+    const struct tg_json *tls = tg_json_get(root, "tls");
+    s->tls.certificate = path_of(mem, folder, tls, "certificate", NULL, &failed);
+    s->tls.key = path_of(mem, folder, tls, "key", NULL, &failed);
+    s->tls.client_ca = path_of(mem, folder, tls, "clientCa", NULL, &failed);
     read_listen(s, root, &failed);
     read_keys(s, folder, root, &failed);
     return !failed;

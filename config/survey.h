@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "config/base/status.h"
+#include "config/settings.h"
 
 enum { CFG_KEYS_MAX = 64 };
 
@@ -28,6 +29,7 @@ struct cfg_survey {
     const char *data_dir;       /* the same */
     const char *listen_host;    /* default 127.0.0.1 */
     uint16_t listen_port;       /* default 8080 */
+    struct cfg_tls tls;         /* as far as it is there: certificate or key may be NULL */
     const char *device;         /* as written; default "auto" */
     uint32_t context;           /* as written; 0: not */
     const char *model;          /* engine.model as written; NULL: not */

@@ -12,6 +12,7 @@
 #include "gateway/calibrations.h"
 #include "gateway/http.h"
 #include "gateway/loop.h"
+#include "gateway/tls.h"
 #include "local_engine/engine.h"
 #include "policy/decide.h"
 #include "providers/backend.h"
@@ -29,6 +30,7 @@ struct tel_metrics;
 struct gw_snapshot {
     size_t refs;
     struct cfg_settings *settings;
+    struct gw_tls *tls; /* NULL: the listener speaks plain HTTP */
     struct pol_route routes[CFG_ROUTES_MAX];
     int budget[CFG_ROUTES_MAX]; /* of each route; -1: none could be declared */
     struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
@@ -81,8 +83,8 @@ static inline uint64_t gw_descriptors_needed(uint32_t connections)
     return 2 * (uint64_t)connections + 64;
 }
 
-/* Reads, validates and compiles a configuration, and reads the calibrations; opens nothing. *out
- * has one reference. */
+/* Reads, validates and compiles a configuration, and reads calibrations and certificates; opens
+ * nothing. *out has one reference. */
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err);
 /* Makes the provider backends and declares the budgets, so that requests can use it. */
 enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struct tg_error *err);

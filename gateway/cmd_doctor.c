@@ -17,8 +17,8 @@ static const char usage[] =
     "\n"
     "Looks at everything a gateway needs on this machine and says what is wrong and how to mend "
     "it:\n"
-    "configuration, keys, port, folders, memory, devices, the model and whether it fits. Changes\n"
-    "nothing; never prints a key. Exit status 1 when something fails, 0 otherwise.\n"
+    "configuration, keys, port, TLS, folders, memory, devices, the model and whether it fits.\n"
+    "Changes nothing; never prints a key. Exit status 1 when something fails, 0 otherwise.\n"
     "\n"
     "  --config FILE  the configuration. Default: config/default.json, where it is there\n"
     "  --json         one JSON object instead of lines\n"
@@ -135,6 +135,7 @@ static int examine(struct gw_doctor *d, const char *path, bool json)
     gw_check_keys(d);
     gw_check_access(d);
     gw_check_port(d);
+    gw_check_tls(d);
     gw_check_folders(d);
     gw_check_descriptors(d);
     gw_check_engine(d);

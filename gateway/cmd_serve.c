@@ -97,6 +97,12 @@ static void reload_read(void *arg)
 
 static void reload_begin(struct server *s);
 
+static void set_door(struct gw_http *h, const struct gw_snapshot *now)
+{
+    gw_http_set_limits(h, &now->settings->limits);
+    gw_http_set_tls(h, now->tls);
+}
+
 static void reload_swap(void *arg)
 {
     struct server *s = arg;
@@ -112,14 +118,15 @@ static void reload_swap(void *arg)
         }
     }
     if (s->loaded) {
-        gw_snapshot_unref(s->app.now);
+        struct gw_snapshot *old = s->app.now;
         s->app.now = s->loaded;
         const struct cfg_settings *c = s->app.now->settings;
-        gw_http_set_limits(s->app.http, &c->limits);
+        set_door(s->app.http, s->app.now);
         if (s->app.admin_http)
-            gw_http_set_limits(s->app.admin_http, &c->limits);
+            set_door(s->app.admin_http, s->app.now);
         gw_responses_limit(s->app.responses, c->responses.max_bytes, c->responses.ttl_ms,
                            tg_mono_ns() / 1000000);
+        gw_snapshot_unref(old);
         tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
         gw_identity_tell(&s->app);
     } else {
@@ -279,6 +286,8 @@ static enum tg_status open_door(struct gw_app *app, bool admin, const char *host
     enum tg_status status = gw_http_open(gw_loop_base(app->loop), host, port,
                                          &app->now->settings->limits, &handlers, out, err);
     char holder[128];
+    if (status == TG_OK)
+        gw_http_set_tls(*out, app->now->tls);
     if (status == TG_IO && gw_port_holder(port, holder, sizeof(holder))) {
         size_t n = strlen(err->text);
         snprintf(err->text + n, sizeof(err->text) - n, " by %s: stop it, or give another \"%s\"",
@@ -412,20 +421,22 @@ static void tell_admin(const struct gw_app *app)
 static void greet(const struct gw_app *app)
 {
     const struct cfg_settings *c = app->now->settings;
+    const char *scheme = app->now->tls ? "https" : "http";
     bool v6 = strchr(c->listen_host, ':') != NULL;
     unsigned port = gw_http_port(app->http);
     tell_admin(app);
     tg_log(TG_LOG_INFO, "listening", "%s%s%s:%u", v6 ? "[" : "", c->listen_host, v6 ? "]" : "",
            port);
-    printf("Tollgate %s is ready at http://%s%s%s:%u\n"
+    printf("Tollgate %s is ready at %s://%s%s%s:%u\n"
            "model %s on %s\n%s%s"
-           "try:  curl -s http://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
+           "try:  curl -s %s://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
            "-d "
            "'{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":"
            "\"Hello\"}]}'\n",
-           TG_VERSION, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
+           TG_VERSION, scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
            le_engine_model_name(app->engine), le_engine_device(app->engine), model_note(app),
-           access_note(app), v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port, c->routes[0].name);
+           access_note(app), scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
+           c->routes[0].name);
     fflush(stdout);
 }
 

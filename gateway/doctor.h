@@ -37,6 +37,8 @@ void gw_check_add(struct gw_doctor *d, enum gw_check_state state, const char *ar
 /* doctor_config.c: keys, the port, folders and their disks, open files. */
 void gw_check_keys(struct gw_doctor *d);
 void gw_check_port(struct gw_doctor *d);
+/* doctor_tls.c: certificate, key and the certificates that clients' are checked with. */
+void gw_check_tls(struct gw_doctor *d);
 void gw_check_folders(struct gw_doctor *d);
 void gw_check_descriptors(struct gw_doctor *d);
 /* doctor_access.c: API keys, the admin API. */

@@ -13,6 +13,7 @@
 #include "config/settings.h"
 
 struct event_base;
+struct gw_tls;      /* tls.h */
 struct gw_http;     /* opaque: a listener and its connections */
 struct gw_request;  /* opaque: one request on a connection, until gw_http_end or abort */
 
@@ -63,6 +64,9 @@ enum tg_status gw_http_open(struct event_base *base, const char *host, uint16_t 
                             const struct gw_http_handlers *handlers, struct gw_http **out,
                             struct tg_error *err);
 void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits);
+/* Connections that come from now on speak TLS with it (NULL: none do, as after gw_http_open). It is
+ * borrowed until the next call or gw_http_close; connections that there are keep what they have. */
+void gw_http_set_tls(struct gw_http *h, const struct gw_tls *tls);
 uint16_t gw_http_port(const struct gw_http *h);
 /* Stops listening and closes idle connections; requests that run or are arriving are finished, then
  * their connections closed (Connection: close). All is flushed when gw_http_connections is 0. */
@@ -100,8 +104,9 @@ void gw_http_begin(struct gw_request *rq, int status, const char *content_type);
 bool gw_http_write(struct gw_request *rq, struct tg_str data);
 /* Ends a streamed answer cleanly; rq is invalid after it. */
 void gw_http_end(struct gw_request *rq);
-/* Ends it by closing the connection without the last chunk (HTTP/1.0: by a reset): the client sees
- * a broken answer. What was written is flushed. Before gw_http_begin: closes without an answer. */
+/* Ends it by closing the connection without the last chunk (HTTP/1.0: by a reset; TLS: without
+ * close_notify): the client sees a broken answer. What was written is flushed. Before
+ * gw_http_begin: closes without an answer. */
 void gw_http_abort(struct gw_request *rq);
 
 #endif

@@ -10,11 +10,13 @@
 #include "config/base/log.h"
 #include "config/base/turn.h"
 #include "gateway/http_conn.h"
+#include "gateway/http_tls.h"
 
 enum {
     INPUT_MAX = 64 * 1024,   /* read ahead of the request that runs; one read more at most */
     OUTPUT_LOW = 16 * 1024,
     WATCH_MS = 50,           /* with the input full, how often the peer's end is looked for */
+    COMPLAIN_S = 10,
     LINGER_MS = 2000,
 };
 
@@ -41,7 +43,7 @@ enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n)
 /* The timer is only restarted when its meaning changes: a slow trickle does not extend it. */
 static void set_wait(struct gw_conn *c, enum conn_wait wait, int64_t ms)
 {
-    if (c->wait == wait && wait != WAIT_WATCH)
+    if (c->wait == wait && wait != WAIT_WATCH && wait != WAIT_FAREWELL)
         return;
     c->wait = wait;
     struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
@@ -107,9 +109,20 @@ void gw_conn_break_later(struct gw_conn *c)
     event_active(c->later, 0, 0);
 }
 
+/* False: the socket is full, and it is worth another try. */
+static bool said_farewell(struct gw_conn *c)
+{
+    bool full = !c->cut && gw_tls_farewell(c->bev) == TG_AGAIN;
+    return !full || c->farewells++ * (int64_t)WATCH_MS > c->server->limits.write_timeout_ms;
+}
+
 /* The output is flushed: shut our side, then wait for the peer's end. */
 static void begin_linger(struct gw_conn *c)
 {
+    if (!said_farewell(c)) {
+        set_wait(c, WAIT_FAREWELL, WATCH_MS);
+        return;
+    }
     int fd = bufferevent_getfd(c->bev);
     struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
     if (c->reset_at_end)
@@ -272,7 +285,9 @@ static void parse(struct gw_conn *c)
 {
     struct evbuffer_iovec piece;
     c->parsing = true;
+    /* (Empty pieces occur: room that was made for what did not come.) */
     while (c->state == CONN_READING && gw_conn_pending(c) <= GW_CONN_OUTPUT_HIGH &&
+           evbuffer_get_length(input_of(c)) > 0 &&
            evbuffer_peek(input_of(c), -1, NULL, &piece, 1) > 0) {
         enum gw_parse_state before = c->parser.state;
         size_t took = gw_parser_push(&c->parser, piece.iov_base, piece.iov_len);
@@ -303,7 +318,10 @@ static void on_write(struct bufferevent *bev, void *arg)
     struct gw_conn *c = arg;
     (void)bev;
     tg_turn_mark("connection");
-    if (c->state == CONN_RUNNING && c->rq.blocked) {
+    if (c->state == CONN_RUNNING) {
+        /* Under TLS this call may be older than what was written since. */
+        if (!c->rq.blocked || gw_conn_pending(c) > OUTPUT_LOW)
+            return;
         c->rq.blocked = false;
         c->server->handlers.on_writable(c->server->handlers.arg, &c->rq, c->rq.context);
     } else if (c->state == CONN_READING) {
@@ -313,15 +331,61 @@ static void on_write(struct bufferevent *bev, void *arg)
     }
 }
 
+static void tell_fault(struct gw_http *server, const char *why)
+{
+    int64_t now = tg_mono_ns();
+    server->tls_untold++;
+    if (now < server->next_tls_line_ns)
+        return;
+    tg_log(TG_LOG_WARN, "tls-refused",
+           "%zu handshakes failed since the last such line; the last: %s", server->tls_untold, why);
+    server->next_tls_line_ns = now + (int64_t)COMPLAIN_S * 1000000000;
+    server->tls_untold = 0;
+}
+
+static bool attach(struct gw_conn *c);
+
+/* Plain HTTP on a port for TLS is told so, in its own words. */
+static void handshake_failed(struct gw_conn *c)
+{
+    const char *why;
+    enum gw_tls_fault fault = gw_tls_fault(c->bev, &why);
+    if (fault == GW_TLS_FAULT)
+        tell_fault(c->server, why);
+    struct bufferevent *shaken = c->bev,
+                       *plain = fault == GW_TLS_HTTP ? gw_tls_leave(shaken, c->server->base) : NULL;
+    if (!plain) {
+        gw_conn_close(c);
+        return;
+    }
+    c->bev = plain;
+    c->shaking = false;
+    bufferevent_free(shaken);
+    if (attach(c))
+        refuse(c, 400, "plain HTTP was sent to a port that speaks TLS: use https://");
+    else
+        gw_conn_close(c);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct gw_conn *c = arg;
-    (void)bev;
     tg_turn_mark("connection");
+    if (what & BEV_EVENT_CONNECTED) {
+        c->shaking = false;
+        return;
+    }
+    if ((what & BEV_EVENT_ERROR) && c->shaking) {
+        handshake_failed(c);
+        return;
+    }
     c->eof = true;
+    if ((what & BEV_EVENT_EOF) && c->state == CONN_READING && gw_conn_pending(c) == 0)
+        gw_tls_farewell(bev);
     bool may_flush = (what & BEV_EVENT_EOF) && c->state != CONN_RUNNING &&
                      c->state != CONN_BROKEN && gw_conn_pending(c) > 0;
-    if (!may_flush)
+    /* Under TLS an end of file stops writing too. */
+    if (!may_flush || bufferevent_enable(bev, EV_WRITE))
         gw_conn_close(c);
     else if (c->state == CONN_READING)
         begin_closing(c);
@@ -351,7 +415,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         refuse(c, 408, "the body did not arrive in time");
     } else if (c->wait == WAIT_HEAD && c->parser.begun) {
         refuse(c, 408, "the head of the request did not arrive in time");
+    } else if (c->wait == WAIT_FAREWELL) {
+        begin_linger(c);
     } else {
+        if (c->state == CONN_READING)
+            gw_tls_farewell(c->bev);
         gw_conn_close(c);
     }
 }
@@ -368,17 +436,27 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         parse(c);
 }
 
-enum tg_status gw_conn_open(struct gw_http *server, int fd)
+/* Lets the bufferevent work for the connection; false: out of memory. */
+static bool attach(struct gw_conn *c)
 {
-    const struct cfg_limits *limits = &server->limits;
+    const struct cfg_limits *limits = &c->server->limits;
     struct timeval stall = { limits->write_timeout_ms / 1000,
                              limits->write_timeout_ms % 1000 * 1000 };
+    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+    bufferevent_setwatermark(c->bev, EV_WRITE, OUTPUT_LOW, 0);
+    bufferevent_set_timeouts(c->bev, NULL, &stall);
+    return bufferevent_enable(c->bev, EV_READ | EV_WRITE) == 0;
+}
+
+enum tg_status gw_conn_open(struct gw_http *server, int fd)
+{
     struct gw_conn *c = tg_calloc(1, sizeof(*c));
     if (!c) {
         close(fd);
         return TG_NOMEM;
     }
-    c->bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    c->bev = server->tls ? gw_tls_accept(server->tls, server->base, fd)
+                         : bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!c->bev) {
         close(fd);
         tg_free(c);
@@ -386,6 +464,7 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd)
     }
     c->server = server;
     gw_http_peer(fd, c->peer);
+    c->shaking = server->tls != NULL;
     c->next = server->conns;
     if (c->next)
         c->next->prev = c;
@@ -394,10 +473,7 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd)
     next_request(c);
     c->timer = evtimer_new(server->base, on_timer, c);
     c->later = event_new(server->base, -1, 0, on_later, c);
-    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-    bufferevent_setwatermark(c->bev, EV_WRITE, OUTPUT_LOW, 0);
-    bufferevent_set_timeouts(c->bev, NULL, &stall);
-    if (!c->timer || !c->later || bufferevent_enable(c->bev, EV_READ | EV_WRITE)) {
+    if (!c->timer || !c->later || !attach(c)) {
         destroy(c);
         return TG_NOMEM;
     }
@@ -415,12 +491,16 @@ void gw_conn_drain(struct gw_conn *c)
     char byte;
     if (c->state != CONN_READING || c->parser.begun || evbuffer_get_length(input_of(c)) > 0)
         return;
+    if (c->shaking && gw_tls_begun(c->bev)) /* a request is about to come */
+        return;
     if (recv(bufferevent_getfd(c->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
         return;
-    if (gw_conn_pending(c) > 0)
+    if (gw_conn_pending(c) > 0) {
         begin_closing(c);
-    else
-        gw_conn_break_later(c);
+        return;
+    }
+    gw_tls_farewell(c->bev);
+    gw_conn_break_later(c);
 }
 
 void gw_conn_end_request(struct gw_conn *c, bool keep)

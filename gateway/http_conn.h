@@ -16,7 +16,15 @@
 enum conn_state { CONN_READING, CONN_RUNNING, CONN_CLOSING, CONN_LINGER, CONN_BROKEN };
 
 /* What the connection's one timer stands for. */
-enum conn_wait { WAIT_NONE, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WATCH, WAIT_LINGER };
+enum conn_wait {
+    WAIT_NONE,
+    WAIT_IDLE,
+    WAIT_HEAD, /* the handshake of TLS included */
+    WAIT_BODY,
+    WAIT_WATCH,
+    WAIT_FAREWELL, /* the socket has no room for TLS's last words */
+    WAIT_LINGER,
+};
 
 enum {
     GW_CONN_OUTPUT_HIGH = 64 * 1024, /* gw_http_write says false above it */
@@ -46,6 +54,9 @@ struct gw_conn {
     bool served;       /* a request was answered on it */
     bool full;         /* reading is off until the input is taken */
     bool eof;          /* the peer sends nothing more */
+    bool shaking;      /* the handshake of TLS is not over */
+    bool cut;          /* the answer was given up: its end must not look like one */
+    int farewells;     /* tried in vain */
     bool reset_at_end; /* the broken end of an HTTP/1.0 stream must not look like a whole one */
     char peer[GW_PEER_MAX];
 };

@@ -20,6 +20,7 @@ struct gw_http {
     struct event_base *base;
     struct gw_http_handlers handlers;
     struct cfg_limits limits;
+    const struct gw_tls *tls; /* borrowed; NULL: plain HTTP */
     int listen_fd; /* -1 once draining */
     uint16_t port;
     struct event *accept_event, *backoff_event;
@@ -28,6 +29,8 @@ struct gw_http {
     struct gw_conn *conns; /* doubly linked */
     size_t n_conns, n_running;
     int64_t next_complaint_ns; /* monotonic: when a failing accept may be logged again */
+    int64_t next_tls_line_ns;  /* the same for failing handshakes, and how many were not told */
+    size_t tls_untold;
     int64_t bodies; /* bytes of request bodies held now */
     struct gw_http_counters counters;
 };

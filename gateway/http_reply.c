@@ -109,6 +109,7 @@ void gw_http_end(struct gw_request *rq)
 void gw_http_abort(struct gw_request *rq)
 {
     struct gw_conn *c = rq->conn;
+    c->cut = true;
     c->reset_at_end = rq->begun && rq->framing == GW_FRAMING_CLOSE;
     gw_conn_end_request(c, false);
 }

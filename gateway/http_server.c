@@ -175,6 +175,11 @@ void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits)
     set_accepting(h, GW_OFF_FULL, h->n_conns >= h->limits.connections);
 }
 
+void gw_http_set_tls(struct gw_http *h, const struct gw_tls *tls)
+{
+    h->tls = tls;
+}
+
 uint16_t gw_http_port(const struct gw_http *h)
 {
     return h->port;

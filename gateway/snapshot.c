@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/base/alloc.h"
+#include "config/base/clock.h"
 
 struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s)
 {
@@ -19,6 +20,7 @@ void gw_snapshot_unref(struct gw_snapshot *s)
     for (size_t i = 0; s->settings && i < s->settings->n_routes; i++)
         pol_route_free(&s->routes[i]);
     gw_calibrations_free(&s->calibrations);
+    gw_tls_free(s->tls);
     cfg_free(s->settings);
     tg_free(s);
 }
@@ -54,6 +56,20 @@ static enum tg_status load_calibrations(struct gw_snapshot *s, struct tg_error *
                    cause.text);
 }
 
+static enum tg_status load_tls(const char *path, struct gw_snapshot *s, struct tg_error *err)
+{
+    const struct cfg_tls *settings = &s->settings->tls;
+    int64_t now_s = tg_wall_ms() / 1000;
+    struct tg_error cause = { 0 };
+    if (!settings->certificate)
+        return TG_OK;
+    enum tg_status status = gw_tls_load(settings, now_s, &s->tls, &cause);
+    if (status)
+        return tg_fail(err, status, "%s: tls: %.400s", path, cause.text);
+    gw_tls_warn(settings, s->tls, now_s);
+    return TG_OK;
+}
+
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)
 {
     struct gw_snapshot *s = tg_calloc(1, sizeof(*s));
@@ -65,6 +81,8 @@ enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, stru
         status = compile_route(path, &s->settings->routes[i], &s->routes[i], err);
     if (status == TG_OK)
         status = load_calibrations(s, err);
+    if (status == TG_OK)
+        status = load_tls(path, s, err);
     if (status) {
         gw_snapshot_unref(s);
         return status;

@@ -55,7 +55,7 @@ const confined = [
     ),
   ],
   [/^vulkan\//, /^local_engine\/vulkan\//],
-  [/^openssl\//, /^never$/],
+  [/^openssl\//, /^gateway\/(http_)?tls\.c$|^tests\/unit\/gateway\//],
 ];
 
 const prefixes = {

@@ -1,4 +1,5 @@
 #include "tests/unit/config/support_config.h"
+#include "tests/unit/check.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -57,4 +58,13 @@ enum tg_status support_parse(const char *text, struct cfg_settings **out, struct
         copy[i] = text[i] == '\'' ? '"' : text[i];
     snprintf(path, sizeof(path), "%s/config.json", support_folder());
     return cfg_parse((struct tg_str){ copy, n }, path, out, err);
+}
+
+struct cfg_settings *support_parsed(const char *text)
+{
+    struct cfg_settings *s;
+    struct tg_error err;
+    if (support_parse(text, &s, &err) != TG_OK)
+        CHECK_FAIL("%s: %s", text, err.text);
+    return s;
 }

@@ -14,15 +14,6 @@
 #define TIER(more) ROUTE("'fallback':[{'provider':'openai','model':'m'" more "}]")
 #define OPENAI(more) "{" ENGINE ",'providers':{'x':{'kind':'openai'" more "}}}"
 
-static struct cfg_settings *parsed(const char *text)
-{
-    struct cfg_settings *s;
-    struct tg_error err;
-    if (support_parse(text, &s, &err) != TG_OK)
-        CHECK_FAIL("%s: %s", text, err.text);
-    return s;
-}
-
 static const char *below(const char *name)
 {
     static char path[300];
@@ -33,7 +24,7 @@ static const char *below(const char *name)
 static void defaults(void)
 {
     setenv("XDG_STATE_HOME", "/state", 1);
-    struct cfg_settings *s = parsed("{" ENGINE "}");
+    struct cfg_settings *s = support_parsed("{" ENGINE "}");
     CHECK_STR(s->listen_host, "127.0.0.1");
     CHECK_INT(s->listen_port, 8080);
     CHECK_STR(s->data_dir, "/state/tollgate");
@@ -62,7 +53,7 @@ static void defaults(void)
 static void everything(void)
 {
     setenv("TOLLGATE_TEST_KEY", " sk-from-the-environment ", 1);
-    struct cfg_settings *s = parsed(
+    struct cfg_settings *s = support_parsed(
         "{'listen':'[::1]:0','dataDir':'data','modelDir':'/models','timeZone':'local',"
         "'heartbeat':'200ms','engine':{'model':'model.gguf','device':'cpu','context':512,'queue':2,"
         "'precision':'exact','threads':3,"
@@ -323,7 +314,7 @@ static void models_and_folders(void)
     struct cfg_settings *s;
     char text[600];
     snprintf(text, sizeof(text), "{'engine':{'model':'%s'}}", below("model.gguf"));
-    s = parsed(text);
+    s = support_parsed(text);
     CHECK_STR(s->engine.model, below("model.gguf"));
     cfg_free(s);
     snprintf(text, sizeof(text), "{'modelDir':'%s','engine':{'model':'%s/x'}}",
@@ -332,12 +323,12 @@ static void models_and_folders(void)
     CHECK(strstr(err.text, " or "));
     snprintf(text, sizeof(text), "{'modelDir':'%s','engine':{'model':'settings.h'}}",
              TG_SOURCE_DIR "/config");
-    s = parsed(text);
+    s = support_parsed(text);
     CHECK_STR(s->engine.model, TG_SOURCE_DIR "/config/settings.h");
     cfg_free(s);
     setenv("XDG_STATE_HOME", "relative", 1); /* not absolute: as if it were not set */
     setenv("HOME", "/home/someone", 1);
-    s = parsed("{" ENGINE "}");
+    s = support_parsed("{" ENGINE "}");
     CHECK_STR(s->data_dir, "/home/someone/.local/state/tollgate");
     cfg_free(s);
     unsetenv("HOME");
@@ -383,9 +374,9 @@ static void restart(void)
         { "{'engine':{'model':'model.gguf','maxTokens':1}}", NULL },
         { WITH("'heartbeat':'1s'"), NULL },
     };
-    struct cfg_settings *now = parsed("{" ENGINE "}");
+    struct cfg_settings *now = support_parsed("{" ENGINE "}");
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-        struct cfg_settings *next = parsed(table[i].text);
+        struct cfg_settings *next = support_parsed(table[i].text);
         const char *path = cfg_restart_needed(now, next);
         CHECK_STR(path ? path : "none", table[i].path ? table[i].path : "none");
         cfg_free(next);
@@ -409,9 +400,9 @@ static void every_allocation_may_fail(void)
 {
     static const char text[] = TIER(",'trigger':'turns > 1'");
     struct cfg_settings *s;
-    cfg_free(parsed(text)); /* registers the secret, whose copy the log keeps */
+    cfg_free(support_parsed(text)); /* registers the secret, whose copy the log keeps */
     tg_alloc_fail_nth(0);
-    s = parsed(text);
+    s = support_parsed(text);
     uint64_t total = tg_alloc_count();
     cfg_free(s);
     CHECK(total > 20);

@@ -1,22 +1,18 @@
 /* A server and its clients in one loop and one thread: a client is a non-blocking socket that is
- * polled between turns of the loop. */
+ * polled between turns of the loop. Over plain TCP, then over TLS (site_main). */
 #ifndef TESTS_UNIT_GATEWAY_HTTP_SITE_H
 #define TESTS_UNIT_GATEWAY_HTTP_SITE_H
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <signal.h>
 
 #include "tests/unit/check.h"
 #include "config/base/buf.h"
 #include "config/base/clock.h"
 #include "gateway/http.h"
-
+#include "gateway/tls.h"
+#include "tests/unit/gateway/tls_pair.h"
 
 static const struct cfg_limits defaults = {
     .body = 1 << 20,
@@ -29,6 +25,10 @@ static const struct cfg_limits defaults = {
     .connections = 64,
     .bodies_in_flight = 4 << 20,
 };
+
+static bool over_tls;
+static struct pair site_pair; /* made by site_main */
+static struct gw_tls *site_tls;
 
 /* /echo is answered with "METHOD body"; /hold is kept; /stream is begun and kept. */
 struct site {
@@ -87,6 +87,7 @@ static inline void open_on(struct site *s, const struct cfg_limits *limits)
     *s = (struct site){ .base = event_base_new(), .limits = *limits };
     gw_http_open(s->base, "127.0.0.1", 0, &s->limits, &handlers, &s->http, &err);
     CHECK_STR(err.text, "");
+    gw_http_set_tls(s->http, over_tls ? site_tls : NULL);
 }
 
 static inline void open_site(struct site *s)
@@ -106,84 +107,6 @@ static inline void close_site(struct site *s)
     event_base_free(s->base);
 }
 
-struct client {
-    int fd;
-    bool ended, reset;
-    struct tg_buf got;
-};
-
-static inline int dial(const struct site *s, int small_buffer)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(gw_http_port(s->http)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (small_buffer)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small_buffer, sizeof(small_buffer));
-    CHECK(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
-
-static inline struct client connect_to(const struct site *s)
-{
-    struct client c = { .fd = dial(s, 0) };
-    tg_buf_init(&c.got, 64 << 20);
-    return c;
-}
-
-static inline void hang_up(struct client *c)
-{
-    close(c->fd);
-    tg_buf_free(&c->got);
-}
-
-/* Sends all of it, turning the loop meanwhile; false when the server stopped taking. */
-static inline bool say_n(struct site *s, struct client *c, const char *p, size_t n)
-{
-    int64_t end = tg_mono_ns() + 2000000000;
-    while (n && tg_mono_ns() < end) {
-        ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN)
-            return false;
-        p += sent > 0 ? sent : 0;
-        n -= sent > 0 ? (size_t)sent : 0;
-        turn(s);
-    }
-    return n == 0;
-}
-
-static inline void say(struct site *s, struct client *c, const char *text)
-{
-    CHECK(say_n(s, c, text, strlen(text)));
-}
-
-static inline void hear(struct client *c)
-{
-    char block[65536];
-    ssize_t n;
-    while (!c->ended && (n = recv(c->fd, block, sizeof(block), 0)) >= 0) {
-        tg_buf_add(&c->got, block, (size_t)n);
-        c->ended = n == 0;
-    }
-    if (!c->ended && errno != EAGAIN)
-        c->ended = c->reset = true;
-}
-
-/* Turns the loop for at most ms, until the client has received text (NULL: the end). */
-static inline bool wait_for(struct site *s, struct client *c, const char *text, int ms)
-{
-    int64_t end = tg_mono_ns() + (int64_t)ms * 1000000;
-    do {
-        struct pollfd p = { .fd = c->fd, .events = POLLIN };
-        poll(&p, 1, 1);
-        turn(s);
-        hear(c);
-        if (text ? c->got.p && strstr(c->got.p, text) : c->ended)
-            return true;
-    } while (tg_mono_ns() < end);
-    return false;
-}
-
 static inline void spin(struct site *s, int ms)
 {
     int64_t end = tg_mono_ns() + (int64_t)ms * 1000000;
@@ -192,6 +115,27 @@ static inline void spin(struct site *s, int ms)
         poll(NULL, 0, 1);
     }
 }
+
+/* check_main over TCP (unless only_tls), then over TLS. */
+static inline int site_main(const struct check_case *cases, size_t n, bool only_tls, int argc,
+                            char **argv)
+{
+    struct tg_error err = { 0 };
+    signal(SIGPIPE, SIG_IGN); /* as serve does */
+    pair_make(&site_pair, "site", NULL, -1, 90);
+    struct cfg_tls settings = { .certificate = site_pair.cert_file, .key = site_pair.key_file };
+    if (gw_tls_load(&settings, time(NULL), &site_tls, &err))
+        fprintf(stderr, "%s\n", err.text);
+    int status = only_tls ? 0 : check_main(cases, n, argc, argv);
+    over_tls = true;
+    int second = site_tls ? check_main(cases, n, argc, argv) : 1;
+    gw_tls_free(site_tls);
+    pair_free(&site_pair);
+    rmdir(pair_folder());
+    return status ? status : second;
+}
+
+#include "tests/unit/gateway/http_client.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST(path, headers, body) "POST " path " HTTP/1.1\r\nHost: a\r\n" headers "\r\n" body

@@ -2,8 +2,8 @@
 
 #include "config/base/alloc.h"
 
-/* Sends text, then ends its side (or resets); ms until on_gone, -1 when it never came. */
-static double gone_after(const char *text, size_t extra, bool reset)
+/* Sends text, then leaves; ms until on_gone, -1 when it never came. */
+static double gone_after(const char *text, size_t extra, enum leaving how)
 {
     struct site s;
     open_site(&s);
@@ -16,22 +16,13 @@ static double gone_after(const char *text, size_t extra, bool reset)
     if (extra)
         CHECK(say_n(&s, &c, more, extra));
     spin(&s, 10);
-    struct linger at_once = { 1, 0 };
     int64_t start = tg_mono_ns();
-    if (reset) {
-        setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-        close(c.fd);
-    } else {
-        shutdown(c.fd, SHUT_WR);
-    }
+    end_side(&c, how);
     spin(&s, 110);
     bool right = s.gone == 1 && s.context_right && gw_http_requests(s.http) == 0 &&
                  gw_http_connections(s.http) == 0;
     double ms = right ? (double)(s.gone_ns - start) / 1e6 : -1;
-    if (reset)
-        tg_buf_free(&c.got);
-    else
-        hang_up(&c);
+    hang_up(&c);
     close_site(&s);
     return ms;
 }
@@ -40,10 +31,12 @@ static void a_client_that_goes_cancels(void)
 {
     static const char *const texts[] = { GET("/hold"), GET("/stream") };
     for (int i = 0; i < 2; i++) {
-        for (int reset = 0; reset < 2; reset++) {
-            double alone = gone_after(texts[i], 0, reset);
-            double behind = gone_after(texts[i], 30, reset);
-            double full = gone_after(texts[i], 66000, reset);
+        for (enum leaving how = LEAVE_END; how <= LEAVE_RESET; how++) {
+            if (how == LEAVE_FAREWELL && !over_tls)
+                continue;
+            double alone = gone_after(texts[i], 0, how);
+            double behind = gone_after(texts[i], 30, how);
+            double full = gone_after(texts[i], 66000, how);
             CHECK(alone >= 0 && alone < 30);
             CHECK(behind >= 0 && behind < 30);
             CHECK(full >= 0 && full < 100);
@@ -55,21 +48,23 @@ static void back_pressure(void)
 {
     struct site s;
     open_site(&s);
-    struct client c = { .fd = dial(&s, 4096) };
-    tg_buf_init(&c.got, 64 << 20);
+    struct client c = connect_slim(&s, 4096);
     static char block[16384];
     memset(block, 'x', sizeof(block));
     say(&s, &c, GET("/stream"));
     spin(&s, 10);
     size_t wrote = 0;
-    while (wrote < (32 << 20) && gw_http_write(s.held, (struct tg_str){ block, sizeof(block) })) {
+    do { /* once more where the kernel took the rest after all, as it may (TLS counts coarsely) */
+        s.writable = 0;
+        while (wrote < (32 << 20) &&
+               gw_http_write(s.held, (struct tg_str){ block, sizeof(block) })) {
+            wrote += sizeof(block);
+            turn(&s);
+        }
+        CHECK(wrote > 0 && wrote < (32 << 20)); /* it said stop */
         wrote += sizeof(block);
-        turn(&s);
-    }
-    CHECK(wrote > 0 && wrote < (32 << 20)); /* it said stop */
-    wrote += sizeof(block);
-    spin(&s, 20);
-    CHECK_INT(s.writable, 0);
+        spin(&s, 20);
+    } while (s.writable);
     for (int i = 0; i < 2000 && !s.writable; i++) {
         hear(&c);
         spin(&s, 1);
@@ -103,7 +98,8 @@ static void streams(void)
     gw_http_write(s.held, TG_STR("ab"));
     gw_http_abort(s.held); /* the end without the last chunk */
     CHECK(wait_for(&s, &c, NULL, 1000));
-    CHECK(!c.reset && strstr(c.got.p, "2\r\nab\r\n") && !strstr(c.got.p, "\r\n0\r\n"));
+    CHECK(!c.reset && c.cut == over_tls);
+    CHECK(strstr(c.got.p, "2\r\nab\r\n") && !strstr(c.got.p, "\r\n0\r\n"));
     hang_up(&c);
     c = connect_to(&s);
     say(&s, &c, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -111,7 +107,7 @@ static void streams(void)
     gw_http_write(s.held, TG_STR("ab"));
     gw_http_end(s.held);
     CHECK(wait_for(&s, &c, NULL, 1000));
-    CHECK(!c.reset && strstr(c.got.p, "Connection: close\r\n\r\nab"));
+    CHECK(!c.reset && !c.cut && strstr(c.got.p, "Connection: close\r\n\r\nab"));
     CHECK_INT(c.got.p[c.got.n - 1], 'b');
     hang_up(&c);
     c = connect_to(&s);
@@ -136,7 +132,7 @@ static void timeouts(void)
     say(&s, &idle, GET("/echo"));
     say(&s, &body, POST("/echo", "Content-Length: 9\r\n", "ab"));
     for (int i = 0; i < 30 && !head.ended; i++) { /* a trickle does not extend the time */
-        send(head.fd, "G", 1, MSG_NOSIGNAL);
+        try_say(&head, "G", 1);
         spin(&s, 5);
         hear(&head);
     }
@@ -163,7 +159,7 @@ static void write_stall(void)
     struct cfg_limits limits = defaults;
     limits.write_timeout_ms = 80;
     open_on(&s, &limits);
-    struct client c = { .fd = dial(&s, 4096) };
+    struct client c = connect_slim(&s, 4096);
     static char block[1 << 20];
     memset(block, 'x', sizeof(block));
     say(&s, &c, GET("/stream"));
@@ -173,7 +169,7 @@ static void write_stall(void)
     CHECK(s.gone == 0);
     spin(&s, 300);
     CHECK(s.gone == 1 && s.context_right && gw_http_connections(s.http) == 0);
-    close(c.fd);
+    hang_up(&c);
     close_site(&s);
 }
 
@@ -186,7 +182,7 @@ static void drains(void)
     say(&s, &busy, GET("/hold"));
     CHECK(wait_for(&s, &idle, "GET ", 1000));
     spin(&s, 10);
-    send(fresh.fd, GET("/echo"), strlen(GET("/echo")), MSG_NOSIGNAL); /* arrives with the drain */
+    leave(&fresh, GET("/echo")); /* arrives with the drain */
     gw_http_drain(s.http);
     CHECK(wait_for(&s, &idle, NULL, 500));
     CHECK(wait_for(&s, &fresh, NULL, 500));
@@ -212,7 +208,7 @@ static void limits_connections(void)
     open_on(&s, &limits);
     struct client a = connect_to(&s), b = connect_to(&s), c = connect_to(&s);
     say(&s, &a, GET("/echo"));
-    say(&s, &c, GET("/echo"));
+    leave(&c, GET("/echo"));
     CHECK(wait_for(&s, &a, "GET ", 500));
     spin(&s, 30);
     hear(&c);
@@ -223,7 +219,7 @@ static void limits_connections(void)
     hang_up(&a);
     spin(&s, 20);
     struct client d = connect_to(&s);
-    say(&s, &d, GET("/echo"));
+    leave(&d, GET("/echo"));
     spin(&s, 20);
     CHECK_INT(gw_http_connections(s.http), 1);
     gw_http_accept(s.http, true);
@@ -303,5 +299,5 @@ int main(int argc, char **argv)
         CASE(limits_bodies_in_flight),
         CASE(survives_failing_allocations),
     };
-    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+    return site_main(cases, sizeof(cases) / sizeof(*cases), false, argc, argv);
 }
