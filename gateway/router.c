@@ -8,6 +8,7 @@
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_responses.h"
 #include "gateway/admin.h"
+#include "gateway/cors.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/metrics.h"
@@ -32,21 +33,6 @@ void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct ap
     dialect->error(&e, &out);
     gw_http_respond(rq, e.status, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
-}
-
-/* A page in a browser can post to loopback without asking, as long as it declares no JSON; it
- * always names where it comes from. Neither may spend money here. */
-static bool is_foreign(const struct gw_ask *ask)
-{
-    static const char *const ours[] = { "http://localhost", "http://127.0.0.1", "http://[::1]" };
-    struct tg_str origin = gw_header_of(ask, "origin");
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
-        size_t n = strlen(ours[i]);
-        if (origin.n >= n && memcmp(origin.p, ours[i], n) == 0 &&
-            (origin.n == n || origin.p[n] == ':'))
-            return false;
-    }
-    return origin.p != NULL;
 }
 
 /* Whether a browser says that a page of its sent this. (Node's fetch sends sec-fetch-mode too.) */
@@ -88,13 +74,30 @@ struct endpoint {
     bool any_type; /* whatever content type it is declared as */
 };
 
-/* What keeps pages of other origins, and bodies that are not read here, out. False: e. */
-static bool is_proper(const struct gw_ask *ask, bool any_type, struct api_error *e)
+static struct api_error foreign_page(void)
+{
+    return gw_failure(403, "invalid_request_error", "origin",
+                      "requests from web pages of other origins are not served");
+}
+
+/* Whose pages may use an endpoint: nobody's are let into what administrators have, listed or not.
+ */
+static const struct cfg_cors *pages_of(const struct gw_app *app, const struct endpoint *e)
+{
+    static const struct cfg_cors none;
+    bool governs = e && (e->access == GW_BY_ADMIN || e->access == GW_BY_EITHER);
+    return governs ? &none : &app->now->settings->cors;
+}
+
+/* What keeps pages of other origins, and bodies that are not read here, out. False: e. (A page can
+ * post to loopback without asking, as long as it declares no JSON; its browser always names where
+ * it comes from. Neither may spend money here.) */
+static bool is_proper(const struct gw_app *app, const struct gw_ask *ask,
+                      const struct endpoint *to, bool any_type, struct api_error *e)
 {
     struct tg_str coding = gw_header_of(ask, "content-encoding");
-    if (is_foreign(ask))
-        *e = gw_failure(403, "invalid_request_error", "origin",
-                        "requests from web pages of other origins are not served");
+    if (gw_cors_origin(pages_of(app, to), gw_header_of(ask, "origin")) == GW_ORIGIN_FOREIGN)
+        *e = foreign_page();
     else if (!type_accepted(ask, any_type))
         *e = gw_failure(415, "invalid_request_error", NULL,
                         "content-type must be application/json");
@@ -113,7 +116,7 @@ static void *on_ask(struct gw_app *app, struct gw_request *rq, const struct gw_a
 {
     struct api_error e;
     int64_t wait_ms = 0;
-    bool fine = is_proper(ask, to->any_type, &e);
+    bool fine = is_proper(app, ask, to, to->any_type, &e);
     if (fine)
         fine = gw_caller_enter(who, tg_mono_ns(), &e, &wait_ms);
     if (fine)
@@ -127,7 +130,7 @@ static void *on_govern(struct gw_app *app, struct gw_request *rq, const struct g
                        const struct endpoint *to, const struct api_dialect *dialect)
 {
     struct api_error e;
-    if (is_proper(ask, ask->body.n == 0, &e))
+    if (is_proper(app, ask, to, ask->body.n == 0, &e))
         return to->govern(app, rq, ask);
     gw_router_refuse(app, rq, dialect, &e);
     return NULL;
@@ -202,17 +205,24 @@ static const struct api_dialect *dialect_of(const struct gw_ask *ask, const stru
     return is_below(ask->path, "/v1/messages") ? &ant_messages : gw_dialect_asked(ask);
 }
 
-/* The methods that a path takes, for a header; "" when it is nobody's. */
-static void list_methods(const struct gw_ask *ask, char *out, size_t n)
+enum { METHODS_TEXT = 64 };
+
+/* "GET, HEAD, POST, OPTIONS": what a path takes; at "*" the server. */
+static void list_methods(const struct gw_ask *ask, char out[METHODS_TEXT])
 {
-    out[0] = '\0';
-    for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
-        const struct endpoint *e = &endpoints[i];
-        size_t at = strlen(out);
-        const char *more = e->method && strcmp(e->method, "GET") == 0 ? ", HEAD" : "";
-        if (is_at(ask, e) && e->method)
-            snprintf(out + at, n - at, "%s%s%s", at ? ", " : "", e->method, more);
+    static const char *const names[] = { "GET", "POST", "DELETE" };
+    size_t n = 0;
+    bool star = tg_str_eq(ask->path, TG_STR("*"));
+    for (size_t m = 0; m < sizeof(names) / sizeof(*names); m++) {
+        bool taken = false;
+        for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++)
+            taken = taken || ((star || is_at(ask, &endpoints[i])) && endpoints[i].method &&
+                              strcmp(endpoints[i].method, names[m]) == 0);
+        if (taken)
+            n += (size_t)snprintf(out + n, METHODS_TEXT - n, "%s, %s", names[m],
+                                  m == 0 ? "HEAD, " : "");
     }
+    snprintf(out + n, METHODS_TEXT - n, "OPTIONS");
 }
 
 static bool takes(const struct endpoint *e, const struct gw_ask *ask)
@@ -245,13 +255,37 @@ static void refuse_path(struct gw_app *app, struct gw_request *rq, const struct 
                                     "POST /v1/responses, POST /v1/messages, POST /api/chat, "
                                     "GET /v1/models, GET /healthz", TG_FMT(ask->path));
     if (found) {
-        char allowed[100];
-        list_methods(ask, allowed, sizeof(allowed));
+        char allowed[METHODS_TEXT];
+        list_methods(ask, allowed);
         e = gw_failure(405, "invalid_request_error", "method_not_allowed",
                        "%.*s takes %s", TG_FMT(ask->path), allowed);
         gw_http_header(rq, "allow", tg_str_of(allowed));
     }
     gw_router_refuse(app, rq, dialect_of(ask, found), &e);
+}
+
+/* Before any key is looked at: a preflight brings none. False: nothing is served there, or the
+ * admin API has to say. */
+static bool on_options(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
+                       const struct endpoint *found)
+{
+    const struct cfg_cors *cors = pages_of(app, found);
+    char methods[METHODS_TEXT];
+    bool here = found ? found->access != GW_BY_ADMIN : tg_str_eq(ask->path, TG_STR("*"));
+    if (!here || !tg_str_eq(ask->method, TG_STR("OPTIONS")))
+        return false;
+    enum gw_origin origin = gw_cors_origin(cors, gw_header_of(ask, "origin"));
+    if (gw_cors_is_preflight(ask) && origin == GW_ORIGIN_FOREIGN) {
+        struct api_error e = foreign_page();
+        gw_router_refuse(app, rq, dialect_of(ask, found), &e);
+        return true;
+    }
+    list_methods(ask, methods);
+    if (gw_cors_is_preflight(ask) && origin == GW_ORIGIN_LISTED)
+        gw_cors_permit(cors, rq, ask, methods);
+    gw_http_header(rq, "allow", tg_str_of(methods));
+    gw_http_respond(rq, 204, NULL, TG_STR(""));
+    return true;
 }
 
 static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *ask)
@@ -261,6 +295,9 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
     const struct endpoint *found = find(door, ask);
     struct gw_caller who;
     struct api_error e;
+    gw_cors_mark(pages_of(app, found), rq, ask);
+    if (on_options(app, rq, ask, found))
+        return NULL;
     if (!found || !takes(found, ask)) {
         refuse_path(app, rq, ask, found);
         return NULL;

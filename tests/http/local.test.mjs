@@ -131,7 +131,7 @@ test('paths, methods and types', async () => {
   assert.equal((await post(gw, '/nowhere', '{}')).status, 404);
   const wrong = await fetch(`${gw.url}/v1/chat/completions`);
   assert.equal(wrong.status, 405);
-  assert.equal(wrong.headers.get('allow'), 'POST');
+  assert.equal(wrong.headers.get('allow'), 'POST, OPTIONS');
   const typed = await fetch(`${gw.url}/v1/chat/completions`, {
     method: 'POST',
     body: 'x',

@@ -75,7 +75,7 @@ test('the endpoint: its type, HEAD, other methods', async () => {
   assert.ok(Number(head.headers['content-length']) > 4000);
   const wrong = await gw.get('/metrics', { method: 'POST', body: {} });
   assert.equal(wrong.status, 405);
-  assert.equal(wrong.headers.allow, 'GET, HEAD');
+  assert.equal(wrong.headers.allow, 'GET, HEAD, OPTIONS');
 });
 
 test('requests, tokens and money are those that were', async () => {

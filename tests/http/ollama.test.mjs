@@ -197,7 +197,7 @@ test('paths, methods and content types', async () => {
   assert.match((await missing.json()).error, /nothing is served/);
   const wrong = await fetch(`${spark.url}/api/chat`);
   assert.equal(wrong.status, 405);
-  assert.equal(wrong.headers.get('allow'), 'POST');
+  assert.equal(wrong.headers.get('allow'), 'POST, OPTIONS');
   assert.equal(typeof (await wrong.json()).error, 'string');
 });
 

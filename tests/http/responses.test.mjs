@@ -333,8 +333,8 @@ test('what cannot be done is refused by name', async () => {
   }
   const path = '/v1/responses';
   for (const [method, target, status, allow] of [
-    ['GET', path, 405, 'POST'],
-    ['PUT', `${path}/resp_1`, 405, 'GET, HEAD, DELETE, POST'],
+    ['GET', path, 405, 'POST, OPTIONS'],
+    ['PUT', `${path}/resp_1`, 405, 'GET, HEAD, POST, DELETE, OPTIONS'],
     ['GET', `${path}/resp_1/other`, 404, undefined],
     ['POST', `${path}/compact`, 404, undefined],
   ]) {
