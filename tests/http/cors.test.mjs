@@ -133,7 +133,7 @@ test('"*": every page may call, never with credentials', async () => {
   }
 });
 
-test('with keys a preflight needs none, a 401 can be read; the admin API has no pages', async () => {
+test('with keys a preflight needs none, a 401 can be read; admin has no pages', async () => {
   const config = localConfig({
     top: { cors: { origins: ['*'] }, admin: { key: { env: 'TG_ADMIN' } } },
   });
