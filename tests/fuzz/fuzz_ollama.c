@@ -1,32 +1,7 @@
 /* The Ollama decoders on any bytes, the first of which chooses the endpoint: an error names its
  * cause, and what was accepted prints back as lines of JSON that the scanner accepts. */
-#include <stdlib.h>
-
-#include "config/base/json.h"
-#include "config/base/utf8.h"
 #include "gateway/api/ollama.h"
-
-enum { MEMORY_MAX = 16 << 20 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must_be_json(const struct tg_buf *text)
-{
-    if (text->failed || tg_json_scan(tg_buf_str(text), NULL) != TG_OK)
-        abort();
-}
-
-static void check_error(enum tg_status status, const struct api_error *err, struct tg_buf *out)
-{
-    bool known = (err->status == 400 && (status == TG_INVALID || status == TG_UNSUPPORTED)) ||
-                 (err->status == 503 && status == TG_NOMEM);
-    bool utf8 = tg_utf8_valid(err->message, strlen(err->message)) &&
-                tg_utf8_valid(err->param, strlen(err->param));
-    oll_error_print(err, out);
-    must_be_json(out);
-    if (!known || !utf8 || !err->message[0])
-        abort();
-}
+#include "tests/fuzz/support_decode.h"
 
 /* Each result has the id of a call before it. */
 static void check_result(const struct chat_request *r, size_t at, const struct chat_part *result)
@@ -52,10 +27,10 @@ static void print_part(const struct api_dialect *dialect, const struct chat_requ
     tg_buf_reset(out);
     if (dialect->whole(&a, &w, out) != TG_OK) /* arguments of a request are objects */
         abort();
-    must_be_json(out);
+    fuzz_json(out);
     tg_buf_reset(out);
     dialect->event(&a, &s, &e, out);
-    must_be_json(out);
+    fuzz_json(out);
     if (memchr(out->p, '\n', out->n) != out->p + out->n - 1)
         abort();
 }
@@ -77,38 +52,30 @@ static void print_back(const struct api_dialect *dialect, const struct chat_requ
         abort();
 }
 
-static void show(struct tg_str body, struct tg_arena *arena, struct tg_buf *out)
+static void show(struct tg_str body)
 {
+    struct tg_arena *arena = tg_arena_new(FUZZ_MEMORY_MAX);
+    struct tg_buf out;
     struct tg_str name;
     struct api_error err;
+    tg_buf_init(&out, FUZZ_MEMORY_MAX);
     enum tg_status status = oll_show_decode(body, arena, &name, &err);
     if (status)
-        check_error(status, &err, out);
+        fuzz_error(&oll_chat, status, &err, &out);
     else if (!name.n)
         abort();
+    tg_buf_free(&out);
+    tg_arena_free(arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct tg_arena *arena = tg_arena_new(MEMORY_MAX);
-    struct chat_request request;
-    struct api_error err;
-    struct tg_buf out;
     struct tg_str body = { (const char *)data + 1, size - 1 };
-    const struct api_dialect *dialect = data[0] == 'g' ? &oll_generate : &oll_chat;
-    tg_buf_init(&out, MEMORY_MAX);
-    if (data[0] == 's') {
-        show(body, arena, &out);
-    } else {
-        enum tg_status status = dialect->decode(body, arena, &request, &err);
-        if (status)
-            check_error(status, &err, &out);
-        else
-            print_back(dialect, &request, &out);
-    }
-    tg_buf_free(&out);
-    tg_arena_free(arena);
+    if (data[0] == 's')
+        show(body);
+    else
+        fuzz_decode(data[0] == 'g' ? &oll_generate : &oll_chat, body, print_back);
     return 0;
 }

@@ -1,35 +1,11 @@
 /* The chat-completions decoder on any bytes: an error names its cause, and what was accepted prints
  * back as JSON that the scanner accepts. */
-#include <stdlib.h>
-
-#include "config/base/json.h"
-#include "config/base/utf8.h"
 #include "gateway/api/openai_chat.h"
-
-enum { MEMORY_MAX = 16 << 20 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must_be_json(const struct tg_buf *text)
-{
-    if (text->failed || tg_json_scan(tg_buf_str(text), NULL) != TG_OK)
-        abort();
-}
-
-static void check_error(enum tg_status status, const struct api_error *err, struct tg_buf *out)
-{
-    bool known = (err->status == 400 && (status == TG_INVALID || status == TG_UNSUPPORTED)) ||
-                 (err->status == 503 && status == TG_NOMEM);
-    bool utf8 = tg_utf8_valid(err->message, strlen(err->message)) &&
-                tg_utf8_valid(err->param, strlen(err->param));
-    oai_error_print(err, out);
-    must_be_json(out);
-    if (!known || !utf8 || !err->message[0])
-        abort();
-}
+#include "tests/fuzz/support_decode.h"
 
 /* Everything that was accepted, echoed through the encoder. */
-static void print_back(const struct chat_request *r, struct tg_buf *out)
+static void print_back(const struct api_dialect *dialect, const struct chat_request *r,
+                       struct tg_buf *out)
 {
     struct api_answer a = { .id = "chatcmpl-0", .model = r->model };
     for (size_t i = 0; i < r->n_messages; i++) {
@@ -39,8 +15,8 @@ static void print_back(const struct chat_request *r, struct tg_buf *out)
             struct api_whole w = { .content = part->text, .reasoning = r->user, .calls = &call,
                                    .n_calls = part->kind == CHAT_PART_TOOL_CALL };
             tg_buf_reset(out);
-            oai_chat.whole(&a, &w, out);
-            must_be_json(out);
+            dialect->whole(&a, &w, out);
+            fuzz_json(out);
         }
     }
     for (size_t i = 0; i < r->n_tools; i++)
@@ -52,18 +28,6 @@ static void print_back(const struct chat_request *r, struct tg_buf *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tg_arena *arena = tg_arena_new(MEMORY_MAX);
-    struct chat_request request;
-    struct api_error err;
-    struct tg_buf out;
-    struct tg_str body = { (const char *)data, size };
-    tg_buf_init(&out, MEMORY_MAX);
-    enum tg_status status = oai_chat.decode(body, arena, &request, &err);
-    if (status)
-        check_error(status, &err, &out);
-    else
-        print_back(&request, &out);
-    tg_buf_free(&out);
-    tg_arena_free(arena);
+    fuzz_decode(&oai_chat, (struct tg_str){ (const char *)data, size }, print_back);
     return 0;
 }

@@ -1,59 +1,12 @@
 #include <stdlib.h>
 
-#include "tests/unit/check.h"
-#include "config/base/alloc.h"
 #include "gateway/api/anthropic.h"
+#include "tests/unit/gateway/decode_trial.h"
 #include "tests/unit/gateway/media_part.h"
-
-enum { ARENA = 4 << 20 };
-
-/* One decoding whose outcome lives until finish(). */
-struct trial {
-    struct tg_arena *arena;
-    struct chat_request rq;
-    struct api_error err;
-    enum tg_status status;
-};
-
-static struct trial decode_as(const struct api_dialect *dialect, struct tg_str body)
-{
-    struct trial t = { .arena = tg_arena_new(ARENA) };
-    t.status = dialect->decode(body, t.arena, &t.rq, &t.err);
-    return t;
-}
 
 static struct trial decode(const char *body)
 {
-    struct trial t = decode_as(&ant_messages, tg_str_of(body));
-    if (t.status)
-        CHECK_FAIL("%s\n  refused: %s", body, t.err.message);
-    return t;
-}
-
-static void finish(struct trial *t)
-{
-    tg_arena_free(t->arena);
-}
-
-static bool is(struct tg_str s, const char *want)
-{
-    return tg_str_eq(s, tg_str_of(want));
-}
-
-struct bad {
-    const char *body, *param, *says; /* says: a part of the message */
-};
-
-static void check_bad(const struct api_dialect *dialect, const struct bad *row)
-{
-    struct trial t = decode_as(dialect, tg_str_of(row->body));
-    struct api_error err = t.err;
-    bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
-    finish(&t);
-    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
-        !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
-        CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
-                   row->body, refused, err.status, err.param, row->param, err.message, row->says);
+    return accepted(&ant_messages, body);
 }
 
 #define HEAD "{\"model\":\"m\",\"max_tokens\":9,"
@@ -83,8 +36,7 @@ static void refuses_what_is_no_request(void)
         { WITH("\"colour\":1"), "colour", "unknown field" },
         { WITH("\"stop\":[]"), "stop", "unknown field" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_messages, &rows[i]);
+    CHECK_ALL_BAD(&ant_messages, rows);
 }
 
 static void refuses_wrong_values(void)
@@ -134,8 +86,7 @@ static void refuses_wrong_values(void)
         { WITH("\"system\":[{\"type\":\"image\"}]"), "system[0].type", "no place here" },
         { WITH("\"system\":[{\"type\":\"text\"}]"), "system[0].text", "missing" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_messages, &rows[i]);
+    CHECK_ALL_BAD(&ant_messages, rows);
 }
 
 static void refuses_by_name_what_is_not_built(void)
@@ -168,8 +119,7 @@ static void refuses_by_name_what_is_not_built(void)
           "messages[0].content[0].type", "server_tool_use blocks are not supported" },
         { MESSAGES(USER("\"a\"") "," ASSISTANT("\"The\"")), "messages[1]", "prefill" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_messages, &rows[i]);
+    CHECK_ALL_BAD(&ant_messages, rows);
 }
 
 static void threads_are_refused_by_their_code(void)
@@ -233,8 +183,7 @@ static void refuses_bad_messages(void)
                    USER("[" RESULT("c", ",\"content\":[{\"type\":\"tool_reference\"}]") "]")),
           "messages[1].content[0].content[0].type", "not supported" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_messages, &rows[i]);
+    CHECK_ALL_BAD(&ant_messages, rows);
 }
 
 #define IMAGE(source) MESSAGES(USER("[{\"type\":\"image\",\"source\":{" source "}}]"))
@@ -278,8 +227,7 @@ static void refuses_bad_images_and_tools(void)
         { WITH("\"tools\":[{\"name\":\"f\",\"input_schema\":{}}],\"tool_choice\":"
                "{\"type\":\"tool\",\"name\":\"g\"}"), "tool_choice", "no tool is named \"g\"" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_messages, &rows[i]);
+    CHECK_ALL_BAD(&ant_messages, rows);
 }
 
 static void reads_the_settings(void)
@@ -483,8 +431,7 @@ static void counting_takes_less(void)
         { "{" M "}", "model", "missing" },
         { "{\"model\":\"m\",\"container\":\"c\"," M "}", "container", "unknown field" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&ant_count, &rows[i]);
+    CHECK_ALL_BAD(&ant_count, rows);
     struct trial t = decode_as(&ant_count, TG_STR("{\"model\":\"m\",\"system\":\"s\"," M ","
                                                   "\"thinking\":{\"type\":\"adaptive\"},"
                                                   "\"tools\":[],\"speed\":\"standard\"}"));
@@ -538,38 +485,12 @@ static const char everything[] =
 
 static void survives_failing_allocations(void)
 {
-    bool succeeded = false;
-    uint64_t nth = 1;
-    for (; nth < 2000 && !succeeded; nth++) {
-        struct tg_arena *arena = tg_arena_new(ARENA);
-        struct chat_request rq;
-        struct api_error err;
-        tg_alloc_fail_nth(nth);
-        enum tg_status status = ant_messages.decode(tg_str_of(everything), arena, &rq, &err);
-        tg_alloc_fail_nth(0);
-        tg_arena_free(arena);
-        succeeded = status == TG_OK;
-        if (!succeeded && (status != TG_NOMEM || err.status != 503))
-            CHECK_FAIL("allocation %llu: %s, %d, %s", (unsigned long long)nth,
-                       tg_status_name(status), err.status, err.message);
-    }
-    CHECK(succeeded && nth > 10);
+    check_failing_allocations(&ant_messages, everything, 10);
 }
 
-/* The arena's maximum is told as a lack of memory at every size that does not do. */
 static void survives_small_arenas(void)
 {
-    bool succeeded = false;
-    for (size_t max = 16; max < 1 << 16 && !succeeded; max += 16) {
-        struct tg_arena *arena = tg_arena_new(max);
-        struct chat_request rq;
-        struct api_error err;
-        enum tg_status status = ant_messages.decode(tg_str_of(everything), arena, &rq, &err);
-        tg_arena_free(arena);
-        succeeded = status == TG_OK;
-        CHECK(succeeded || status == TG_NOMEM);
-    }
-    CHECK(succeeded);
+    check_small_arenas(&ant_messages, everything);
 }
 
 int main(int argc, char **argv)

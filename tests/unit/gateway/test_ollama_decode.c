@@ -1,61 +1,17 @@
 #include <stdio.h>
 
-#include "tests/unit/check.h"
-#include "config/base/alloc.h"
 #include "gateway/api/ollama.h"
+#include "tests/unit/gateway/decode_trial.h"
 #include "tests/unit/gateway/media_part.h"
-
-enum { ARENA = 4 << 20 };
-
-/* One decoding whose outcome lives until finish(). */
-struct trial {
-    struct tg_arena *arena;
-    struct chat_request rq;
-    struct api_error err;
-    enum tg_status status;
-};
-
-static struct trial decode(const struct api_dialect *dialect, struct tg_str body)
-{
-    struct trial t = { .arena = tg_arena_new(ARENA) };
-    t.status = dialect->decode(body, t.arena, &t.rq, &t.err);
-    return t;
-}
 
 static struct trial chat(const char *body)
 {
-    return decode(&oll_chat, tg_str_of(body));
+    return decode_as(&oll_chat, tg_str_of(body));
 }
 
 static struct trial generate(const char *body)
 {
-    return decode(&oll_generate, tg_str_of(body));
-}
-
-static void finish(struct trial *t)
-{
-    tg_arena_free(t->arena);
-}
-
-static bool is(struct tg_str s, const char *want)
-{
-    return tg_str_eq(s, tg_str_of(want));
-}
-
-struct bad {
-    const char *body, *param, *says; /* says: a part of the message */
-};
-
-static void check_bad(const struct api_dialect *dialect, const struct bad *row)
-{
-    struct trial t = decode(dialect, tg_str_of(row->body));
-    struct api_error err = t.err;
-    bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
-    finish(&t);
-    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
-        !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
-        CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
-                   row->body, refused, err.status, err.param, row->param, err.message, row->says);
+    return decode_as(&oll_generate, tg_str_of(body));
 }
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -100,8 +56,7 @@ static void refuses_wrong_values(void)
         { "{" M ",\"_debug_render_only\":true}", "_debug_render_only", UNSUPPORTED },
         { "{" M ",\"prompt\":\"x\"}", "prompt", "unknown" },
     };
-    for (size_t i = 0; i < COUNT(rows); i++)
-        check_bad(&oll_chat, &rows[i]);
+    CHECK_ALL_BAD(&oll_chat, rows);
 }
 
 static void refuses_wrong_options(void)
@@ -134,8 +89,7 @@ static void refuses_wrong_options(void)
         { OPT("\"logits_all\":true"), "options.logits_all", UNSUPPORTED },
         { OPT("\"vocab_only\":true"), "options.vocab_only", UNSUPPORTED },
     };
-    for (size_t i = 0; i < COUNT(rows); i++)
-        check_bad(&oll_chat, &rows[i]);
+    CHECK_ALL_BAD(&oll_chat, rows);
 }
 
 static void refuses_bad_messages(void)
@@ -179,8 +133,7 @@ static void refuses_bad_messages(void)
         { RESULT("\"tool_call_id\":\"x\",\"content\":\"r\""), "messages[1].tool_call_id",
           "answers no tool call" },
     };
-    for (size_t i = 0; i < COUNT(rows); i++)
-        check_bad(&oll_chat, &rows[i]);
+    CHECK_ALL_BAD(&oll_chat, rows);
 }
 
 static void refuses_bad_prompts(void)
@@ -200,8 +153,7 @@ static void refuses_bad_prompts(void)
         { "{" G ",\"images\":[\"x\"]}", "images[0]", "base64" },
         { "{\"model\":\"m\",\"prompt\":1}", "prompt", "a string" },
     };
-    for (size_t i = 0; i < COUNT(rows); i++)
-        check_bad(&oll_generate, &rows[i]);
+    CHECK_ALL_BAD(&oll_generate, rows);
 }
 
 static void honours_fields(void)
@@ -400,7 +352,7 @@ static void check_long(const char *head, const char *unit, size_t n, const char 
     for (size_t i = 0; i < n; i++)
         tg_buf_addf(&text, "%s%s", i ? "," : "", unit);
     tg_buf_adds(&text, tail);
-    struct trial t = decode(&oll_chat, tg_buf_str(&text));
+    struct trial t = decode_as(&oll_chat, tg_buf_str(&text));
     tg_buf_free(&text);
     if (says)
         CHECK(t.status == TG_INVALID && strstr(t.err.message, says));
@@ -426,7 +378,6 @@ static void holds_its_limits(void)
     finish(&t);
 }
 
-/* Whichever allocation fails, the outcome is a request or a 503, and nothing leaks. */
 static void survives_failing_allocations(void)
 {
     static const char body[] =
@@ -434,40 +385,13 @@ static void survives_failing_allocations(void)
         "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{}}}],"
         "\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"images\":[\"" PNG "\"]}," CALLED
         ",{\"role\":\"tool\",\"content\":\"r\"}]}";
-    bool succeeded = false;
-    size_t failed = 0;
-    for (uint64_t nth = 1; nth < 500 && !succeeded; nth++) {
-        struct tg_arena *arena = tg_arena_new(ARENA);
-        struct chat_request rq;
-        struct api_error err;
-        tg_alloc_fail_nth(nth);
-        enum tg_status status = oll_chat.decode(tg_str_of(body), arena, &rq, &err);
-        tg_alloc_fail_nth(0);
-        succeeded = status == TG_OK;
-        failed += status == TG_NOMEM && err.status == 503;
-        CHECK(succeeded || (status == TG_NOMEM && err.status == 503));
-        tg_arena_free(arena);
-    }
-    CHECK(succeeded && failed > 10);
+    check_failing_allocations(&oll_chat, body, 10);
 }
 
-/* So does a full arena. */
 static void survives_a_full_arena(void)
 {
     static const char body[] = "{" G ",\"system\":\"be\",\"images\":[\"" PNG "\"]}";
-    bool succeeded = false;
-    for (size_t max = 64; max < 16384 && !succeeded; max += 64) {
-        struct tg_arena *arena = tg_arena_new(max);
-        struct chat_request rq;
-        struct api_error err;
-        if (!arena)
-            continue;
-        enum tg_status status = oll_generate.decode(tg_str_of(body), arena, &rq, &err);
-        succeeded = status == TG_OK;
-        CHECK(succeeded || (status == TG_NOMEM && err.status == 503));
-        tg_arena_free(arena);
-    }
-    CHECK(succeeded);
+    check_small_arenas(&oll_generate, body);
 }
 
 int main(int argc, char **argv)

@@ -1,51 +1,10 @@
-#include <stdlib.h>
-
-#include "tests/unit/check.h"
-#include "config/base/alloc.h"
 #include "gateway/api/openai_chat.h"
+#include "tests/unit/gateway/decode_trial.h"
 #include "tests/unit/gateway/media_part.h"
-
-enum { ARENA = 4 << 20 };
-
-/* One decoding whose outcome lives until finish(). */
-struct trial {
-    struct tg_arena *arena;
-    struct chat_request rq;
-    struct api_error err;
-    enum tg_status status;
-};
 
 static struct trial decode(struct tg_str body)
 {
-    struct trial t = { .arena = tg_arena_new(ARENA) };
-    t.status = oai_chat.decode(body, t.arena, &t.rq, &t.err);
-    return t;
-}
-
-static void finish(struct trial *t)
-{
-    tg_arena_free(t->arena);
-}
-
-static bool is(struct tg_str s, const char *want)
-{
-    return tg_str_eq(s, tg_str_of(want));
-}
-
-struct bad {
-    const char *body, *param, *says; /* says: a part of the message */
-};
-
-static void check_bad(const struct bad *row)
-{
-    struct trial t = decode(tg_str_of(row->body));
-    struct api_error err = t.err;
-    bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
-    finish(&t);
-    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
-        !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
-        CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
-                   row->body, refused, err.status, err.param, row->param, err.message, row->says);
+    return decode_as(&oai_chat, body);
 }
 
 #define M "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -77,8 +36,7 @@ static void refuses_what_is_no_request(void)
         { "{\"messages\":[1]}", "messages[0]", "an object was expected, not a number" },
         { "{" M ",\"colour\":1}", "colour", "unknown field" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&rows[i]);
+    CHECK_ALL_BAD(&oai_chat, rows);
 }
 
 static void refuses_wrong_values(void)
@@ -143,8 +101,7 @@ static void refuses_wrong_values(void)
           "{\"name\":\"a\",\"schema\":[]}}}", "response_format.json_schema.schema", "object" },
         { "{" M ",\"modalities\":[3]}", "modalities[0]", "a string" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&rows[i]);
+    CHECK_ALL_BAD(&oai_chat, rows);
 }
 
 static void refuses_by_name_what_is_not_built(void)
@@ -172,8 +129,7 @@ static void refuses_by_name_what_is_not_built(void)
         { MSG("\"role\":\"assistant\",\"content\":\"a\",\"refusal\":\"no\""), "messages[0].refusal",
           UNSUPPORTED },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&rows[i]);
+    CHECK_ALL_BAD(&oai_chat, rows);
 }
 
 static void refuses_bad_messages(void)
@@ -238,8 +194,7 @@ static void refuses_bad_messages(void)
         { "{\"messages\":[" CALL ",{\"role\":\"tool\",\"tool_call_id\":\"c1\"}]}",
           "messages[1].content", "missing" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&rows[i]);
+    CHECK_ALL_BAD(&oai_chat, rows);
 }
 
 static void refuses_bad_tools(void)
@@ -257,8 +212,7 @@ static void refuses_bad_tools(void)
         { TOOL("{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"}"),
           "tools[1].function.name", "taken" },
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-        check_bad(&rows[i]);
+    CHECK_ALL_BAD(&oai_chat, rows);
 }
 
 static void honours_fields(void)
@@ -458,21 +412,7 @@ static void holds_its_limits(void)
 
 static void survives_failing_allocations(void)
 {
-    bool succeeded = false;
-    size_t refused = 0;
-    for (uint64_t nth = 1; nth < 2000 && !succeeded; nth++) {
-        struct tg_arena *arena = tg_arena_new(ARENA);
-        struct chat_request rq;
-        struct api_error err;
-        tg_alloc_fail_nth(nth);
-        enum tg_status status = oai_chat.decode(tg_str_of(conversation), arena, &rq, &err);
-        tg_alloc_fail_nth(0);
-        tg_arena_free(arena);
-        succeeded = status == TG_OK;
-        refused += status == TG_NOMEM && err.status == 503;
-        CHECK(succeeded || (status == TG_NOMEM && err.status == 503));
-    }
-    CHECK(succeeded && refused > 50);
+    check_failing_allocations(&oai_chat, conversation, 50);
 }
 
 int main(int argc, char **argv)
