@@ -249,6 +249,7 @@ static struct api_whole whole_of(struct gw_try *t)
         .n_calls = calls ? calls->n : 0,
         .finish = t->finish,
         .stop = t->stop,
+        .logprobs = t->tokens,
         .usage = t->usage,
         .times = times_of(t),
     };

@@ -16,6 +16,7 @@ enum { KEY_ALERT_MILLIONTHS = 800000 };
 void gw_try_init(struct gw_try *t, struct gw_exchange *x)
 {
     *t = (struct gw_try){ .x = x };
+    t->tokens_end = &t->tokens;
     tg_buf_init(&t->out, TRY_OUT_MAX);
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
@@ -32,6 +33,8 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
     tg_buf_free(&t->stream.items);
+    tg_arena_free(t->kept);
+    t->kept = NULL;
     for (size_t i = 0; t->calls && i < t->calls->n; i++)
         tg_buf_free(&t->calls->arguments[i]);
     tg_free(t->calls);

@@ -37,6 +37,8 @@ struct gw_try {
     struct api_stream stream;               /* where that stream is */
     struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
     struct gw_calls *calls;                 /* owned; NULL: none came */
+    struct tg_arena *kept;                  /* what else a whole answer has; NULL: nothing yet */
+    struct chat_logprobs *tokens, **tokens_end; /* of content, in kept */
     size_t output_bytes;
     const char *outcome; /* for metrics: how it ended, or is about to; NULL: never called */
     struct chat_usage usage;
@@ -58,5 +60,11 @@ bool gw_usage_cost(const struct cfg_price *price, const struct chat_usage *u, in
 const struct cfg_tier *gw_try_tier(const struct gw_try *t);
 /* "local" or "provider/model". */
 void gw_try_route(const struct gw_try *t, char *out, size_t n);
+
+/* held.c */
+/* Where what t says is kept until it is told; NULL: out of memory. */
+struct tg_arena *gw_try_kept(struct gw_try *t);
+/* Keeps the logprobs of a TEXT event for the whole answer: TG_OK, TG_LIMIT, TG_NOMEM. */
+enum tg_status gw_try_keep_logprobs(struct gw_try *t, const struct chat_event *e);
 
 #endif

@@ -352,7 +352,7 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     t->output_bytes += e->text.n;
     if (e->has_token)
         pol_confidence_add(&x->confidence_sums, &e->token);
-    if (!e->text.n && !e->name.n)
+    if (!e->text.n && !e->name.n && !e->n_logprobs)
         return TG_OK;
     const struct api_dialect *dialect = x->prepared.dialect;
     if (x->prepared.request.stream) {
@@ -363,6 +363,9 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     }
     if (e->kind == CHAT_EVENT_TOOL_CALL)
         return hold_call(t, e);
+    enum tg_status status = e->n_logprobs ? gw_try_keep_logprobs(t, e) : TG_OK;
+    if (status)
+        return status;
     struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;
     return tg_buf_add(b, e->text.p, e->text.n);
 }

@@ -14,6 +14,33 @@ size_t chat_request_bytes(const struct chat_request *r)
     return n + r->tool_name.n + r->schema.name.n + r->schema.description.n + r->schema.text.n;
 }
 
+static bool copy_top(struct tg_arena *arena, const struct chat_top *from, struct chat_top *to)
+{
+    *to = (struct chat_top){ tg_arena_str(arena, from->text), from->logprob };
+    return to->text.p != NULL;
+}
+
+struct chat_logprobs *chat_logprobs_copy(struct tg_arena *arena, const struct chat_event *e)
+{
+    struct chat_logprobs *out = tg_arena_alloc(arena, 1, sizeof(*out));
+    struct chat_logprob *list = tg_arena_alloc(arena, e->n_logprobs, sizeof(*list));
+    if (!out || !list)
+        return NULL;
+    *out = (struct chat_logprobs){ .list = list, .n = e->n_logprobs };
+    for (size_t i = 0; i < e->n_logprobs; i++) {
+        const struct chat_logprob *from = &e->logprobs[i];
+        struct chat_top *top = tg_arena_alloc(arena, from->n_top, sizeof(*top));
+        if (!top || !copy_top(arena, &from->token, &list[i].token))
+            return NULL;
+        for (size_t k = 0; k < from->n_top; k++)
+            if (!copy_top(arena, &from->top[k], &top[k]))
+                return NULL;
+        list[i].top = top;
+        list[i].n_top = from->n_top;
+    }
+    return out;
+}
+
 const char *chat_role_name(enum chat_role role)
 {
     static const char *const names[] = {

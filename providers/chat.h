@@ -11,6 +11,7 @@
 #include "config/base/arena.h"
 #include "config/base/status.h"
 #include "config/base/str.h"
+#include "providers/chat_event.h"
 
 enum chat_role { CHAT_SYSTEM, CHAT_DEVELOPER, CHAT_USER, CHAT_ASSISTANT, CHAT_TOOL };
 
@@ -55,7 +56,7 @@ struct chat_tool {
     bool has_strict, strict;
 };
 
-enum { CHAT_STOPS_MAX = 4, CHAT_CALLS_MAX = 128 /* tool calls of one answer */ };
+enum { CHAT_STOPS_MAX = 4 };
 
 /* Absent values: the has_ flag is false and the backend's default holds. */
 struct chat_sampling {
@@ -93,6 +94,8 @@ struct chat_request {
     uint32_t context;    /* positions that the client wants there to be; 0: not given */
     struct tg_str stop[CHAT_STOPS_MAX];
     size_t n_stops;
+    bool logprobs;         /* TEXT events say what tokens they are made of */
+    uint32_t top_logprobs; /* and so many that could have stood there; at most CHAT_TOP_MAX */
     bool stream;
     bool include_usage; /* a stream's client wants the usage chunk */
     bool thinking;
@@ -101,77 +104,9 @@ struct chat_request {
     const void *own; /* what the dialect that read it needs to know again; for it alone */
 };
 
-enum chat_event_kind {
-    CHAT_EVENT_STARTED,   /* a local job left the queue; a remote answered its headers */
-    CHAT_EVENT_TEXT,
-    CHAT_EVENT_REASONING,
-    CHAT_EVENT_TOOL_CALL, /* delta: index; id and name in the first; text = piece of arguments */
-    CHAT_EVENT_USAGE,     /* replaces what an earlier one said */
-    CHAT_EVENT_FINISH,    /* the last event of an answer that ended well */
-    CHAT_EVENT_ERROR,     /* the last event of one that did not */
-};
-
-enum chat_finish { CHAT_FINISH_STOP, CHAT_FINISH_LENGTH, CHAT_FINISH_TOOL_CALLS,
-                   CHAT_FINISH_FILTER };
-
-/* A count that a provider may leave out: absent is not zero. */
-struct chat_count {
-    bool present;
-    uint64_t n;
-};
-
-struct chat_usage {
-    struct chat_count input, cached_input, output, reasoning;
-    struct chat_count audio_input; /* part of input, as is cached_input */
-};
-
-/* What the local distribution said at one generated token; only local backends have it. */
-enum chat_token_class {
-    CHAT_TOKEN_CONTENT,
-    CHAT_TOKEN_CALL_VALUE,
-    CHAT_TOKEN_MASKED, /* control, thought, call syntax, white space, forced by a grammar */
-};
-
-struct chat_token {
-    enum chat_token_class cls;
-    float logprob, entropy, margin; /* nats; margin = p1 - p2 */
-};
-
-enum chat_error_kind {
-    CHAT_ERROR_CONNECT,   /* no connection, TLS or DNS failure */
-    CHAT_ERROR_TIMEOUT,
-    CHAT_ERROR_STATUS,    /* the provider answered an HTTP error: http_status */
-    CHAT_ERROR_TRUNCATED, /* the stream ended without its end marker */
-    CHAT_ERROR_MALFORMED, /* what came is not the dialect */
-    CHAT_ERROR_LIMIT,     /* a bound of ours was exceeded */
-    CHAT_ERROR_REQUEST,   /* this backend cannot take the request (capability, context) */
-    CHAT_ERROR_ENGINE,    /* the local engine failed */
-};
-
-struct chat_event {
-    enum chat_event_kind kind;
-    int64_t mono_ns; /* when it happened; 0: now */
-    struct tg_str text;
-    uint32_t index;
-    struct tg_str id, name;
-    /* TEXT, REASONING, TOOL_CALL of a local answer: exactly one event a token has it. Such a
-     * TEXT or REASONING may be empty: it only carries its token, and there is nothing to print. */
-    bool has_token;
-    struct chat_token token;
-    struct chat_usage usage;
-    enum chat_finish finish;
-    struct tg_str stop; /* FINISH: which of the request's ended it; empty: none, or not known */
-    enum chat_error_kind error;
-    int http_status; /* CHAT_ERROR_STATUS; 500 for an error inside a 200 answer without a code */
-    int64_t retry_after_ms; /* -1: not said */
-    bool billed;           /* ERROR: the provider may bill what it did (README.md has the table) */
-};
-
 /* Bytes of all text in the request as it would travel (parts, names, tools): the base of a ledger
  * bound and of complexity. */
 size_t chat_request_bytes(const struct chat_request *r);
 const char *chat_role_name(enum chat_role role);
-const char *chat_finish_name(enum chat_finish finish); /* OpenAI's words */
-const char *chat_error_name(enum chat_error_kind kind);
 
 #endif

@@ -7,6 +7,7 @@
 #include "config/base/turn.h"
 #include "local_engine/engine.h"
 #include "providers/local_internal.h"
+#include "providers/local_spoken.h"
 
 /* An attempt is found by the id of its job, never by a pointer that the engine kept: events of jobs
  * that were given up are dropped here. */
@@ -42,6 +43,8 @@ struct attempt {
     size_t n_tools;
     const struct tg_str *stops; /* the request's */
     size_t n_stops;
+    bool wants_logprobs;
+    struct prov_spoken spoken;
     bool paused, dead;
     bool guessable; /* the salt */
     unsigned depth; /* callbacks under way */
@@ -80,6 +83,7 @@ static void release(struct attempt *a)
     if (a->timer)
         event_free(a->timer);
     tg_buf_free(&a->reasoning);
+    prov_spoken_free(&a->spoken);
     tg_free(a);
 }
 
@@ -145,6 +149,31 @@ static void emit_call(struct attempt *a, const struct le_event *e, const struct 
     emit(a, &event);
 }
 
+/* Tokens of content, white space too, are what its text is made of. Out of memory a token is not
+ * told: the answer is as good. */
+static void note_logprob(struct attempt *a, const struct le_event *e)
+{
+    const struct le_tokenizer *t = le_engine_tokenizer(a->local->engine);
+    if (a->wants_logprobs && (e->cls == LE_TOKEN_CONTENT || e->cls == LE_TOKEN_SPACE))
+        (void)prov_spoken_add(&a->spoken, le_tokenizer_piece(t, e->token),
+                                 (double)e->stats.logprob);
+}
+
+static void emit_text(struct attempt *a, const struct le_event *e, const struct chat_token *token)
+{
+    struct chat_event event = { .kind = CHAT_EVENT_TEXT, .text = e->content };
+    bool last = e->kind == LE_EVENT_END && !e->stopped_by;
+    event.has_token = token;
+    if (token)
+        event.token = *token;
+    prov_spoken_take(&a->spoken, e->content.n, last, &event);
+    size_t n = event.n_logprobs;
+    if (event.text.n || event.has_token || n)
+        emit(a, &event);
+    if (n)
+        prov_spoken_drop(&a->spoken, n);
+}
+
 /* What an event of the engine holds, as at most three events of ours. token: NULL, or what one of
  * them has to carry, an empty TEXT if need be. */
 static void emit_texts(struct attempt *a, const struct le_event *e, const struct chat_token *token)
@@ -158,12 +187,7 @@ static void emit_texts(struct attempt *a, const struct le_event *e, const struct
         event.token = *token;
     if (event.text.n || event.has_token)
         emit(a, &event);
-    event = (struct chat_event){ .kind = CHAT_EVENT_TEXT, .text = e->content };
-    event.has_token = token && !call && !thought;
-    if (event.has_token)
-        event.token = *token;
-    if (event.text.n || event.has_token)
-        emit(a, &event);
+    emit_text(a, e, call || thought ? NULL : token);
     if (call)
         emit_call(a, e, token);
 }
@@ -174,6 +198,7 @@ static void on_token(struct attempt *a, const struct le_event *e)
                                 e->stats.margin };
     a->n_reasoning += e->cls == LE_TOKEN_REASONING;
     a->owed++;
+    note_logprob(a, e);
     emit_texts(a, e, &token);
     if (a->dead || a->paused || !a->job)
         return;
@@ -346,6 +371,7 @@ static enum tg_status submit(struct attempt *a, const struct prov_call *call, st
     a->n_tools = r->n_tools;
     a->stops = r->stop;
     a->n_stops = r->n_stops;
+    a->wants_logprobs = r->logprobs;
     for (size_t i = 0; i < r->n_stops && i < LE_STOPS_MAX; i++)
         job.stop[job.n_stops++] = r->stop[i];
     if (call->timeout_ms > 0) {

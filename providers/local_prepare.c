@@ -102,6 +102,10 @@ static enum tg_status check_request(const struct le_engine *engine, const struct
         return tg_fail(err, TG_UNSUPPORTED,
                        "parallel_tool_calls: the local model of this version cannot be held to one "
                        "call");
+    if (r->top_logprobs)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "top_logprobs: the local model of this version tells the token that was "
+                       "chosen alone");
     if (presence || frequency)
         return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
                        presence ? "presence_penalty" : "frequency_penalty");

@@ -220,6 +220,7 @@ static struct prov_attempt *start(struct prov_backend *b, const struct prov_call
     a->wants_stream = call->request->stream;
     a->retry_after_ms = -1;
     prov_reader_init(&a->reader, o->options.answer_max, emit, a);
+    a->reader.logprobs = call->request->logprobs;
     tg_buf_init(&a->body, 0);
     if (send_call(a, call, err)) {
         attempt_release(a);

@@ -1,6 +1,4 @@
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/base/base64.h"
@@ -18,16 +16,13 @@ static void add_member(struct tg_buf *out, const char *key, struct tg_str value)
     tg_buf_add_json(out, value);
 }
 
-/* The shortest form that reads back as the same double; left out when it is not a number. */
+/* Left out when it is not a number. */
 static void add_number(struct tg_buf *out, const char *key, double value)
 {
-    char text[40];
     if (!isfinite(value))
         return;
-    snprintf(text, sizeof(text), "%.15g", value);
-    if (strtod(text, NULL) != value)
-        snprintf(text, sizeof(text), "%.17g", value);
-    tg_buf_addf(out, ",\"%s\":%s", key, text);
+    tg_buf_addf(out, ",\"%s\":", key);
+    tg_buf_add_number(out, value);
 }
 
 static bool is_content(const struct chat_part *p)
@@ -268,6 +263,10 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
         }
         tg_buf_addc(out, ']');
     }
+    if (r->logprobs)
+        tg_buf_adds(out, ",\"logprobs\":true");
+    if (r->logprobs && r->top_logprobs)
+        tg_buf_addf(out, ",\"top_logprobs\":%u", (unsigned)r->top_logprobs);
     if (r->user.n) {
         tg_buf_addc(out, ',');
         add_member(out, "user", r->user);

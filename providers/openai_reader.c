@@ -7,6 +7,7 @@
 #include "config/base/log.h"
 #include "config/base/utf8.h"
 #include "providers/backend_internal.h"
+#include "providers/openai_logprobs.h"
 
 enum { SSE_EVENT_MAX = 1 << 20 };
 
@@ -195,6 +196,29 @@ static bool take_text(struct prov_reader *r, const struct tg_json *v, enum chat_
     return true;
 }
 
+/* Content with its tokens, if they are asked for. Some servers tell those of thoughts and calls
+ * too: what comes without content beside one of these is no token of the text. */
+static void take_content(struct prov_reader *r, const struct tg_json *content, bool beside,
+                         const struct tg_json *logprobs)
+{
+    struct chat_event event = { .kind = CHAT_EVENT_TEXT };
+    struct tg_arena *arena = NULL;
+    enum tg_status status = TG_OK;
+    if (content && !tg_json_is(content, TG_JSON_NULL) && !tg_json_string(content, &event.text)) {
+        malformed(r, "content is neither a string nor null");
+        return;
+    }
+    if (r->logprobs && (event.text.n || !beside))
+        status = prov_logprobs_read(tg_json_get(logprobs, "content"), &arena, &event);
+    if (status == TG_INVALID)
+        malformed(r, "logprobs are not in the form that was asked for");
+    else if (status)
+        prov_reader_fail(r, CHAT_ERROR_LIMIT, true, TG_STR("no memory for the logprobs"));
+    else if ((event.text.n || event.n_logprobs) && !over(r))
+        r->emit(r->arg, &event);
+    tg_arena_free(arena);
+}
+
 /* Which call a delta belongs to. Some servers leave the index out: then an id begins a new call. */
 static bool call_index(struct prov_reader *r, const struct tg_json *call, uint32_t *index)
 {
@@ -248,20 +272,22 @@ static void take_call(struct prov_reader *r, const struct tg_json *call)
     tg_buf_free(&printed);
 }
 
-static void take_delta(struct prov_reader *r, const struct tg_json *delta)
+static void take_delta(struct prov_reader *r, const struct tg_json *choice, const char *member)
 {
+    const struct tg_json *delta = tg_json_get(choice, member);
+    const struct tg_json *calls = tg_json_get(delta, "tool_calls");
     const struct tg_json *reasoning = tg_json_get(delta, "reasoning_content");
     if (!tg_json_is(reasoning, TG_JSON_STRING))
         reasoning = tg_json_get(delta, "reasoning");
     if (!tg_json_is(reasoning, TG_JSON_STRING))
         reasoning = NULL; /* some servers put an object there, with nothing to show */
     take_text(r, reasoning, CHAT_EVENT_REASONING);
-    if (!take_text(r, tg_json_get(delta, "content"), CHAT_EVENT_TEXT) ||
-        !take_text(r, tg_json_get(delta, "refusal"), CHAT_EVENT_TEXT)) {
-        malformed(r, "content is neither a string nor null");
+    take_content(r, tg_json_get(delta, "content"), reasoning || tg_json_first(calls),
+                 tg_json_get(choice, "logprobs"));
+    if (!take_text(r, tg_json_get(delta, "refusal"), CHAT_EVENT_TEXT)) {
+        malformed(r, "refusal is neither a string nor null");
         return;
     }
-    const struct tg_json *calls = tg_json_get(delta, "tool_calls");
     if (!tg_json_is(calls, TG_JSON_ARRAY))
         return;
     for (const struct tg_json *c = tg_json_first(calls); c && !over(r); c = tg_json_next(c))
@@ -296,7 +322,7 @@ static void take_choice(struct prov_reader *r, const struct tg_json *choice, con
     int64_t index;
     if (tg_json_int(tg_json_get(choice, "index"), &index) && index != 0)
         return; /* one answer was asked for */
-    take_delta(r, tg_json_get(choice, member));
+    take_delta(r, choice, member);
     if (over(r) || !tg_json_string(tg_json_get(choice, "finish_reason"), &reason) || !reason.n)
         return;
     r->has_finish = true;

@@ -26,6 +26,7 @@ struct prov_reader {
     size_t left;      /* bytes of the answer that may still come */
     uint64_t salt;    /* for ids of calls that have none */
     bool dead; /* set by the owner inside emit: nothing more is emitted, *this is left alone */
+    bool logprobs;    /* set by the owner: those are asked for, and read */
     bool held;        /* set by the owner: prov_reader_feed stops between two SSE events */
     bool ended;       /* FINISH or ERROR was emitted */
     bool has_finish;

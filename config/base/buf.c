@@ -1,7 +1,9 @@
 #include "config/base/buf.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/base/alloc.h"
@@ -129,4 +131,15 @@ enum tg_status tg_buf_add_json(struct tg_buf *b, struct tg_str s)
     }
     tg_buf_add(b, s.p ? s.p + plain : "", s.n - plain);
     return tg_buf_addc(b, '"');
+}
+
+enum tg_status tg_buf_add_number(struct tg_buf *b, double value)
+{
+    char text[40];
+    if (!isfinite(value))
+        return b->failed;
+    snprintf(text, sizeof(text), "%.15g", value);
+    if (strtod(text, NULL) != value)
+        snprintf(text, sizeof(text), "%.17g", value);
+    return tg_buf_adds(b, text);
 }

@@ -35,6 +35,9 @@ void tg_buf_drop(struct tg_buf *b, size_t n);
  * UTF-8 replaced by U+FFFD. */
 enum tg_status tg_buf_add_json(struct tg_buf *b, struct tg_str s);
 
+/* A finite number in the shortest form that reads back as the same double; nothing for others. */
+enum tg_status tg_buf_add_number(struct tg_buf *b, double value);
+
 static inline struct tg_str tg_buf_str(const struct tg_buf *b)
 {
     return (struct tg_str){ b->p, b->n };

@@ -50,6 +50,7 @@ struct api_whole {
     size_t n_calls;
     enum chat_finish finish;
     struct tg_str stop; /* the stop string that ended it; empty: none, or not known which */
+    const struct chat_logprobs *logprobs; /* of content; NULL: not asked for, or not told */
     struct chat_usage usage;
     struct api_times times;
 };

@@ -92,17 +92,17 @@ static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
 
 /* Both endpoints have these. Nothing is truncated or shifted out of the context here, which is what
  * false asks for. */
-#define COMMON                            \
-    { "model", read_model },              \
-    { "stream", read_stream },            \
-    { "think", read_think },              \
-    { "format", read_format },            \
-    { "options", oll_read_options },      \
-    { "keep_alive", read_keep_alive },    \
-    { "truncate", oll_only_false },       \
-    { "shift", oll_only_false },          \
-    { "logprobs", oll_only_false },       \
-    { "top_logprobs", only_zero },        \
+#define COMMON                                 \
+    { "model", read_model },                   \
+    { "stream", read_stream },                 \
+    { "think", read_think },                   \
+    { "format", read_format },                 \
+    { "options", oll_read_options },           \
+    { "keep_alive", read_keep_alive },         \
+    { "truncate", oll_only_false },            \
+    { "shift", oll_only_false },               \
+    { "logprobs", api_read_logprobs },         \
+    { "top_logprobs", api_read_top_logprobs }, \
     { "_debug_render_only", oll_only_false }
 
 static const struct api_field chat_fields[] = {
@@ -138,6 +138,8 @@ static enum tg_status read_all(struct api_read *d, struct tg_str body, struct tg
         api_enter(d, "model");
         status = api_bad(d, "is missing; GET /api/tags lists the models");
     }
+    if (status == TG_OK)
+        status = api_check_logprobs(d);
     if (d->out->model_said.n == d->out->model.n)
         d->out->model_said = (struct tg_str){ NULL, 0 };
     return status;

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "config/base/json.h"
+#include "gateway/api/logprobs.h"
 #include "gateway/api/ollama_internal.h"
 
 /* Text is printed by hand: the order and the bytes are part of what clients were written for. */
@@ -74,11 +75,21 @@ static enum tg_status add_said(const struct api_answer *a, bool chat, const stru
     return status ? status : out->failed;
 }
 
+static void add_logprobs(const struct chat_logprobs *l, struct tg_buf *out)
+{
+    if (!l)
+        return;
+    tg_buf_adds(out, ",\"logprobs\":");
+    api_add_logprobs(out, l, false);
+}
+
 static enum tg_status add_line(const struct api_answer *a, bool chat, const struct api_whole *w,
                                struct tg_buf *out)
 {
     enum tg_status status = add_said(a, chat, w, out);
-    tg_buf_adds(out, "false}\n");
+    tg_buf_adds(out, "false");
+    add_logprobs(w->logprobs, out);
+    tg_buf_adds(out, "}\n");
     return status ? status : out->failed;
 }
 
@@ -114,13 +125,15 @@ static enum tg_status print_whole(const struct api_answer *a, bool chat,
     if (status)
         return status;
     add_end(w, out);
+    add_logprobs(w->logprobs, out);
     return tg_buf_adds(out, "}");
 }
 
 static enum tg_status print_event(const struct api_answer *a, bool chat,
                                   const struct chat_event *e, struct tg_buf *out)
 {
-    struct api_whole w = { .n_calls = 0 };
+    struct chat_logprobs list = { e->logprobs, e->n_logprobs, NULL };
+    struct api_whole w = { .logprobs = e->n_logprobs ? &list : NULL };
     if (e->kind == CHAT_EVENT_TEXT)
         w.content = e->text;
     else if (e->kind == CHAT_EVENT_REASONING)

@@ -5,9 +5,9 @@
 #include "gateway/api/dialect.h"
 
 /* Fields that the API documents and this version does not honour are refused by name (n > 1,
- * logprobs, response_format other than text, audio, ...); unknown fields too. A tool result's part
- * carries the name of the function that was called. A usage chunk ends a stream whose client asked
- * for it, if both its sides are known. */
+ * audio, logit_bias, ...); unknown fields too. A tool result's part carries the name of the
+ * function that was called. A usage chunk ends a stream whose client asked for it, if both its
+ * sides are known. */
 extern const struct api_dialect oai_chat;
 
 /* {"error": {"message", "type", "param", "code"}} */

@@ -281,8 +281,8 @@ static const struct api_field request_fields[] = {
     { "store", oai_only_false },
     { "metadata", api_only_empty },
     { "logit_bias", api_only_empty },
-    { "logprobs", oai_only_false },
-    { "top_logprobs", api_refuse },
+    { "logprobs", api_read_logprobs },
+    { "top_logprobs", api_read_top_logprobs },
     { "audio", api_refuse },
     { "prediction", api_refuse },
     { "web_search_options", api_refuse },
@@ -300,6 +300,8 @@ static enum tg_status check_together(struct api_read *d, const struct tg_json *r
         tg_str_eq(choice, TG_STR("none")))
         d->out->n_tools = 0;
     enum tg_status status = api_check_choice(d, "tool_choice");
+    if (status == TG_OK)
+        status = api_check_logprobs(d);
     if (status)
         return status;
     if (api_member(root, "stream_options") && !d->out->stream) {

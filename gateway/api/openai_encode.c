@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "gateway/api/logprobs.h"
 #include "gateway/api/openai_internal.h"
 
 /* Text is printed by hand: the order and the bytes are part of what clients were written for. */
@@ -50,6 +51,19 @@ static void add_calls(const struct api_whole *w, struct tg_buf *out)
     tg_buf_adds(out, "]");
 }
 
+/* l: NULL: none are known. */
+static void add_logprobs(const struct chat_logprobs *l, struct tg_buf *out)
+{
+    tg_buf_adds(out, "},\"logprobs\":");
+    if (!l) {
+        tg_buf_adds(out, "null");
+        return;
+    }
+    tg_buf_adds(out, "{\"content\":");
+    api_add_logprobs(out, l, true);
+    tg_buf_adds(out, ",\"refusal\":null}");
+}
+
 static enum tg_status print_whole(const struct api_answer *a, const struct api_whole *w,
                                   struct tg_buf *out)
 {
@@ -64,7 +78,8 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
     tg_buf_adds(out, ",\"refusal\":null");
     if (w->n_calls)
         add_calls(w, out);
-    tg_buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", chat_finish_name(w->finish));
+    add_logprobs(w->logprobs, out);
+    tg_buf_addf(out, ",\"finish_reason\":\"%s\"}]", chat_finish_name(w->finish));
     if (usage_known(&w->usage))
         add_usage(&w->usage, out);
     return tg_buf_adds(out, "}");
@@ -84,16 +99,17 @@ static void begin_delta(const struct api_answer *a, struct tg_buf *out)
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"delta\":{");
 }
 
-static enum tg_status end_delta(struct tg_buf *out)
+static enum tg_status end_delta(const struct chat_logprobs *l, struct tg_buf *out)
 {
-    return tg_buf_adds(out, "},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+    add_logprobs(l, out);
+    return tg_buf_adds(out, ",\"finish_reason\":null}]}\n\n");
 }
 
 static enum tg_status print_role(const struct api_answer *a, struct tg_buf *out)
 {
     begin_delta(a, out);
     tg_buf_adds(out, "\"role\":\"assistant\",\"content\":\"\"");
-    return end_delta(out);
+    return end_delta(NULL, out);
 }
 
 static void add_call_delta(const struct chat_event *e, struct tg_buf *out)
@@ -125,7 +141,8 @@ static enum tg_status print_event(const struct api_answer *a, struct api_stream 
     else
         add_text(out, e->kind == CHAT_EVENT_TEXT ? "\"content\":" : "\"reasoning_content\":",
                  e->text);
-    return end_delta(out);
+    struct chat_logprobs list = { e->logprobs, e->n_logprobs, NULL };
+    return end_delta(e->n_logprobs ? &list : NULL, out);
 }
 
 static void add_note(struct tg_str note, struct tg_buf *out)

@@ -87,6 +87,11 @@ enum tg_status api_read_frequency(struct api_read *d, const struct tg_json *v); 
 enum tg_status api_read_stops(struct api_read *d, const struct tg_json *v); /* a list */
 enum tg_status api_read_stop(struct api_read *d, const struct tg_json *v);  /* or a string */
 
+enum tg_status api_read_logprobs(struct api_read *d, const struct tg_json *v);     /* a boolean */
+enum tg_status api_read_top_logprobs(struct api_read *d, const struct tg_json *v); /* 0 to 20 */
+/* Whether out asks for alternatives of tokens without their own. */
+enum tg_status api_check_logprobs(struct api_read *d);
+
 /* Tools, each by a reader of the dialect's, at most so many, no two of a name; name: where in a
  * tool it stands, for the error. */
 typedef enum tg_status (*api_tool_reader)(struct api_read *d, const struct tg_json *v,

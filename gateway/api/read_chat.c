@@ -73,6 +73,27 @@ enum tg_status api_read_stop(struct api_read *d, const struct tg_json *v)
     return api_read_stops(d, v);
 }
 
+enum tg_status api_read_logprobs(struct api_read *d, const struct tg_json *v)
+{
+    return api_bool(d, v, &d->out->logprobs);
+}
+
+enum tg_status api_read_top_logprobs(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0;
+    enum tg_status status = api_integer(d, v, 0, CHAT_TOP_MAX, &value);
+    d->out->top_logprobs = (uint32_t)value;
+    return status;
+}
+
+enum tg_status api_check_logprobs(struct api_read *d)
+{
+    if (d->out->logprobs || !d->out->top_logprobs)
+        return TG_OK;
+    api_enter(d, "top_logprobs");
+    return api_bad(d, "is only allowed when logprobs is true");
+}
+
 static bool name_taken(const struct chat_tool *tools, size_t n)
 {
     for (size_t i = 0; i < n; i++)

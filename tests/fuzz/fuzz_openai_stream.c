@@ -25,6 +25,11 @@ static void on_event(void *arg, const struct chat_event *e)
                 (int)e->finish, (int)e->error, (unsigned long long)e->usage.input.n,
                 (unsigned long long)e->usage.output.n);
     tg_buf_add(&s->log, e->text.p, e->text.n);
+    for (size_t i = 0; i < e->n_logprobs; i++) {
+        tg_buf_add(&s->log, e->logprobs[i].token.text.p, e->logprobs[i].token.text.n);
+        if (e->kind != CHAT_EVENT_TEXT || e->logprobs[i].n_top > CHAT_TOP_MAX)
+            abort();
+    }
 }
 
 static void read_all(struct seen *s, struct tg_str in, uint64_t cuts, bool whole)
@@ -33,6 +38,7 @@ static void read_all(struct seen *s, struct tg_str in, uint64_t cuts, bool whole
     *s = (struct seen){ .ends = 0 };
     tg_buf_init(&s->log, 64 << 20);
     prov_reader_init(&r, 1 << 16, on_event, s);
+    r.logprobs = true;
     for (size_t at = 0; at < in.n && !whole;) {
         size_t end = at + 1;
         while (end < in.n && !(cuts >> (end % 64) & 1))

@@ -1,4 +1,5 @@
 /* Strings, units, buffers, UTF-8, arena, status. */
+#include <stdlib.h>
 #include "config/base/alloc.h"
 #include "config/base/arena.h"
 #include "config/base/buf.h"
@@ -293,6 +294,26 @@ static void arena_without_memory(void)
     tg_arena_free(a);
 }
 
+/* Short where that is enough, else all that it takes; never what JSON cannot say. */
+static void numbers_as_text(void)
+{
+    static const double exact[] = { 0.1, 1.0 / 3, -0.0001234567890123, 1e300, 5e-324, 0, -7 };
+    struct tg_buf b;
+    tg_buf_init(&b, 64);
+    tg_buf_add_number(&b, 0.1);
+    tg_buf_addc(&b, ' ');
+    tg_buf_add_number(&b, -3);
+    CHECK_INT(tg_buf_add_number(&b, (double)NAN), TG_OK);
+    tg_buf_add_number(&b, -(double)INFINITY);
+    CHECK_STR(b.p, "0.1 -3");
+    for (size_t i = 0; i < sizeof(exact) / sizeof(*exact); i++) {
+        tg_buf_reset(&b);
+        tg_buf_add_number(&b, exact[i]);
+        CHECK(!(strtod(b.p, NULL) < exact[i]) && !(strtod(b.p, NULL) > exact[i]));
+    }
+    tg_buf_free(&b);
+}
+
 static void allocator(void)
 {
     tg_alloc_fail_nth(0);
@@ -329,7 +350,7 @@ int main(int argc, char **argv)
         CASE(buffer_failures), CASE(json_strings), CASE(utf8_every_code_point), CASE(utf8_refused),
         CASE(utf8_plain_run),
         CASE(utf8_complete_prefix), CASE(arena), CASE(arena_without_memory), CASE(allocator),
-        CASE(status_names_and_cut_text),
+        CASE(numbers_as_text), CASE(status_names_and_cut_text),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

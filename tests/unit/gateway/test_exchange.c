@@ -278,6 +278,32 @@ static void tool_calls(void)
 
 /* --- admission, workers, back pressure -------------------------------------------------------- */
 
+/* Told with their text, in pieces as they come or together; those of a local answer that nobody
+ * sees are not. */
+static void logprobs_stay_with_their_text(void)
+{
+    static const struct chat_logprob token[] = { { { { "Hi", 2 }, -0.5 }, NULL, 0 } };
+    struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("Hi"), .logprobs = token,
+                            .n_logprobs = 1 };
+    struct chat_event half = { .kind = CHAT_EVENT_TEXT, .logprobs = token, .n_logprobs = 1 };
+    for (int stream = 0; stream < 2; stream++) {
+        set_up(1, "confidence < 0.5");
+        ask(stream);
+        press(attempt(0, true), e);
+        says(attempt(0, true), "not sure", false);
+        finishes(attempt(0, true), 3, 4);
+        press(attempt(1, false), half);
+        press(attempt(1, false), e);
+        finishes(attempt(1, false), 3, 4);
+        static const char said[] = "\"logprobs\":{\"content\":[{\"token\":\"Hi\"";
+        CHECK(w.rq.over && w.rq.status == 200 && in_text(said) && !in_text("not sure"));
+        const char *second = strstr(w.rq.text, "\"token\":\"Hi\"") + 1;
+        CHECK(strstr(second, "\"token\":\"Hi\""));
+        CHECK(!strstr(strstr(second, "\"token\":\"Hi\"") + 1, "\"token\":\"Hi\""));
+        tear_down();
+    }
+}
+
 static void waiting_requests_keep_their_order(void)
 {
     static struct gw_request second;
@@ -492,6 +518,7 @@ int main(int argc, char **argv)
         CASE(the_refused_field_is_named),
         CASE(any_mark_of_privacy_holds),
         CASE(tool_calls),
+        CASE(logprobs_stay_with_their_text),
         CASE(waiting_requests_keep_their_order),
         CASE(bodies_on_workers_are_bounded),
         CASE(remembered_thoughts_are_tokenised_on_a_worker),

@@ -51,8 +51,9 @@ static void refuses_wrong_values(void)
         { "{" M ",\"tools\":[{\"type\":\"x\"}]}", "tools[0].type", UNSUPPORTED },
         { "{" M ",\"truncate\":true}", "truncate", UNSUPPORTED },
         { "{" M ",\"shift\":true}", "shift", UNSUPPORTED },
-        { "{" M ",\"logprobs\":true}", "logprobs", UNSUPPORTED },
-        { "{" M ",\"top_logprobs\":2}", "top_logprobs", UNSUPPORTED },
+        { "{" M ",\"logprobs\":1}", "logprobs", "boolean" },
+        { "{" M ",\"top_logprobs\":2}", "top_logprobs", "only allowed when logprobs" },
+        { "{" M ",\"logprobs\":true,\"top_logprobs\":-1}", "top_logprobs", "0 to 20" },
         { "{" M ",\"_debug_render_only\":true}", "_debug_render_only", UNSUPPORTED },
         { "{" M ",\"prompt\":\"x\"}", "prompt", "unknown" },
     };
@@ -189,6 +190,9 @@ static void honours_fields(void)
     CHECK(t.status == TG_OK && !t.rq.thinking && t.rq.format == CHAT_FORMAT_JSON);
     CHECK(t.rq.no_limit && !t.rq.max_tokens && !t.rq.sampling.has_seed && t.rq.n_stops == 1);
     CHECK(t.rq.sampling.has_top_k && t.rq.sampling.top_k == 0);
+    finish(&t);
+    t = generate("{" G ",\"logprobs\":true,\"top_logprobs\":3}");
+    CHECK(t.status == TG_OK && t.rq.logprobs && t.rq.top_logprobs == 3);
     finish(&t);
     t = chat("{" M ",\"think\":true,\"options\":{\"num_predict\":-2}}");
     CHECK(t.status == TG_OK && t.rq.thinking && t.rq.no_limit);

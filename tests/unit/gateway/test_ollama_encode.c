@@ -26,6 +26,29 @@ static const struct api_call calls[] = {
     { TG_STR(""), TG_STR("g"), TG_STR(" ") },
 };
 
+/* Beside the message; without alternatives where there are none. */
+static void logprobs(void)
+{
+    static const struct chat_top top = { { "b", 1 }, -2 };
+    static const struct chat_logprob tokens[] = { { { { "a", 1 }, -0.5 }, &top, 1 },
+                                                  { { { "b", 1 }, -2 }, NULL, 0 } };
+#define TOKENS ",\"logprobs\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97],"           \
+               "\"top_logprobs\":[{\"token\":\"b\",\"logprob\":-2,\"bytes\":[98]}]},"       \
+               "{\"token\":\"b\",\"logprob\":-2,\"bytes\":[98]}]}"
+    struct tg_buf out;
+    tg_buf_init(&out, 4096);
+    struct chat_event text = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("ab"), .logprobs = tokens,
+                               .n_logprobs = 2 };
+    oll_chat.event(&answer, &stream, &text, &out);
+    CHECK_STR(out.p, SAID("\"ab\"") "false" TOKENS "\n");
+    tg_buf_reset(&out);
+    struct chat_logprobs list = { tokens, 2, NULL };
+    struct api_whole w = { .content = TG_STR("ab"), .logprobs = &list };
+    oll_generate.whole(&answer, &w, &out);
+    CHECK_STR(out.p, FLAT("\"ab\"") "true,\"done_reason\":\"stop\"" TOKENS);
+    tg_buf_free(&out);
+}
+
 static void whole_answers(void)
 {
     struct tg_buf out;
@@ -238,6 +261,7 @@ static void reports_failures(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
+        CASE(logprobs),
         CASE(whole_answers),
         CASE(streams),
         CASE(bad_arguments_are_told),

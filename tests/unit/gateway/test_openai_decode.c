@@ -76,6 +76,9 @@ static void refuses_wrong_values(void)
         { "{" M ",\"user\":5}", "user", "a string" },
         { "{" M ",\"n\":0}", "n", "whole" },
         { "{" M ",\"reasoning_effort\":\"most\"}", "reasoning_effort", "none, minimal, low" },
+        { "{" M ",\"logprobs\":1}", "logprobs", "boolean" },
+        { "{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs", "0 to 20" },
+        { "{" M ",\"top_logprobs\":3}", "top_logprobs", "only allowed when logprobs" },
         { "{" M ",\"response_format\":{}}", "response_format.type", "missing" },
         { "{" M ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type", "one of" },
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
@@ -108,8 +111,6 @@ static void refuses_by_name_what_is_not_built(void)
 {
     static const struct bad rows[] = {
         { "{" M ",\"n\":2}", "n", "n " UNSUPPORTED },
-        { "{" M ",\"logprobs\":true}", "logprobs", UNSUPPORTED },
-        { "{" M ",\"top_logprobs\":3}", "top_logprobs", UNSUPPORTED },
         { "{" M ",\"logit_bias\":{\"5\":1}}", "logit_bias", UNSUPPORTED },
         { "{" M ",\"audio\":{}}", "audio", UNSUPPORTED },
         { "{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities[1]", UNSUPPORTED },
@@ -245,6 +246,9 @@ static void honours_fields(void)
     CHECK(!t.rq.sampling.has_temperature && !t.rq.sampling.has_seed && !t.rq.sampling.has_top_k);
     CHECK(t.rq.n_messages == 1 && t.rq.messages[0].role == CHAT_USER);
     CHECK(t.rq.messages[0].n_parts == 1 && is(t.rq.messages[0].parts[0].text, "hi"));
+    finish(&t);
+    t = decode(TG_STR("{" M ",\"top_logprobs\":20,\"logprobs\":true}"));
+    CHECK(t.status == TG_OK && t.rq.logprobs && t.rq.top_logprobs == 20);
     finish(&t);
     t = decode(TG_STR("{" M ",\"reasoning_effort\":\"none\",\"stop\":\"x\",\"top_k\":40}"));
     CHECK(t.status == TG_OK && !t.rq.thinking && t.rq.n_stops == 1 && t.rq.sampling.top_k == 40);

@@ -95,6 +95,32 @@ static void streams(void)
     tg_buf_free(&out);
 }
 
+static const struct chat_top tops[] = { { { "a", 1 }, -0.125 }, { { "\"", 1 }, -3 } };
+static const struct chat_logprob tokens[] = { { { { "a", 1 }, -0.125 }, tops, 2 },
+                                              { { { "\xc3", 1 }, -(double)INFINITY }, NULL, 0 } };
+#define A "{\"token\":\"a\",\"logprob\":-0.125,\"bytes\":[97]"
+#define TOKENS "{\"content\":[" A ",\"top_logprobs\":[" A "},{\"token\":\"\\\"\",\"logprob\":-3," \
+               "\"bytes\":[34]}]},{\"token\":\"\xef\xbf\xbd\",\"logprob\":-9999,\"bytes\":"  \
+               "[195],\"top_logprobs\":[]}],\"refusal\":null}"
+
+static void logprobs(void)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, 4096);
+    struct chat_event text = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("a"), .logprobs = tokens,
+                               .n_logprobs = 2 };
+    oai_chat.event(&answer, &stream, &text, &out);
+    CHECK_STR(out.p, CHUNK NO_USAGE "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},"
+                     "\"logprobs\":" TOKENS ",\"finish_reason\":null}]}\n\n");
+    tg_buf_reset(&out);
+    struct chat_logprobs second = { tokens + 1, 1, NULL }, first = { tokens, 1, &second };
+    struct api_whole w = { .content = TG_STR("a"), .logprobs = &first };
+    oai_chat.whole(&answer, &w, &out);
+    CHECK(strstr(out.p, "},\"logprobs\":" TOKENS ",\"finish_reason\":\"stop\"}]"));
+    CHECK_INT(tg_json_scan(tg_buf_str(&out), NULL), TG_OK);
+    tg_buf_free(&out);
+}
+
 static void absent_usage_is_not_zero(void)
 {
     struct tg_buf out;
@@ -161,7 +187,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(whole_answers),     CASE(streams),          CASE(absent_usage_is_not_zero),
-        CASE(errors_and_models), CASE(reports_failures),
+        CASE(errors_and_models), CASE(logprobs), CASE(reports_failures),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -16,6 +16,7 @@ struct record {
     struct tg_buf text, reasoning;
     struct tg_buf calls;  /* "index:id:name:piece|..." */
     struct tg_buf error;
+    struct tg_buf logprobs; /* "token logprob top=logprob ...|..." */
     size_t events, started, usages, ends, tokens, after_end;
     struct chat_event last; /* of FINISH or ERROR; its strings are gone */
     struct chat_usage usage;

@@ -10,6 +10,7 @@ void record_init(struct record *r)
     tg_buf_init(&r->reasoning, 1 << 20);
     tg_buf_init(&r->calls, 1 << 20);
     tg_buf_init(&r->error, 1 << 16);
+    tg_buf_init(&r->logprobs, 1 << 20);
 }
 
 void record_free(struct record *r)
@@ -20,12 +21,25 @@ void record_free(struct record *r)
     tg_buf_free(&r->reasoning);
     tg_buf_free(&r->calls);
     tg_buf_free(&r->error);
+    tg_buf_free(&r->logprobs);
+}
+
+static void keep_logprobs(struct record *r, const struct chat_event *e)
+{
+    for (size_t i = 0; i < e->n_logprobs; i++) {
+        const struct chat_logprob *l = &e->logprobs[i];
+        tg_buf_addf(&r->logprobs, "%.*s %g", TG_FMT(l->token.text), l->token.logprob);
+        for (size_t k = 0; k < l->n_top; k++)
+            tg_buf_addf(&r->logprobs, " %.*s=%g", TG_FMT(l->top[k].text), l->top[k].logprob);
+        tg_buf_addc(&r->logprobs, '|');
+    }
 }
 
 static void keep(struct record *r, const struct chat_event *e)
 {
     if (e->kind == CHAT_EVENT_TEXT)
         tg_buf_add(&r->text, e->text.p, e->text.n);
+    keep_logprobs(r, e);
     if (e->kind == CHAT_EVENT_REASONING)
         tg_buf_add(&r->reasoning, e->text.p, e->text.n);
     if (e->kind == CHAT_EVENT_TOOL_CALL)

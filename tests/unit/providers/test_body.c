@@ -56,6 +56,16 @@ static void everything_else(void)
               "\"user\":\"u\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
 }
 
+static void logprobs(void)
+{
+    struct chat_request r = { .logprobs = true };
+    CHECK_STR(body_of(&r), "{\"model\":\"m\",\"messages\":[],\"max_tokens\":7,\"logprobs\":true,"
+                           "\"stream\":false}");
+    r.top_logprobs = 20;
+    CHECK_STR(body_of(&r), "{\"model\":\"m\",\"messages\":[],\"max_tokens\":7,\"logprobs\":true,"
+                           "\"top_logprobs\":20,\"stream\":false}");
+}
+
 static void tools(void)
 {
     const struct chat_tool list[] = {
@@ -180,8 +190,9 @@ static void request_bytes(void)
 
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = { CASE(plain), CASE(everything_else), CASE(tools),
-                                               CASE(demands),
-        CASE(media), CASE(limits), CASE(request_bytes) };
+    static const struct check_case cases[] = {
+        CASE(plain),   CASE(everything_else), CASE(logprobs), CASE(tools),
+        CASE(demands), CASE(media),           CASE(limits),   CASE(request_bytes),
+    };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -2,6 +2,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "config/base/utf8.h"
 #include "local_engine/engine.h"
 #include "tests/unit/check.h"
 #include "tests/unit/providers/support.h"
@@ -139,6 +140,71 @@ static void stop_strings(void)
     CHECK(!memmem(s.text.p ? s.text.p : "", s.text.n, r.text.p + at, n));
     record_free(&r);
     record_free(&s);
+    bench_close(&b);
+}
+
+/* What is no UTF-8 becomes U+FFFD, byte by byte, as in an answer's text. */
+static void make_text(struct tg_buf *bytes)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, bytes->max);
+    for (size_t i = 0; i < bytes->n;) {
+        uint32_t rune;
+        size_t width = tg_utf8_decode(bytes->p + i, bytes->n - i, &rune);
+        tg_buf_add(&out, width ? bytes->p + i : "\xEF\xBF\xBD", width ? width : 3);
+        i += width ? width : 1;
+    }
+    tg_buf_free(bytes);
+    *bytes = out;
+}
+
+/* The tokens' texts of "token logprob|..." together; the test model says no '|' and no " -". */
+static void join(struct tg_buf *text)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < text->n;) {
+        const char *end = memmem(text->p + at, text->n - at, " -", 2);
+        if (!end)
+            end = memmem(text->p + at, text->n - at, " 0|", 3);
+        CHECK(end);
+        size_t piece = (size_t)(end - text->p) - at;
+        memmove(text->p + n, text->p + at, piece);
+        n += piece;
+        const char *bar = memchr(end, '|', text->n - (size_t)(end - text->p));
+        CHECK(bar);
+        at = (size_t)(bar - text->p) + 1;
+    }
+    text->n = n;
+    make_text(text);
+}
+
+static void logprobs_spell_the_text(void)
+{
+    struct bench b;
+    struct record r, s;
+    bench_open(&b);
+    b.request.logprobs = true;
+    begin(&b, &r);
+    CHECK(loop_until(b.base, &r.ends, 1, WAIT_MS));
+    join(&r.logprobs);
+    CHECK(r.text.n > 0 && tg_str_eq(tg_buf_str(&r.logprobs), tg_buf_str(&r.text)));
+    b.request.stop[0] = (struct tg_str){ r.text.p + r.text.n / 2, 1 };
+    while (((unsigned char)*b.request.stop[0].p & 0x80) != 0)
+        b.request.stop[0].p--;
+    b.request.n_stops = 1;
+    begin(&b, &s);
+    CHECK(loop_until(b.base, &s.ends, 1, WAIT_MS));
+    join(&s.logprobs);
+    CHECK(s.text.n < r.text.n && s.logprobs.n <= s.text.n);
+    CHECK(memcmp(s.logprobs.p ? s.logprobs.p : "", r.text.p, s.logprobs.n) == 0);
+    record_free(&r);
+    record_free(&s);
+    struct tg_error err = { .code = TG_OK };
+    int32_t *ids = NULL;
+    uint32_t n = 0;
+    b.request.top_logprobs = 1;
+    CHECK_INT(prov_local_prepare(b.backend, &b.request, &ids, &n, &err), TG_UNSUPPORTED);
+    CHECK(strncmp(err.text, "top_logprobs: ", 14) == 0);
     bench_close(&b);
 }
 
@@ -423,7 +489,8 @@ static void too_long_to_be_tokenised(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(an_answer), CASE(least_top_p), CASE(stop_strings), CASE(paused_without_credit),
+        CASE(an_answer), CASE(least_top_p), CASE(stop_strings),
+        CASE(logprobs_spell_the_text), CASE(paused_without_credit),
         CASE(freed_in_any_callback), CASE(cancel_frees_the_engine), CASE(time_limit),
         CASE(what_it_cannot_take), CASE(prompts), CASE(tools),
         CASE(too_long_to_be_tokenised),

@@ -289,9 +289,8 @@ static void held_between_events(void)
     record_free(&r);
 }
 
-static void no_memory(void)
+static void no_memory_for(const char *in)
 {
-    const char *in = rows[11].in;
     bool finished = false;
     for (uint64_t nth = 1; nth < 2000 && !finished; nth++) {
         struct prov_reader reader;
@@ -300,7 +299,9 @@ static void no_memory(void)
         tg_buf_adds(&r.text, "");
         tg_buf_adds(&r.calls, "");
         tg_buf_adds(&r.error, "");
+        tg_buf_adds(&r.logprobs, "memory for what comes");
         prov_reader_init(&reader, ANSWER_MAX, record_event, &r);
+        reader.logprobs = true;
         tg_alloc_fail_nth(nth);
         prov_reader_feed(&reader, tg_str_of(in));
         prov_reader_end(&reader);
@@ -313,6 +314,14 @@ static void no_memory(void)
         CHECK(ok);
     }
     CHECK(finished);
+}
+
+static void no_memory(void)
+{
+    no_memory_for(rows[11].in);
+    no_memory_for("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"logprobs\":{\"content\":["
+                  "{\"token\":\"a\",\"logprob\":-1,\"bytes\":[98],\"top_logprobs\":[{\"token\":"
+                  "\"c\",\"logprob\":-2}]}]},\"finish_reason\":\"stop\"}]}\n\n" DONE);
 }
 
 int main(int argc, char **argv)
