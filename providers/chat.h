@@ -99,6 +99,8 @@ struct chat_request {
     bool stream;
     bool include_usage; /* a stream's client wants the usage chunk */
     bool thinking;
+    struct tg_str effort;    /* how much, in the client's word, for providers; empty: not said */
+    struct tg_str verbosity; /* "low" or "high" if that is asked for; else empty */
     bool hide_thinking; /* the client wants to know that it was thought, not what */
     struct tg_str user;
     const void *own; /* what the dialect that read it needs to know again; for it alone */

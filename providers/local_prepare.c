@@ -64,13 +64,29 @@ static enum tg_status check_message(const struct chat_request *r, size_t at, str
     return TG_OK;
 }
 
+/* What is asked of the answer, beyond what it may hold. */
+static enum tg_status check_manner(const struct chat_request *r, struct tg_error *err)
+{
+    const struct chat_sampling *s = &r->sampling;
+    bool presence = s->has_presence && (s->presence < 0 || s->presence > 0);
+    bool frequency = s->has_frequency && (s->frequency < 0 || s->frequency > 0);
+    if (r->verbosity.n)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "verbosity: the local model has one; leave it out, or ask for \"medium\"");
+    if (r->top_logprobs)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "top_logprobs: the local model of this version tells the token that was "
+                       "chosen alone");
+    if (presence || frequency)
+        return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
+                       presence ? "presence_penalty" : "frequency_penalty");
+    return TG_OK;
+}
+
 static enum tg_status check_request(const struct le_engine *engine, const struct chat_request *r,
                                     struct tg_error *err)
 {
-    const struct chat_sampling *s = &r->sampling;
     uint32_t context = le_engine_context(engine);
-    bool presence = s->has_presence && (s->presence < 0 || s->presence > 0);
-    bool frequency = s->has_frequency && (s->frequency < 0 || s->frequency > 0);
     for (size_t i = 0; i < r->n_messages; i++) {
         enum tg_status status = check_message(r, i, err);
         if (status)
@@ -102,14 +118,7 @@ static enum tg_status check_request(const struct le_engine *engine, const struct
         return tg_fail(err, TG_UNSUPPORTED,
                        "parallel_tool_calls: the local model of this version cannot be held to one "
                        "call");
-    if (r->top_logprobs)
-        return tg_fail(err, TG_UNSUPPORTED,
-                       "top_logprobs: the local model of this version tells the token that was "
-                       "chosen alone");
-    if (presence || frequency)
-        return tg_fail(err, TG_UNSUPPORTED, "%s: the local model of this version applies none",
-                       presence ? "presence_penalty" : "frequency_penalty");
-    return TG_OK;
+    return check_manner(r, err);
 }
 
 /* A text alone is a string to the template, several are parts: it tells the two apart. */

@@ -263,6 +263,14 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
         }
         tg_buf_addc(out, ']');
     }
+    if (r->effort.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "reasoning_effort", r->effort);
+    }
+    if (r->verbosity.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "verbosity", r->verbosity);
+    }
     if (r->logprobs)
         tg_buf_adds(out, ",\"logprobs\":true");
     if (r->logprobs && r->top_logprobs)

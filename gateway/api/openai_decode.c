@@ -79,8 +79,11 @@ enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v)
                                          "high", "xhigh",   "max" };
     size_t which = 0;
     enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    d->out->thinking = status == TG_OK && which >= 2;
-    return status;
+    if (status)
+        return status;
+    d->out->thinking = which >= 2;
+    d->out->effort = tg_str_of(words[which]);
+    return TG_OK;
 }
 
 enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v)
@@ -93,10 +96,21 @@ enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v
 
 enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v)
 {
-    static const char *const words[] = { "medium", "low", "high" };
+    static const char *const words[] = { "medium", "low", "high" }; /* the first is the default */
     size_t which = 0;
     enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which >= 1 ? api_unsupported(d) : status;
+    if (status == TG_OK && which)
+        d->out->verbosity = tg_str_of(words[which]);
+    return status;
+}
+
+/* Kept in memory, which is the default, is a hint; that it be kept for a day is a demand. */
+static enum tg_status read_retention(struct api_read *d, const struct tg_json *v)
+{
+    static const char *const words[] = { "in_memory", "in-memory", "24h" };
+    size_t which = 0;
+    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
+    return status == TG_OK && which == 2 ? api_unsupported(d) : status;
 }
 
 static enum tg_status read_n(struct api_read *d, const struct tg_json *v)
@@ -286,7 +300,8 @@ static const struct api_field request_fields[] = {
     { "audio", api_refuse },
     { "prediction", api_refuse },
     { "web_search_options", api_refuse },
-    { "prompt_cache_retention", api_refuse },
+    { "prompt_cache_retention", read_retention },
+    { "prompt_cache_options", api_refuse },
     { "functions", api_refuse },
     { "function_call", api_refuse },
     { "moderation", api_refuse },

@@ -47,7 +47,7 @@ static void add_reasoning(const struct tg_json *v, struct tg_buf *out)
 enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root)
 {
     struct oai_reading *r = d->dialect;
-    const struct tg_json *format = api_member(api_member(root, "text"), "format");
+    const struct tg_json *text = api_member(root, "text"), *format = api_member(text, "format");
     struct tg_buf out;
     tg_buf_init(&out, SIZE_MAX / 2); /* bounded by the body it came from */
     add(root, "instructions", "null", &out);
@@ -66,7 +66,8 @@ enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root)
         tg_json_print(format, &out);
     else
         tg_buf_adds(&out, "{\"type\":\"text\"}");
-    tg_buf_adds(&out, ",\"verbosity\":\"medium\"}");
+    add(text, "verbosity", "\"medium\"", &out);
+    tg_buf_addc(&out, '}');
     add(root, "tool_choice", "\"auto\"", &out);
     add_tools(api_member(root, "tools"), &out);
     tg_buf_adds(&out, ",\"top_logprobs\":0");

@@ -221,6 +221,7 @@ static enum tg_status print_count(uint32_t n_prompt, struct tg_buf *out)
 static const struct api_rename renames[] = {
     { "response_format", "text.format" },
     { "reasoning_effort", "reasoning.effort" },
+    { "verbosity", "text.verbosity" },
     { ".function.strict", ".strict" },
     { ".function.parameters", ".parameters" },
     { "max_tokens", "max_output_tokens" },

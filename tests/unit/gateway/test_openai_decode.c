@@ -79,6 +79,9 @@ static void refuses_wrong_values(void)
         { "{" M ",\"logprobs\":1}", "logprobs", "boolean" },
         { "{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs", "0 to 20" },
         { "{" M ",\"top_logprobs\":3}", "top_logprobs", "only allowed when logprobs" },
+        { "{" M ",\"reasoning_effort\":\"most\"}", "reasoning_effort", "none, minimal, low" },
+        { "{" M ",\"verbosity\":\"none\"}", "verbosity", "medium, low, high" },
+        { "{" M ",\"prompt_cache_retention\":\"1h\"}", "prompt_cache_retention", "24h" },
         { "{" M ",\"response_format\":{}}", "response_format.type", "missing" },
         { "{" M ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type", "one of" },
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
@@ -121,7 +124,9 @@ static void refuses_by_name_what_is_not_built(void)
         { "{" M ",\"store\":true}", "store", UNSUPPORTED },
         { "{" M ",\"metadata\":{\"a\":\"b\"}}", "metadata", UNSUPPORTED },
         { "{" M ",\"service_tier\":\"flex\"}", "service_tier", UNSUPPORTED },
-        { "{" M ",\"verbosity\":\"low\"}", "verbosity", UNSUPPORTED },
+        { "{" M ",\"prompt_cache_retention\":\"24h\"}", "prompt_cache_retention", UNSUPPORTED },
+        { "{" M ",\"prompt_cache_options\":{}}", "prompt_cache_options", UNSUPPORTED },
+        { "{" M ",\"moderation\":{}}", "moderation", UNSUPPORTED },
         { "{" M ",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].type", UNSUPPORTED },
         { USER("[{\"type\":\"file\",\"file\":{}}]"), "messages[0].content[0].type",
           "file parts are not supported" },
@@ -228,7 +233,7 @@ static void honours_fields(void)
         "\"modalities\":[\"text\"],\"store\":false,\"metadata\":{},\"logit_bias\":null,"
         "\"logprobs\":false,\"top_logprobs\":null,\"parallel_tool_calls\":true,"
         "\"tool_choice\":\"auto\",\"prompt_cache_key\":\"k\",\"service_tier\":\"auto\","
-        "\"verbosity\":\"medium\",\"audio\":null}"));
+        "\"verbosity\":\"medium\",\"prompt_cache_retention\":\"in_memory\",\"audio\":null}"));
     const struct chat_sampling *s = &t.rq.sampling;
     CHECK_STR(t.err.message, "");
     CHECK_INT(t.status, TG_OK);
@@ -239,6 +244,7 @@ static void honours_fields(void)
     CHECK(s->has_presence && s->presence == -2.0 && s->has_frequency && s->frequency == 2.0);
     CHECK(t.rq.n_stops == 2 && is(t.rq.stop[0], "a") && is(t.rq.stop[1], "\xc3\xa4"));
     CHECK(is(t.rq.user, "u") && t.rq.n_tools == 0);
+    CHECK(is(t.rq.effort, "low") && !t.rq.verbosity.n);
     finish(&t);
     t = decode(TG_STR("{" M "}"));
     CHECK_INT(t.status, TG_OK);
@@ -252,6 +258,10 @@ static void honours_fields(void)
     finish(&t);
     t = decode(TG_STR("{" M ",\"reasoning_effort\":\"none\",\"stop\":\"x\",\"top_k\":40}"));
     CHECK(t.status == TG_OK && !t.rq.thinking && t.rq.n_stops == 1 && t.rq.sampling.top_k == 40);
+    CHECK(is(t.rq.effort, "none"));
+    finish(&t);
+    t = decode(TG_STR("{" M ",\"reasoning_effort\":\"max\",\"verbosity\":\"high\"}"));
+    CHECK(t.rq.thinking && is(t.rq.effort, "max") && is(t.rq.verbosity, "high"));
     finish(&t);
 }
 

@@ -109,6 +109,11 @@ static void the_request_is_repeated(void)
               "\"truncation\":\"disabled\",\"user\":null,\"metadata\":{\"k\":\"v\"}");
     CHECK(t.rq.n_tools == 0 && !t.rq.thinking && !t.past.draft);
     done(&t);
+    t = decoded(1, WITH("\"text\":{\"verbosity\":\"high\"},\"reasoning\":{\"effort\":\"xhigh\"}"));
+    asked = t.rq.own;
+    CHECK(is(t.rq.verbosity, "high") && is(t.rq.effort, "xhigh"));
+    CHECK(strstr(asked->echo.p, "\"format\":{\"type\":\"text\"},\"verbosity\":\"high\"}"));
+    done(&t);
 }
 
 static void choices_leave_tools(void)
@@ -171,7 +176,7 @@ static void what_is_wrong_is_named(void)
         { WITH("\"moderation\":{}"), "moderation", UNSUPPORTED },
         { WITH("\"reasoning\":{\"mode\":\"pro\"}"), "reasoning.mode", UNSUPPORTED },
         { WITH("\"reasoning\":{\"context\":\"all_turns\"}"), "reasoning.context", UNSUPPORTED },
-        { WITH("\"text\":{\"verbosity\":\"low\"}"), "text.verbosity", UNSUPPORTED },
+        { WITH("\"text\":{\"verbosity\":\"most\"}"), "text.verbosity", "medium, low, high" },
         { WITH("\"text\":{\"format\":{\"type\":\"json_schema\"}}"), "text.format", "no name" },
         { WITH("\"text\":{\"format\":{\"type\":\"text\",\"name\":\"n\"}}"), "text.format.name",
           "unknown field" },

@@ -56,6 +56,15 @@ static void everything_else(void)
               "\"user\":\"u\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
 }
 
+static void words_are_passed_on(void)
+{
+    struct chat_request r = { .effort = TG_STR("xhigh"), .verbosity = TG_STR("low"),
+                              .thinking = true };
+    CHECK_STR(body_of(&r), "{\"model\":\"m\",\"messages\":[],\"max_tokens\":7,"
+                           "\"reasoning_effort\":\"xhigh\",\"verbosity\":\"low\","
+                           "\"stream\":false}");
+}
+
 static void logprobs(void)
 {
     struct chat_request r = { .logprobs = true };
@@ -193,6 +202,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(plain),   CASE(everything_else), CASE(logprobs), CASE(tools),
         CASE(demands), CASE(media),           CASE(limits),   CASE(request_bytes),
+        CASE(words_are_passed_on),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
