@@ -9,6 +9,7 @@
 #include "gateway/api/openai_responses.h"
 #include "gateway/admin.h"
 #include "gateway/cors.h"
+#include "gateway/api/openai_text.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/metrics.h"
@@ -159,6 +160,7 @@ static const struct endpoint endpoints[] = {
     { "/v1/responses", "GET", .answer = gw_responses_get, .inside = true },
     { "/v1/responses", "DELETE", .answer = gw_responses_remove, .inside = true },
     { "/v1/responses", "POST", .answer = gw_responses_post, .inside = true },
+    { "/v1/completions", "POST", .dialect = &oai_text },
     { "/v1/messages", "POST", .dialect = &ant_messages },
     { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
     { "/v1/models", "GET", .answer = gw_models_answer, .below = true },

@@ -101,6 +101,7 @@ struct chat_request {
     bool thinking;
     struct tg_str effort;    /* how much, in the client's word, for providers; empty: not said */
     struct tg_str verbosity; /* "low" or "high" if that is asked for; else empty */
+    bool echo; /* the answer's text begins with the prompt, which is one text */
     bool hide_thinking; /* the client wants to know that it was thought, not what */
     struct tg_str user;
     const void *own; /* what the dialect that read it needs to know again; for it alone */

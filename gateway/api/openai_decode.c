@@ -5,74 +5,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v)
-{
-    return api_copy(d, v, 1, OAI_MODEL_MAX, &d->out->model);
-}
-
-enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v)
-{
-    return api_bool(d, v, &d->out->stream);
-}
-
-static enum tg_status read_include_usage(struct api_read *d, const struct tg_json *v)
-{
-    return api_bool(d, v, &d->out->include_usage);
-}
-
-enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v)
-{
-    return api_only_bool(d, v, false);
-}
-
-static enum tg_status read_stream_options(struct api_read *d, const struct tg_json *v)
-{
-    static const struct api_field fields[] = {
-        { "include_usage", read_include_usage },
-        { "include_obfuscation", oai_only_false },
-    };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
-}
-
-static enum tg_status read_seed(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0, most = (int64_t)1 << 53; /* what a JSON number carries exactly */
-    enum tg_status status = api_integer(d, v, -most, most, &value);
-    d->out->sampling.has_seed = true;
-    d->out->sampling.seed = (uint64_t)value;
-    return status;
-}
-
-/* max_tokens and its newer name. */
-enum tg_status oai_read_max_tokens(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, 1, OAI_TOKENS_MAX, &value);
-    if (status)
-        return status;
-    if (d->out->max_tokens && d->out->max_tokens != (uint32_t)value)
-        return api_bad(d, "max_tokens and max_completion_tokens are both given and differ");
-    d->out->max_tokens = (uint32_t)value;
-    return TG_OK;
-}
-
-enum tg_status oai_read_user(struct api_read *d, const struct tg_json *v)
-{
-    return api_copy(d, v, 0, OAI_USER_MAX, &d->out->user);
-}
-
-/* The newer name of user; user wins where both are given, whatever their order. */
-enum tg_status oai_read_safety_identifier(struct api_read *d, const struct tg_json *v)
-{
-    struct tg_str id;
-    enum tg_status status = api_copy(d, v, 0, OAI_USER_MAX, &id);
-    if (status == TG_OK && !d->out->user.p)
-        d->out->user = id;
-    return status;
-}
-
 enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "none", "minimal", "low", "medium",
@@ -111,15 +43,6 @@ static enum tg_status read_retention(struct api_read *d, const struct tg_json *v
     size_t which = 0;
     enum tg_status status = api_word(d, v, words, COUNT(words), &which);
     return status == TG_OK && which == 2 ? api_unsupported(d) : status;
-}
-
-static enum tg_status read_n(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, 1, 128, &value);
-    if (status == TG_OK && value > 1)
-        return api_unsupported(d);
-    return status;
 }
 
 enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *v)
@@ -269,7 +192,7 @@ static const struct api_field request_fields[] = {
     { "messages", api_elsewhere }, /* read last: it needs nothing, and errors above are cheaper */
     { "model", oai_read_model },
     { "stream", oai_read_stream },
-    { "stream_options", read_stream_options },
+    { "stream_options", oai_read_stream_options },
     { "temperature", api_read_temperature },
     { "top_p", api_read_top_p },
     { "top_k", api_read_top_k },
@@ -277,7 +200,7 @@ static const struct api_field request_fields[] = {
     { "max_tokens", oai_read_max_tokens },
     { "max_completion_tokens", oai_read_max_tokens },
     { "stop", api_read_stop },
-    { "seed", read_seed },
+    { "seed", oai_read_seed },
     { "presence_penalty", api_read_presence },
     { "frequency_penalty", api_read_frequency },
     { "user", oai_read_user },
@@ -285,7 +208,7 @@ static const struct api_field request_fields[] = {
     { "tools", oai_read_tools },
     { "tool_choice", read_tool_choice },
     { "parallel_tool_calls", oai_read_parallel },
-    { "n", read_n },
+    { "n", oai_read_n },
     { "reasoning_effort", oai_read_effort },
     { "response_format", read_response_format },
     { "modalities", read_modalities },
@@ -319,29 +242,13 @@ static enum tg_status check_together(struct api_read *d, const struct tg_json *r
         status = api_check_logprobs(d);
     if (status)
         return status;
-    if (api_member(root, "stream_options") && !d->out->stream) {
-        api_enter(d, "stream_options");
-        return api_bad(d, "is only allowed when stream is true");
-    }
-    return TG_OK;
+    return oai_check_stream_options(d, root);
 }
 
 enum tg_status oai_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err)
 {
-    struct api_read d = { .arena = arena, .out = out, .err = err };
-    struct tg_json *root = NULL;
-    *out = (struct chat_request){ 0 };
-    *err = (struct api_error){ 0 };
-    enum tg_status status = api_read_root(&d, body, &root);
-    if (status == TG_OK)
-        status = api_read_fields(&d, root, request_fields, COUNT(request_fields));
-    if (status == TG_OK)
-        status = check_together(&d, root);
-    if (status == TG_OK) {
-        api_enter(&d, "messages");
-        status = oai_read_messages(&d, api_member(root, "messages"));
-    }
-    tg_json_free(root);
-    return status;
+    static const struct oai_form form = { request_fields, COUNT(request_fields), check_together,
+                                          "messages", oai_read_messages };
+    return oai_read_form(&form, body, arena, out, err);
 }

@@ -11,21 +11,22 @@ static void add_text(struct tg_buf *out, const char *key, struct tg_str value)
     tg_buf_add_json(out, value);
 }
 
-static void add_identity(const struct api_answer *a, const char *object, struct tg_buf *out)
+void oai_add_identity(const struct api_answer *a, const char *object, struct tg_buf *out)
 {
     add_text(out, "{\"id\":", tg_str_of(a->id));
     tg_buf_addf(out, ",\"object\":\"%s\",\"created\":%" PRId64, object, a->created_s);
     add_text(out, ",\"model\":", a->model);
 }
 
-/* Unknown counts are left out, never printed as 0; without both sides there is no usage. */
 static bool usage_known(const struct chat_usage *u)
 {
     return u->input.present && u->output.present && u->input.n <= UINT64_MAX - u->output.n;
 }
 
-static void add_usage(const struct chat_usage *u, struct tg_buf *out)
+void oai_add_usage(const struct chat_usage *u, struct tg_buf *out)
 {
+    if (!usage_known(u))
+        return;
     tg_buf_addf(out,
                 ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
                 ",\"total_tokens\":%" PRIu64,
@@ -37,6 +38,11 @@ static void add_usage(const struct chat_usage *u, struct tg_buf *out)
         tg_buf_addf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%" PRIu64 "}",
                     u->reasoning.n);
     tg_buf_adds(out, "}");
+}
+
+bool oai_tells_usage(const struct api_answer *a, const struct chat_usage *u)
+{
+    return a->request->include_usage && usage_known(u);
 }
 
 static void add_calls(const struct api_whole *w, struct tg_buf *out)
@@ -67,7 +73,7 @@ static void add_logprobs(const struct chat_logprobs *l, struct tg_buf *out)
 static enum tg_status print_whole(const struct api_answer *a, const struct api_whole *w,
                                   struct tg_buf *out)
 {
-    add_identity(a, "chat.completion", out);
+    oai_add_identity(a, "chat.completion", out);
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     if (w->content.n == 0 && w->n_calls > 0)
         tg_buf_adds(out, "null");
@@ -80,15 +86,14 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
         add_calls(w, out);
     add_logprobs(w->logprobs, out);
     tg_buf_addf(out, ",\"finish_reason\":\"%s\"}]", chat_finish_name(w->finish));
-    if (usage_known(&w->usage))
-        add_usage(&w->usage, out);
+    oai_add_usage(&w->usage, out);
     return tg_buf_adds(out, "}");
 }
 
 static void begin_chunk(const struct api_answer *a, struct tg_buf *out)
 {
     tg_buf_adds(out, "data: ");
-    add_identity(a, "chat.completion.chunk", out);
+    oai_add_identity(a, "chat.completion.chunk", out);
 }
 
 static void begin_delta(const struct api_answer *a, struct tg_buf *out)
@@ -151,6 +156,12 @@ static void add_note(struct tg_str note, struct tg_buf *out)
         tg_buf_addf(out, ": tollgate %.*s\n\n", TG_FMT(note));
 }
 
+enum tg_status oai_add_done(struct tg_str note, struct tg_buf *out)
+{
+    add_note(note, out);
+    return tg_buf_adds(out, "data: [DONE]\n\n");
+}
+
 static enum tg_status print_finish(const struct api_answer *a, struct api_stream *s,
                                    const struct api_whole *w, struct tg_str note,
                                    struct tg_buf *out)
@@ -159,19 +170,17 @@ static enum tg_status print_finish(const struct api_answer *a, struct api_stream
     begin_delta(a, out);
     tg_buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]}\n\n",
                 chat_finish_name(w->finish));
-    if (a->request->include_usage && usage_known(&w->usage)) {
+    if (oai_tells_usage(a, &w->usage)) {
         begin_chunk(a, out);
         tg_buf_adds(out, ",\"choices\":[]");
-        add_usage(&w->usage, out);
+        oai_add_usage(&w->usage, out);
         tg_buf_adds(out, "}\n\n");
     }
-    add_note(note, out);
-    return tg_buf_adds(out, "data: [DONE]\n\n");
+    return oai_add_done(note, out);
 }
 
-static enum tg_status print_failed(const struct api_answer *a, struct api_stream *s,
-                                   const struct api_error *e, struct tg_str note,
-                                   struct tg_buf *out)
+enum tg_status oai_failed_print(const struct api_answer *a, struct api_stream *s,
+                                const struct api_error *e, struct tg_str note, struct tg_buf *out)
 {
     (void)a;
     (void)s;
@@ -234,5 +243,5 @@ const struct api_dialect oai_chat = {
     .begin = print_role,
     .event = print_event,
     .finish = print_finish,
-    .failed = print_failed,
+    .failed = oai_failed_print,
 };

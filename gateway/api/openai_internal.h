@@ -20,13 +20,48 @@ enum {
 enum tg_status oai_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err);
 
-/* openai_decode.c: readers for tables, of fields that both of this vendor's dialects have. */
+/* openai_fields.c: readers for the tables of more than one endpoint. */
 enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v);
-enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_stream_options(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_seed(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_max_tokens(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_user(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_safety_identifier(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_n(struct api_read *d, const struct tg_json *v); /* 1, or refused by name */
+enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v);
+/* A request of an endpoint: the table of its members; what no single one can know (or NULL); and
+ * the member that is read last, since errors of the others are cheaper: its reader gets NULL where
+ * it is absent. */
+struct oai_form {
+    const struct api_field *fields;
+    size_t n;
+    enum tg_status (*check)(struct api_read *d, const struct tg_json *root);
+    const char *last;
+    enum tg_status (*read_last)(struct api_read *d, const struct tg_json *v);
+};
+/* api_dialect.decode by a form. */
+enum tg_status oai_read_form(const struct oai_form *form, struct tg_str body,
+                             struct tg_arena *arena, struct chat_request *out,
+                             struct api_error *err);
+/* Refuses stream_options of what is no stream. */
+enum tg_status oai_check_stream_options(struct api_read *d, const struct tg_json *root);
+
+/* openai_encode.c: what answers of more than one endpoint have. */
+/* An object's opening brace and its first members, id to model. */
+void oai_add_identity(const struct api_answer *a, const char *object, struct tg_buf *out);
+/* ,"usage":{...}; unknown counts are left out, never printed as 0, and without both sides there is
+ * no usage. */
+void oai_add_usage(const struct chat_usage *u, struct tg_buf *out);
+/* Usage is wanted in a stream, and known. */
+bool oai_tells_usage(const struct api_answer *a, const struct chat_usage *u);
+/* The last event of a stream, with the note in front of it. */
+enum tg_status oai_add_done(struct tg_str note, struct tg_buf *out);
+/* api_dialect.failed: an error as an event. */
+enum tg_status oai_failed_print(const struct api_answer *a, struct api_stream *s,
+                                const struct api_error *e, struct tg_str note, struct tg_buf *out);
+
+/* openai_decode.c: readers for tables, of fields that both of this vendor's dialects have. */
 enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v);
