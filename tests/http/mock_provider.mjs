@@ -20,6 +20,15 @@
 //   huge           `bytes` of text, 64 KiB a chunk         slow          `bytes` one at a time
 //   redirect       302 to /elsewhere
 //
+// Where the request has logprobs, text comes with its tokens (each chunk is one, at -0.5) and as
+// many alternatives as it asks for (ALT0, ...); bad-logprobs: with a list that is none.
+//
+// POST /embeddings answers vectors of `dimensions` (4, or what is asked for) floats in the encoding
+// that is asked for: [input + 1, 0.5, -0.25, 0.25, ...]. Behaviours there: error, hang, cut,
+// malformed, and
+//   embed-floats   as numbers, whatever was asked      embed-shuffled  last one first
+//   embed-short    one too few                         embed-nan       not a number
+//
 // or by a function: startMock({ script: (body, entry) => ({ behaviour, options... }) }), which sees
 // each request and its entry in the log.
 //
@@ -43,6 +52,7 @@ const defaults = {
   after: 2,
   status: 500,
   bytes: 4 << 20,
+  dimensions: 4,
   call: { name: 'get_weather', arguments: '{"city":"Paris"}' },
 };
 const now = () => performance.timeOrigin + performance.now();
@@ -64,6 +74,15 @@ function pieces(p) {
   const out = [];
   for (let i = 0; i < p.text.length; i += size) out.push(p.text.slice(i, i + size));
   return out;
+}
+
+// The logprobs of one piece of text, or undefined when they were not asked for.
+function logprobsOf(x, text) {
+  if (!x.ask.logprobs) return undefined;
+  if (x.p.behaviour === 'bad-logprobs') return { content: [{ token: text }] };
+  const entry = (token, logprob) => ({ token, logprob, bytes: [...Buffer.from(token)] });
+  const tops = Array.from({ length: x.ask.top_logprobs ?? 0 }, (_, i) => entry(`ALT${i}`, -1 - i));
+  return { content: [{ ...entry(text, -0.5), top_logprobs: tops }], refusal: null };
 }
 
 function usageOf(p) {
@@ -110,7 +129,8 @@ class Exchange {
     return this.raw(`data: ${JSON.stringify(value)}\n\n`);
   }
   chunk(delta, finish = null) {
-    const choices = [{ index: 0, delta, finish_reason: finish }];
+    const logprobs = delta.content ? logprobsOf(this, delta.content) : undefined;
+    const choices = [{ index: 0, delta, logprobs, finish_reason: finish }];
     const soFar = { ...this.p, completionTokens: 1 };
     return this.event({ choices, ...(this.p.running && { usage: usageOf(soFar) }) });
   }
@@ -132,10 +152,18 @@ class Exchange {
     this.res.end(text);
   }
   whole(message, finish) {
+    const logprobs = message.content ? logprobsOf(this, message.content) : undefined;
     this.json(200, {
       ...this.base,
       object: 'chat.completion',
-      choices: [{ index: 0, message: { role: 'assistant', ...message }, finish_reason: finish }],
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', ...message },
+          logprobs,
+          finish_reason: finish,
+        },
+      ],
       usage: usageOf(this.p),
     });
   }
@@ -280,6 +308,25 @@ async function hangMid(x) {
   else x.res.writeHead(200, { 'content-type': 'application/json' }).write('{"choices":');
 }
 
+// POST /embeddings
+function embed(x) {
+  const { ask, p } = x;
+  const inputs =
+    typeof ask.input === 'string' || typeof ask.input[0] === 'number' ? [ask.input] : ask.input;
+  const n = ask.dimensions ?? p.dimensions;
+  let data = inputs.map((_, index) => {
+    const floats = Array.from({ length: n }, (__, i) => [index + 1, 0.5, -0.25, 0.25][i % 4]);
+    if (p.behaviour === 'embed-nan') floats[1] = NaN;
+    const bytes = Buffer.from(new Float32Array(floats).buffer);
+    const plain = p.behaviour === 'embed-floats' || ask.encoding_format !== 'base64';
+    return { object: 'embedding', index, embedding: plain ? floats : bytes.toString('base64') };
+  });
+  if (p.behaviour === 'embed-shuffled') data.reverse();
+  if (p.behaviour === 'embed-short') data = data.slice(1);
+  const usage = { prompt_tokens: p.promptTokens, total_tokens: p.promptTokens };
+  x.json(200, { object: 'list', data, model: ask.model, usage });
+}
+
 const behaviours = {
   answer,
   reasoning,
@@ -288,6 +335,11 @@ const behaviours = {
   malformed,
   huge,
   slow,
+  'bad-logprobs': answer,
+  'embed-floats': embed,
+  'embed-shuffled': embed,
+  'embed-short': embed,
+  'embed-nan': embed,
   'usage-absent': answer,
   'usage-zero': answer,
   'tool-call': toolCall,
@@ -379,7 +431,8 @@ class Mock {
       else entry.aborted = now();
     });
     const text = await readBody(req);
-    if (req.method !== 'POST' || !req.url.endsWith('/chat/completions'))
+    const embeds = req.url.endsWith('/embeddings');
+    if (req.method !== 'POST' || !(embeds || req.url.endsWith('/chat/completions')))
       return res
         .writeHead(404, { 'content-type': 'application/json' })
         .end('{"error":{"message":"not found"}}');
@@ -392,7 +445,8 @@ class Mock {
       body: ask,
     });
     if (p.firstMs) await sleep(p.firstMs);
-    return behaviours[p.behaviour](new Exchange(p, ask, res, entry));
+    const does = embeds && p.behaviour === 'answer' ? embed : behaviours[p.behaviour];
+    return does(new Exchange(p, ask, res, entry));
   }
 }
 
