@@ -8,6 +8,8 @@
 enum {
     ANSWER_MAX = 2 * GW_ANSWER_MAX,
     END_MAX = 6 * GW_ANSWER_MAX, /* of a stream: some dialects say it all again, and again */
+    VECTORS_MAX = 160 << 20, /* 12 bytes a number, of those that fit into what is kept */
+    WORKER_NUMBERS = 4096,   /* above them a worker prints: about 0.3 us a number */
     COMMENT_MAX = 16384,
     RETRY_AFTER_S = 5,
     LOCAL_AHEAD_MAX = 1 << 20, /* bytes of a local stream kept for a slow reader */
@@ -250,6 +252,8 @@ static struct api_whole whole_of(struct gw_try *t)
         .finish = t->finish,
         .stop = t->stop,
         .logprobs = t->tokens,
+        .vectors = t->vectors,
+        .n_vectors = t->vectors ? t->x->prepared.request.n_inputs : 0,
         .usage = t->usage,
         .times = times_of(t),
     };
@@ -305,28 +309,63 @@ static void finish_stream(struct gw_exchange *x)
     tg_buf_free(&note);
 }
 
-static void finish_whole(struct gw_exchange *x)
+static void print_whole(void *arg)
 {
-    struct tg_buf out;
-    struct api_whole whole = whole_of(x->current);
-    tg_buf_init(&out, ANSWER_MAX);
-    enum tg_status status = x->prepared.dialect->whole(&x->answer, &whole, &out);
-    if (status != TG_OK) {
+    struct gw_exchange *x = arg;
+    x->printed.status =
+        x->prepared.dialect->whole(&x->answer, &x->printed.whole, &x->printed.out);
+}
+
+static void send_whole(struct gw_exchange *x)
+{
+    if (x->printed.status != TG_OK) {
         struct api_error e = gw_failure(500, "server_error", NULL, "out of memory");
         x->failure_name = "out-of-memory";
-        if (status == TG_INVALID)
+        if (x->printed.status == TG_INVALID)
             e = unspeakable(x);
         gw_answer_refuse(x, &e);
     } else {
         x->status = 200;
         x->failure_name = "";
-        keep(x, NULL, &whole);
+        keep(x, NULL, &x->printed.whole);
         tell(x, TELL_WHOLE);
         tell_explanation(x);
-        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
+        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&x->printed.out));
         x->rq = NULL;
     }
-    tg_buf_free(&out);
+    tg_buf_free(&x->printed.out);
+}
+
+static void printed_by_worker(void *arg)
+{
+    struct gw_exchange *x = arg;
+    x->on_worker = false;
+    if (x->rq) /* else it is gone, or answered already */
+        send_whole(x);
+    tg_buf_free(&x->printed.out);
+    gw_exchange_done(x);
+}
+
+static size_t numbers_of(const struct api_whole *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_vectors; i++)
+        n += w->vectors[i].n;
+    return n;
+}
+
+/* Many numbers take long to print. While a worker does, gw_exchange_done waits for it. */
+static void finish_whole(struct gw_exchange *x)
+{
+    x->printed.whole = whole_of(x->current);
+    bool vectors = x->printed.whole.n_vectors > 0;
+    tg_buf_init(&x->printed.out, vectors ? VECTORS_MAX : ANSWER_MAX);
+    x->on_worker = numbers_of(&x->printed.whole) > WORKER_NUMBERS &&
+                   tg_workers_submit(x->app->workers, print_whole, printed_by_worker, x) == TG_OK;
+    if (x->on_worker)
+        return;
+    print_whole(x);
+    send_whole(x);
 }
 
 void gw_answer_idle(struct gw_exchange *x)

@@ -169,7 +169,7 @@ static void scored(struct gw_exchange *x)
     x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
     if (p->request.model_said.n)
         x->answer.model = p->request.model_said;
-    if (p->request.n_messages == 0) {
+    if (chat_is_empty(&p->request)) {
         gw_answer_idle(x);
         gw_exchange_done(x);
         return;

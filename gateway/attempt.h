@@ -39,6 +39,7 @@ struct gw_try {
     struct gw_calls *calls;                 /* owned; NULL: none came */
     struct tg_arena *kept;                  /* what else a whole answer has; NULL: nothing yet */
     struct chat_logprobs *tokens, **tokens_end; /* of content, in kept */
+    struct api_vector *vectors;             /* [n_inputs], in kept */
     size_t output_bytes;
     const char *outcome; /* for metrics: how it ended, or is about to; NULL: never called */
     struct chat_usage usage;
@@ -66,5 +67,6 @@ void gw_try_route(const struct gw_try *t, char *out, size_t n);
 struct tg_arena *gw_try_kept(struct gw_try *t);
 /* Keeps the logprobs of a TEXT event for the whole answer: TG_OK, TG_LIMIT, TG_NOMEM. */
 enum tg_status gw_try_keep_logprobs(struct gw_try *t, const struct chat_event *e);
+enum tg_status gw_try_keep_vector(struct gw_try *t, const struct chat_event *e);
 
 #endif

@@ -352,6 +352,8 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     t->output_bytes += e->text.n;
     if (e->has_token)
         pol_confidence_add(&x->confidence_sums, &e->token);
+    if (e->kind == CHAT_EVENT_VECTOR)
+        return gw_try_keep_vector(t, e);
     if (!e->text.n && !e->name.n && !e->n_logprobs)
         return TG_OK;
     const struct api_dialect *dialect = x->prepared.dialect;
@@ -485,6 +487,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
     case CHAT_EVENT_TEXT:
     case CHAT_EVENT_REASONING:
     case CHAT_EVENT_TOOL_CALL:
+    case CHAT_EVENT_VECTOR:
         on_delta(t, e);
         return;
     case CHAT_EVENT_USAGE:

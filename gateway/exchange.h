@@ -88,6 +88,11 @@ struct gw_exchange {
     struct pol_confidence confidence_sums;
     struct pol_score confidence; /* as it was judged */
     struct pol_key key;          /* what its calibration was looked for by */
+    struct {
+        struct api_whole whole;
+        struct tg_buf out;
+        enum tg_status status;
+    } printed; /* a whole answer; a worker may be at it */
     char reason[POL_REASON_MAX];
     struct api_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
@@ -159,8 +164,8 @@ bool gw_answer_commit(struct gw_exchange *x, struct gw_try *t);
 void gw_answer_flush(struct gw_exchange *x);
 /* Pauses the current attempt if the client does not keep up with it. */
 void gw_answer_hold_back(struct gw_exchange *x);
-/* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after.
- */
+/* The committed attempt finished: ends the stream or sends the whole answer. x->rq is NULL after,
+ * unless a worker prints the answer first (on_worker): it ends the exchange then. */
 void gw_answer_finish(struct gw_exchange *x);
 /* The answer to a request that asks for nothing. x->rq is NULL after. */
 void gw_answer_idle(struct gw_exchange *x);

@@ -124,8 +124,6 @@ void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct 
     static const struct {
         const char *path, *instead;
     } rows[] = {
-        { "/api/embed", "embeddings come with a later version of Tollgate" },
-        { "/api/embeddings", "embeddings come with a later version of Tollgate" },
         { "/api/pull", "fetch a model with `tollgate pull NAME` and set engine.model in the "
                        "configuration" },
         { "/api/create", "set engine.model in the configuration to a GGUF file" },

@@ -49,7 +49,7 @@ void gw_prepare(struct gw_prepared *p)
         p->unfetched = p->settings->fetch.n_hosts && !p->dialect->count &&
                        gw_media_is_remote(&p->request);
     }
-    if (p->unfetched || p->request.n_messages == 0) /* not all here, or asks for nothing */
+    if (p->unfetched || chat_is_empty(&p->request)) /* not all here, or asks for nothing */
         return;
     if (may_be_local(p)) {
         enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,
@@ -57,7 +57,8 @@ void gw_prepare(struct gw_prepared *p)
         p->local_can = status == TG_OK;
         p->local_error.code = status;
     }
-    p->complexity = pol_complexity(&p->request, p->n_prompt);
+    if (p->request.n_messages) /* vectors cost what their text does, however hard it is */
+        p->complexity = pol_complexity(&p->request, p->n_prompt);
 }
 
 void gw_prepared_free(struct gw_prepared *p)
@@ -125,8 +126,9 @@ struct pol_facts gw_facts(const struct gw_exchange *x)
         set(&f, POL_COMPLEXITY, p->complexity.value);
     if (p->n_prompt)
         set(&f, POL_PROMPT_TOKENS, p->n_prompt);
-    set(&f, POL_MAX_TOKENS, p->request.max_tokens ? p->request.max_tokens
-                                                  : x->config->settings->engine.max_tokens);
+    if (p->request.n_messages)
+        set(&f, POL_MAX_TOKENS, p->request.max_tokens ? p->request.max_tokens
+                                                      : x->config->settings->engine.max_tokens);
     count_parts(&p->request, &f);
     if (local->started_ns)
         set(&f, POL_QUEUE_MS, (double)(local->started_ns - local->begun_ns) / 1e6);

@@ -10,6 +10,7 @@
 #include "gateway/admin.h"
 #include "gateway/cors.h"
 #include "gateway/api/openai_text.h"
+#include "gateway/api/openai_vectors.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/metrics.h"
@@ -161,6 +162,7 @@ static const struct endpoint endpoints[] = {
     { "/v1/responses", "DELETE", .answer = gw_responses_remove, .inside = true },
     { "/v1/responses", "POST", .answer = gw_responses_post, .inside = true },
     { "/v1/completions", "POST", .dialect = &oai_text },
+    { "/v1/embeddings", "POST", .dialect = &oai_vectors },
     { "/v1/messages", "POST", .dialect = &ant_messages },
     { "/v1/messages/count_tokens", "POST", .dialect = &ant_count },
     { "/v1/models", "GET", .answer = gw_models_answer, .below = true },
@@ -173,8 +175,8 @@ static const struct endpoint endpoints[] = {
     { "/api/ps", "GET", .answer = gw_ollama_ps },
     { "/api/show", "POST", .answer = gw_ollama_show },
     { "/api/version", "GET", .answer = gw_ollama_version },
-    { "/api/embed", "POST", .answer = gw_ollama_not_here },
-    { "/api/embeddings", "POST", .answer = gw_ollama_not_here },
+    { "/api/embed", "POST", .dialect = &oll_embed, .any_type = true },
+    { "/api/embeddings", "POST", .dialect = &oll_embeddings, .any_type = true },
     { "/api/pull", "POST", .answer = gw_ollama_not_here },
     { "/api/push", "POST", .answer = gw_ollama_not_here },
     { "/api/create", "POST", .answer = gw_ollama_not_here },

@@ -104,7 +104,8 @@ static enum tg_status bound_with_media(const struct cfg_price *price,
 {
     const struct chat_request *r = f->request;
     int64_t rate = highest(price->input, price->cached_input);
-    enum tg_status status = pol_bound(price, f->body_bytes, r->n_messages, max_tokens, nano);
+    size_t parts = r->n_messages + r->n_inputs; /* one of them is 0 */
+    enum tg_status status = pol_bound(price, f->body_bytes, parts, max_tokens, nano);
     if (status == TG_OK)
         status = add_parts(count_parts(r, CHAT_PART_IMAGE), price->tokens_per_image, rate, nano);
     if (status == TG_OK)
@@ -124,6 +125,8 @@ static bool tier_step(const struct pol_route *route, const struct pol_request_fa
     *step = (struct pol_step){ .target = POL_TIER, .tier = tier, .max_tokens = t->max_tokens };
     if (f->request->max_tokens)
         step->max_tokens = f->request->max_tokens;
+    if (f->request->n_inputs)
+        step->max_tokens = 0; /* no token comes out */
     if (f->local_only)
         return false;
     enum tg_status status = bound_with_media(&t->price, f, step->max_tokens, &step->ceiling_nano);

@@ -16,7 +16,7 @@ struct prov_http;    /* opaque: the curl multi handle on the loop */
 struct prov_call {
     const struct chat_request *request; /* borrowed until the attempt ended */
     struct tg_str model;                /* upstream model name (remote) */
-    uint32_t max_tokens;                /* always sent upstream; > 0 */
+    uint32_t max_tokens;                /* always sent upstream; > 0, but 0 for vectors */
     int64_t timeout_ms;                 /* whole answer; 0: the provider's own */
     /* Local only: the prompt as prov_local_prepare made it, borrowed until the attempt ended. */
     const int32_t *prompt;
@@ -73,8 +73,8 @@ struct prov_openai_options {
     size_t answer_max;     /* bytes of one answer; default 16 MiB */
     uint32_t transfers_max; /* at once; default 256 */
 };
-/* An OpenAI-compatible provider: POST base_url/chat/completions. Options are copied. TG_INVALID for
- * a base URL or key that cannot be used. */
+/* An OpenAI-compatible provider: POST base_url/chat/completions, or base_url/embeddings for
+ * vectors. Options are copied. TG_INVALID for a base URL or key that cannot be used. */
 struct prov_backend *prov_openai_new(struct prov_http *http,
                                      const struct prov_openai_options *options,
                                      struct tg_error *err);

@@ -9,6 +9,8 @@ size_t chat_request_bytes(const struct chat_request *r)
         for (size_t k = 0; k < m->n_parts; k++)
             n += m->parts[k].text.n + m->parts[k].id.n + m->parts[k].name.n;
     }
+    for (size_t i = 0; i < r->n_inputs; i++)
+        n += r->inputs[i].text.n + r->inputs[i].n_ids;
     for (size_t i = 0; i < r->n_tools; i++)
         n += r->tools[i].name.n + r->tools[i].description.n + r->tools[i].parameters.n;
     return n + r->tool_name.n + r->schema.name.n + r->schema.description.n + r->schema.text.n;

@@ -73,11 +73,22 @@ enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
 
 enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_REQUIRED, CHAT_CHOICE_NAMED };
 
+/* Something to make a vector of: a text, or the ids of one in the provider's own vocabulary. */
+struct chat_input {
+    struct tg_str text;
+    const uint32_t *ids;
+    size_t n_ids; /* > 0: text is empty */
+};
+
 struct chat_request {
     struct tg_str model; /* as the client named it; may be empty */
     struct tg_str model_said; /* the same with a tag that only its dialect knows; empty: none */
     const struct chat_message *messages;
     size_t n_messages;
+    const struct chat_input *inputs;
+    size_t n_inputs;     /* > 0: a vector of each is wanted, and there are no messages */
+    uint32_t dimensions; /* of the vectors; 0: not given */
+    bool base64;         /* the client takes them in base64 */
     const struct chat_tool *tools;
     size_t n_tools; /* 0 too where the client wants none called */
     enum chat_choice tool_choice;
@@ -107,8 +118,13 @@ struct chat_request {
     const void *own; /* what the dialect that read it needs to know again; for it alone */
 };
 
-/* Bytes of all text in the request as it would travel (parts, names, tools): the base of a ledger
- * bound and of complexity. */
+/* Asks nothing of a backend. */
+static inline bool chat_is_empty(const struct chat_request *r)
+{
+    return r->n_messages == 0 && r->n_inputs == 0;
+}
+/* Bytes of all text in the request as it would travel (parts, names, tools, inputs; one for a token
+ * that is given by its id): the base of a ledger bound and of complexity. */
 size_t chat_request_bytes(const struct chat_request *r);
 const char *chat_role_name(enum chat_role role);
 

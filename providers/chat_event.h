@@ -19,6 +19,7 @@ enum chat_event_kind {
     CHAT_EVENT_TEXT,
     CHAT_EVENT_REASONING,
     CHAT_EVENT_TOOL_CALL, /* delta: index; id and name in the first; text = piece of arguments */
+    CHAT_EVENT_VECTOR,    /* of one input: index; each comes once */
     CHAT_EVENT_USAGE,     /* replaces what an earlier one said */
     CHAT_EVENT_FINISH,    /* the last event of an answer that ended well */
     CHAT_EVENT_ERROR,     /* the last event of one that did not */
@@ -95,6 +96,8 @@ struct chat_event {
      * without its text, which follows or came before: text may be empty. */
     const struct chat_logprob *logprobs;
     size_t n_logprobs;
+    const float *vector; /* VECTOR: finite */
+    size_t n_vector;
     struct chat_usage usage;
     enum chat_finish finish;
     struct tg_str stop; /* FINISH: which of the request's ended it; empty: none, or not known */

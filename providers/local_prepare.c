@@ -87,6 +87,9 @@ static enum tg_status check_request(const struct le_engine *engine, const struct
                                     struct tg_error *err)
 {
     uint32_t context = le_engine_context(engine);
+    if (r->n_inputs)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "input: the local model of this version makes no embeddings");
     for (size_t i = 0; i < r->n_messages; i++) {
         enum tg_status status = check_message(r, i, err);
         if (status)

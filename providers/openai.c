@@ -6,6 +6,7 @@
 #include "providers/http_client.h"
 #include "providers/media.h"
 #include "providers/openai_reader.h"
+#include "providers/openai_vectors.h"
 
 /* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended.
  * Its memory outlives the callback that frees it: `depth` counts the callbacks under way. */
@@ -14,12 +15,13 @@ enum {
     BODY_MAX = 64 << 20,       /* of a request; the gateway's own limit is far below */
     ERROR_BODY_MAX = 64 << 10, /* of an HTTP error: what is beyond is cut */
     KEY_MAX = 4096,
+    VECTORS_FACTOR = 3, /* answers with vectors may be so many times as large */
 };
 
 struct openai {
     struct prov_backend base;
     struct prov_http *http;
-    char *url, *authorization; /* owned; authorization may be NULL */
+    char *url, *vectors_url, *authorization; /* owned; authorization may be NULL */
     struct prov_openai_options options; /* its strings are not kept */
     uint32_t running;
 };
@@ -31,6 +33,7 @@ struct attempt {
     struct openai *openai;
     struct prov_transfer *transfer;
     struct prov_reader reader;
+    const struct chat_request *request; /* borrowed */
     prov_event_fn fn;
     void *arg;
     enum state state;
@@ -90,7 +93,9 @@ static void on_head(void *arg, const struct prov_http_head *head)
     bool streams = tg_str_ieq(type, sse) ||
                    (a->wants_stream && !tg_str_ieq(type, TG_STR("application/json")));
     a->state = head->status < 200 || head->status > 299 ? REFUSED : streams ? STREAMING : WHOLE;
-    a->body.max = a->state == REFUSED ? ERROR_BODY_MAX : a->openai->options.answer_max;
+    a->body.max = a->openai->options.answer_max * (a->request->n_inputs ? VECTORS_FACTOR : 1);
+    if (a->state == REFUSED)
+        a->body.max = ERROR_BODY_MAX;
     if (a->state == REFUSED)
         return;
     enter(a);
@@ -141,6 +146,8 @@ static void on_done(void *arg, const struct prov_http_result *result)
         on_failed(a, result);
     else if (a->state == STREAMING)
         prov_reader_end(&a->reader);
+    else if (a->request->n_inputs)
+        prov_vectors_read(&a->reader, tg_buf_str(&a->body), a->request);
     else
         prov_reader_whole(&a->reader, tg_buf_str(&a->body));
     leave(a);
@@ -169,7 +176,9 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
     int64_t total = o->options.timeout_ms;
     struct tg_buf body;
     tg_buf_init(&body, BODY_MAX);
-    enum tg_status status = prov_openai_body(call, &body);
+    bool vectors = call->request->n_inputs > 0;
+    enum tg_status status =
+        vectors ? prov_vectors_body(call, &body) : prov_openai_body(call, &body);
     if (status == TG_OK)
         status = body.failed;
     if (status) {
@@ -186,7 +195,7 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
                                               : "Accept: application/json",
                               "User-Agent: tollgate/" TG_VERSION, o->authorization };
     struct prov_http_request request = {
-        .url = o->url,
+        .url = vectors ? o->vectors_url : o->url,
         .headers = headers,
         .n_headers = o->authorization ? 4 : 3,
         .body = &body,
@@ -217,6 +226,7 @@ static struct prov_attempt *start(struct prov_backend *b, const struct prov_call
     a->openai = o;
     a->fn = fn;
     a->arg = arg;
+    a->request = call->request;
     a->wants_stream = call->request->stream;
     a->retry_after_ms = -1;
     prov_reader_init(&a->reader, o->options.answer_max, emit, a);
@@ -265,6 +275,7 @@ static void destroy(struct prov_backend *b)
 {
     struct openai *o = openai_of(b);
     tg_free(o->url);
+    tg_free(o->vectors_url);
     tg_free(o->authorization);
     tg_free(o);
 }
@@ -301,18 +312,26 @@ static struct prov_openai_options with_defaults(const struct prov_openai_options
     return o;
 }
 
-/* Copies url and key in the form they are sent in. */
+static char *url_of(const char *base, const char *path)
+{
+    size_t n = strlen(base);
+    while (n && base[n - 1] == '/')
+        n--;
+    size_t size = n + strlen(path) + 1;
+    char *url = tg_alloc(size);
+    if (url)
+        snprintf(url, size, "%.*s%s", (int)n, base, path);
+    return url;
+}
+
+/* Copies URLs and key in the form they are sent in. */
 static enum tg_status copy_strings(struct openai *o, const struct prov_openai_options *options)
 {
-    static const char path[] = "/chat/completions", scheme[] = "Authorization: Bearer ";
-    size_t n = strlen(options->base_url);
-    while (n && options->base_url[n - 1] == '/')
-        n--;
-    size_t url_size = n + sizeof(path);
-    o->url = tg_alloc(url_size);
-    if (!o->url)
+    static const char scheme[] = "Authorization: Bearer ";
+    o->url = url_of(options->base_url, "/chat/completions");
+    o->vectors_url = url_of(options->base_url, "/embeddings");
+    if (!o->url || !o->vectors_url)
         return TG_NOMEM;
-    snprintf(o->url, url_size, "%.*s%s", (int)n, options->base_url, path);
     if (!options->api_key || !options->api_key[0])
         return TG_OK;
     size_t size = sizeof(scheme) + strlen(options->api_key);

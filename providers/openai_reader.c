@@ -8,6 +8,7 @@
 #include "config/base/utf8.h"
 #include "providers/backend_internal.h"
 #include "providers/openai_logprobs.h"
+#include "providers/openai_reader_internal.h"
 
 enum { SSE_EVENT_MAX = 1 << 20 };
 
@@ -136,7 +137,7 @@ static bool over(const struct prov_reader *r)
     return r->ended || r->dead;
 }
 
-static struct tg_json *parse(struct prov_reader *r, struct tg_str text)
+struct tg_json *prov_reader_root(struct prov_reader *r, struct tg_str text)
 {
     struct tg_json *root = NULL;
     struct tg_error err;
@@ -158,7 +159,7 @@ static struct tg_json *parse(struct prov_reader *r, struct tg_str text)
 
 /* ---- usage: absent is not zero ---- */
 
-static struct chat_count count_of(const struct tg_json *v)
+struct chat_count prov_reader_count(const struct tg_json *v)
 {
     int64_t n;
     if (!tg_json_int(v, &n) || n < 0)
@@ -173,11 +174,11 @@ static void take_usage(struct prov_reader *r, const struct tg_json *usage)
     struct chat_event event = { .kind = CHAT_EVENT_USAGE };
     const struct tg_json *in = tg_json_get(usage, "prompt_tokens_details");
     const struct tg_json *out = tg_json_get(usage, "completion_tokens_details");
-    event.usage.input = count_of(tg_json_get(usage, "prompt_tokens"));
-    event.usage.output = count_of(tg_json_get(usage, "completion_tokens"));
-    event.usage.cached_input = count_of(tg_json_get(in, "cached_tokens"));
-    event.usage.audio_input = count_of(tg_json_get(in, "audio_tokens"));
-    event.usage.reasoning = count_of(tg_json_get(out, "reasoning_tokens"));
+    event.usage.input = prov_reader_count(tg_json_get(usage, "prompt_tokens"));
+    event.usage.output = prov_reader_count(tg_json_get(usage, "completion_tokens"));
+    event.usage.cached_input = prov_reader_count(tg_json_get(in, "cached_tokens"));
+    event.usage.audio_input = prov_reader_count(tg_json_get(in, "audio_tokens"));
+    event.usage.reasoning = prov_reader_count(tg_json_get(out, "reasoning_tokens"));
     r->emit(r->arg, &event);
 }
 
@@ -331,13 +332,19 @@ static void take_choice(struct prov_reader *r, const struct tg_json *choice, con
                          TG_STR("the provider broke the answer off"));
 }
 
-static void take_object(struct prov_reader *r, const struct tg_json *root, const char *member)
+bool prov_reader_error_in(struct prov_reader *r, const struct tg_json *root)
 {
     const struct tg_json *error = tg_json_get(root, "error");
-    if (error && !tg_json_is(error, TG_JSON_NULL)) {
-        fail_inside(r, root);
+    if (!error || tg_json_is(error, TG_JSON_NULL))
+        return false;
+    fail_inside(r, root);
+    return true;
+}
+
+static void take_object(struct prov_reader *r, const struct tg_json *root, const char *member)
+{
+    if (prov_reader_error_in(r, root))
         return;
-    }
     const struct tg_json *choices = tg_json_get(root, "choices");
     if (choices && !tg_json_is(choices, TG_JSON_ARRAY) && !tg_json_is(choices, TG_JSON_NULL)) {
         malformed(r, "choices is not an array");
@@ -385,7 +392,7 @@ static void take_event(struct prov_reader *r, const struct prov_sse_event *event
         complete(r);
         return;
     }
-    struct tg_json *root = parse(r, event->data);
+    struct tg_json *root = prov_reader_root(r, event->data);
     if (root && tg_str_eq(event->event, TG_STR("error")))
         fail_inside(r, root);
     else if (root)
@@ -429,7 +436,7 @@ void prov_reader_whole(struct prov_reader *r, struct tg_str body)
 {
     if (over(r))
         return;
-    struct tg_json *root = parse(r, body);
+    struct tg_json *root = prov_reader_root(r, body);
     if (root)
         take_object(r, root, "message");
     if (root && !over(r)) {

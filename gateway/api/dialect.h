@@ -43,6 +43,11 @@ struct api_times {
     int64_t output; /* from there to the end */
 };
 
+struct api_vector {
+    const float *v;
+    size_t n;
+};
+
 /* All that an answer says. */
 struct api_whole {
     struct tg_str content, reasoning;
@@ -50,6 +55,8 @@ struct api_whole {
     size_t n_calls;
     enum chat_finish finish;
     struct tg_str stop; /* the stop string that ended it; empty: none, or not known which */
+    const struct api_vector *vectors; /* of each input, if those were asked for */
+    size_t n_vectors;
     const struct chat_logprobs *logprobs; /* of content; NULL: not asked for, or not told */
     struct chat_usage usage;
     struct api_times times;
@@ -78,6 +85,7 @@ struct api_dialect {
     const char *name; /* of the request log */
     const char *id_prefix;
     const char *stream_type; /* content type of a stream */
+    /* A dialect whose decode gives no streams has nothing of what follows about them. */
     const char *heartbeat;   /* bytes that a client passes over; NULL: beat prints them */
     enum tg_status (*beat)(const struct api_answer *a, struct tg_buf *out);
     const char *id_header;            /* header with "req_" and the request's number, or NULL */

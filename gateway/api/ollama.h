@@ -11,6 +11,10 @@
  * without ids are matched by name and order with the calls of the newest message that has any. */
 extern const struct api_dialect oll_chat, oll_generate;
 
+/* /api/embed and /api/embeddings: vectors, never a stream. Without a text they ask to load the
+ * model, and get none. */
+extern const struct api_dialect oll_embed, oll_embeddings;
+
 /* {"error": "text"} */
 enum tg_status oll_error_print(const struct api_error *e, struct tg_buf *out);
 

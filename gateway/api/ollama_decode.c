@@ -32,7 +32,7 @@ enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct
     return status;
 }
 
-static enum tg_status read_model(struct api_read *d, const struct tg_json *v)
+enum tg_status oll_read_model(struct api_read *d, const struct tg_json *v)
 {
     return oll_read_name(d, v, &d->out->model_said, &d->out->model);
 }
@@ -43,7 +43,7 @@ static enum tg_status read_stream(struct api_read *d, const struct tg_json *v)
 }
 
 /* A span of time, "5m" or seconds. The model always stays: a hint. */
-static enum tg_status read_keep_alive(struct api_read *d, const struct tg_json *v)
+enum tg_status oll_read_keep_alive(struct api_read *d, const struct tg_json *v)
 {
     if (tg_json_is(v, TG_JSON_STRING) || tg_json_is(v, TG_JSON_NUMBER))
         return TG_OK;
@@ -93,12 +93,12 @@ static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
 /* Both endpoints have these. Nothing is truncated or shifted out of the context here, which is what
  * false asks for. */
 #define COMMON                                 \
-    { "model", read_model },                   \
+    { "model", oll_read_model },               \
     { "stream", read_stream },                 \
     { "think", read_think },                   \
     { "format", read_format },                 \
     { "options", oll_read_options },           \
-    { "keep_alive", read_keep_alive },         \
+    { "keep_alive", oll_read_keep_alive },     \
     { "truncate", oll_only_false },            \
     { "shift", oll_only_false },               \
     { "logprobs", api_read_logprobs },         \
@@ -125,9 +125,8 @@ static const struct api_field generate_fields[] = {
     { "steps", only_zero },
 };
 
-/* Root and fields; *root is for tg_json_free whatever comes. */
-static enum tg_status read_all(struct api_read *d, struct tg_str body, struct tg_json **root,
-                               const struct api_field *fields, size_t n)
+enum tg_status oll_read_all(struct api_read *d, struct tg_str body, struct tg_json **root,
+                            const struct api_field *fields, size_t n)
 {
     *d->out = (struct chat_request){ .stream = true };
     *d->err = (struct api_error){ 0 };
@@ -150,7 +149,7 @@ enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
 {
     struct api_read d = { .arena = arena, .out = out, .err = err };
     struct tg_json *root = NULL;
-    enum tg_status status = read_all(&d, body, &root, chat_fields, COUNT(chat_fields));
+    enum tg_status status = oll_read_all(&d, body, &root, chat_fields, COUNT(chat_fields));
     const struct tg_json *messages = api_member(root, "messages");
     if (status == TG_OK && messages) {
         api_enter(&d, "messages");
@@ -203,7 +202,7 @@ enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
 {
     struct api_read d = { .arena = arena, .out = out, .err = err };
     struct tg_json *root = NULL;
-    enum tg_status status = read_all(&d, body, &root, generate_fields, COUNT(generate_fields));
+    enum tg_status status = oll_read_all(&d, body, &root, generate_fields, COUNT(generate_fields));
     if (status == TG_OK)
         status = make_messages(&d, root);
     if (status == TG_OK && out->n_messages == 0)

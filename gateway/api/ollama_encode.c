@@ -93,13 +93,13 @@ static enum tg_status add_line(const struct api_answer *a, bool chat, const stru
     return status ? status : out->failed;
 }
 
-static void add_span(const char *name, int64_t ns, struct tg_buf *out)
+void oll_add_span(const char *name, int64_t ns, struct tg_buf *out)
 {
     if (ns > 0)
         tg_buf_addf(out, ",\"%s\":%" PRId64, name, ns);
 }
 
-static void add_count(const char *name, struct chat_count c, struct tg_buf *out)
+void oll_add_count(const char *name, struct chat_count c, struct tg_buf *out)
 {
     if (c.present)
         tg_buf_addf(out, ",\"%s\":%" PRIu64, name, c.n);
@@ -110,12 +110,12 @@ static void add_end(const struct api_whole *w, struct tg_buf *out)
 {
     bool cut = w->finish == CHAT_FINISH_LENGTH || w->finish == CHAT_FINISH_FILTER;
     tg_buf_addf(out, "true,\"done_reason\":\"%s\"", cut ? chat_finish_name(w->finish) : "stop");
-    add_span("total_duration", w->times.total, out);
-    add_span("load_duration", w->times.wait, out);
-    add_count("prompt_eval_count", w->usage.input, out);
-    add_span("prompt_eval_duration", w->times.prompt, out);
-    add_count("eval_count", w->usage.output, out);
-    add_span("eval_duration", w->times.output, out);
+    oll_add_span("total_duration", w->times.total, out);
+    oll_add_span("load_duration", w->times.wait, out);
+    oll_add_count("prompt_eval_count", w->usage.input, out);
+    oll_add_span("prompt_eval_duration", w->times.prompt, out);
+    oll_add_count("eval_count", w->usage.output, out);
+    oll_add_span("eval_duration", w->times.output, out);
 }
 
 static enum tg_status print_whole(const struct api_answer *a, bool chat,

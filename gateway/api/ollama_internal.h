@@ -19,6 +19,13 @@ enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err);
 enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
                                    struct chat_request *out, struct api_error *err);
+/* Root, fields and the model's name, which must be there; *root is for tg_json_free whatever comes.
+ * The request is a stream unless a field says otherwise. */
+enum tg_status oll_read_all(struct api_read *d, struct tg_str body, struct tg_json **root,
+                            const struct api_field *fields, size_t n);
+/* For tables. */
+enum tg_status oll_read_model(struct api_read *d, const struct tg_json *v);
+enum tg_status oll_read_keep_alive(struct api_read *d, const struct tg_json *v); /* a hint */
 /* A model's name with what it is without ":latest" in *bare. */
 enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct tg_str *said,
                              struct tg_str *bare);
@@ -37,5 +44,8 @@ enum tg_status oll_read_images(struct api_read *d, const struct tg_json *v,
 
 /* ollama_encode.c: RFC 3339 with milliseconds, as a JSON string. */
 void oll_add_time(int64_t ms, struct tg_buf *out);
+/* ,"name":n; nothing where it is not known. */
+void oll_add_span(const char *name, int64_t ns, struct tg_buf *out);
+void oll_add_count(const char *name, struct chat_count c, struct tg_buf *out);
 
 #endif

@@ -5,22 +5,19 @@
 
 #include "config/base/buf.h"
 #include "providers/openai_reader.h"
+#include "tests/fuzz/support_events.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 struct seen {
     struct tg_buf log;
-    size_t ends;
-    bool finished;
+    struct fuzz_ends ends;
 };
 
 static void on_event(void *arg, const struct chat_event *e)
 {
     struct seen *s = arg;
-    if (s->ends)
-        abort();
-    s->ends += e->kind == CHAT_EVENT_FINISH || e->kind == CHAT_EVENT_ERROR;
-    s->finished |= e->kind == CHAT_EVENT_FINISH;
+    fuzz_end(&s->ends, e);
     tg_buf_addf(&s->log, "%d %u %d %d %llu %llu|", (int)e->kind, (unsigned)e->index,
                 (int)e->finish, (int)e->error, (unsigned long long)e->usage.input.n,
                 (unsigned long long)e->usage.output.n);
@@ -35,7 +32,7 @@ static void on_event(void *arg, const struct chat_event *e)
 static void read_all(struct seen *s, struct tg_str in, uint64_t cuts, bool whole)
 {
     struct prov_reader r;
-    *s = (struct seen){ .ends = 0 };
+    *s = (struct seen){ .ends = { .n = 0 } };
     tg_buf_init(&s->log, 64 << 20);
     prov_reader_init(&r, 1 << 16, on_event, s);
     r.logprobs = true;
@@ -50,7 +47,7 @@ static void read_all(struct seen *s, struct tg_str in, uint64_t cuts, bool whole
     if (whole)
         prov_reader_whole(&r, in);
     prov_reader_end(&r);
-    if (s->ends != 1)
+    if (s->ends.n != 1)
         abort();
     prov_reader_free(&r);
 }
@@ -67,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     read_all(&cut, in, cuts, false);
     if (!tg_str_eq(tg_buf_str(&once.log), tg_buf_str(&cut.log)))
         abort();
-    if (once.finished && !memmem(in.p, in.n, "[DONE]", 6))
+    if (once.ends.finished && !memmem(in.p, in.n, "[DONE]", 6))
         abort();
     tg_buf_free(&once.log);
     tg_buf_free(&cut.log);

@@ -336,6 +336,7 @@ const behaviours = {
   huge,
   slow,
   'bad-logprobs': answer,
+  embed,
   'embed-floats': embed,
   'embed-shuffled': embed,
   'embed-short': embed,

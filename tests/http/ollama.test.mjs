@@ -236,8 +236,6 @@ test('what clients ask of models', async () => {
 
 test('what is not here says what to do instead', async () => {
   for (const [target, says] of [
-    ['embed', /later version/],
-    ['embeddings', /later version/],
     ['pull', /tollgate pull/],
     ['push', /publishes no/],
     ['create', /engine\.model/],

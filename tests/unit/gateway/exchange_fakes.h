@@ -125,7 +125,7 @@ void gw_http_accept(struct gw_http *h, bool on)
 struct prov_attempt *prov_start(struct prov_backend *b, const struct prov_call *call,
                                 prov_event_fn fn, void *arg, struct tg_error *err)
 {
-    CHECK(call->max_tokens > 0);
+    CHECK((call->max_tokens > 0) == (call->request->n_inputs == 0));
     if (fake.refuse_start) {
         tg_fail(err, TG_LIMIT, "full");
         return NULL;

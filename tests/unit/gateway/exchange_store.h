@@ -27,6 +27,8 @@ enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_
 {
     CHECK(local->local);
     *ids = NULL;
+    if (r->n_inputs)
+        return tg_fail(err, TG_UNSUPPORTED, "input: makes no embeddings");
     *n = fake.local_cannot ? 0 : (uint32_t)r->n_messages;
     return fake.local_cannot ? tg_fail(err, TG_UNSUPPORTED, "tools: takes no tools") : TG_OK;
 }

@@ -40,6 +40,10 @@ static void keep(struct record *r, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_TEXT)
         tg_buf_add(&r->text, e->text.p, e->text.n);
     keep_logprobs(r, e);
+    if (e->kind == CHAT_EVENT_VECTOR)
+        tg_buf_addf(&r->text, "%u:", (unsigned)e->index);
+    for (size_t i = 0; i < e->n_vector; i++)
+        tg_buf_addf(&r->text, i + 1 < e->n_vector ? "%g " : "%g|", (double)e->vector[i]);
     if (e->kind == CHAT_EVENT_REASONING)
         tg_buf_add(&r->reasoning, e->text.p, e->text.n);
     if (e->kind == CHAT_EVENT_TOOL_CALL)
