@@ -56,6 +56,7 @@ struct gw_app {
     char model_hash[POL_MODEL_HEX + 1]; /* of the model's file; "": not known yet */
     struct prov_backend *local;
     struct prov_http *upstream;
+    struct prov_reads *reads; /* may be NULL */
     struct gw_http *http, *admin_http; /* admin_http NULL: it has no listener of its own */
     struct gw_door doors[2];           /* of these two */
     struct gw_responses *responses; /* what may be gone on from; NULL: nothing is kept */

@@ -20,6 +20,7 @@
 #include "gateway/metrics.h"
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
+#include "providers/vector_reads.h"
 
 enum {
     SERVE_WORKERS = 2,
@@ -339,6 +340,9 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     app->upstream = prov_http_new(gw_loop_base(app->loop), err);
     if (!app->upstream)
         return err->code;
+    app->reads = prov_reads_new(app->workers);
+    if (!app->reads)
+        return tg_fail(err, TG_NOMEM, "out of memory");
     status = gw_snapshot_bind(app->now, app, err);
     if (status)
         return status;
@@ -365,6 +369,7 @@ static void stop(struct server *s)
     gw_snapshot_unref(app->now);
     prov_backend_free(app->local);
     prov_http_free(app->upstream);
+    prov_reads_free(app->reads);
     le_engine_close(app->engine);
     gw_gate_free(app);
     tel_close(app->store);

@@ -112,6 +112,7 @@ static enum tg_status open_providers(struct gw_snapshot *s, struct gw_app *app,
             .idle_timeout_ms = p->idle_timeout_ms,
             .timeout_ms = p->timeout_ms,
             .transfers_max = s->settings->limits.connections, /* no request needs two at once */
+            .reads = app->reads,
         };
         s->providers[i] = prov_openai_new(app->upstream, &options, err);
         if (!s->providers[i])

@@ -6,7 +6,7 @@
 #include "providers/http_client.h"
 #include "providers/media.h"
 #include "providers/openai_reader.h"
-#include "providers/openai_vectors.h"
+#include "providers/vector_reads.h"
 
 /* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended.
  * Its memory outlives the callback that frees it: `depth` counts the callbacks under way. */
@@ -33,6 +33,7 @@ struct attempt {
     struct openai *openai;
     struct prov_transfer *transfer;
     struct prov_reader reader;
+    struct prov_read *read; /* a worker is at the answer; NULL: none is */
     const struct chat_request *request; /* borrowed */
     prov_event_fn fn;
     void *arg;
@@ -136,6 +137,27 @@ static void on_failed(struct attempt *a, const struct prov_http_result *result)
     prov_reader_fail(&a->reader, kinds[result->end], result->sent, tg_str_of(result->text));
 }
 
+/* What a worker has read. */
+static void on_read(void *arg, const struct chat_event *event)
+{
+    struct attempt *a = arg;
+    if (event->kind == CHAT_EVENT_FINISH || event->kind == CHAT_EVENT_ERROR)
+        a->read = NULL; /* it frees itself */
+    enter(a);
+    emit(a, event);
+    leave(a);
+}
+
+static void read_vectors(struct attempt *a)
+{
+    struct tg_arena *arena = NULL;
+    a->read = prov_read_start(a->openai->options.reads, &a->body, a->request, on_read, a);
+    if (a->read)
+        return;
+    prov_vectors_read(&a->reader, tg_buf_str(&a->body), a->request, &arena);
+    tg_arena_free(arena);
+}
+
 static void on_done(void *arg, const struct prov_http_result *result)
 {
     struct attempt *a = arg;
@@ -147,7 +169,7 @@ static void on_done(void *arg, const struct prov_http_result *result)
     else if (a->state == STREAMING)
         prov_reader_end(&a->reader);
     else if (a->request->n_inputs)
-        prov_vectors_read(&a->reader, tg_buf_str(&a->body), a->request);
+        read_vectors(a);
     else
         prov_reader_whole(&a->reader, tg_buf_str(&a->body));
     leave(a);
@@ -252,6 +274,8 @@ static void end_attempt(struct prov_attempt *base)
     struct attempt *a = attempt_of(base);
     struct openai *o = a->openai;
     bool whole = a->reader.ended && a->state == STREAMING && a->reader.has_finish;
+    prov_read_drop(a->read);
+    a->read = NULL;
     a->reader.dead = true;
     a->dead = true;
     if (whole)

@@ -138,17 +138,16 @@ static void emit_all(struct prov_reader *r, const struct tg_json *usage,
 }
 
 void prov_vectors_read(struct prov_reader *r, struct tg_str body,
-                       const struct chat_request *request)
+                       const struct chat_request *request, struct tg_arena **arena)
 {
     struct tg_json *root = r->ended || r->dead ? NULL : prov_reader_root(r, body);
-    struct tg_arena *arena = NULL;
     char text[160];
     if (root && !prov_reader_error_in(r, root)) {
-        arena = tg_arena_new(MEMORY_MAX);
+        *arena = tg_arena_new(MEMORY_MAX);
         struct vector *vectors =
-            arena ? tg_arena_alloc(arena, request->n_inputs, sizeof(*vectors)) : NULL;
+            *arena ? tg_arena_alloc(*arena, request->n_inputs, sizeof(*vectors)) : NULL;
         const char *wrong =
-            vectors ? read_all(arena, tg_json_get(root, "data"), request, vectors)
+            vectors ? read_all(*arena, tg_json_get(root, "data"), request, vectors)
                     : "out of memory";
         if (wrong) {
             snprintf(text, sizeof(text), "the provider's embeddings: %s", wrong);
@@ -158,6 +157,5 @@ void prov_vectors_read(struct prov_reader *r, struct tg_str body,
             emit_all(r, tg_json_get(root, "usage"), vectors, request->n_inputs);
         }
     }
-    tg_arena_free(arena);
     tg_json_free(root);
 }

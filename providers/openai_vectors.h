@@ -9,8 +9,10 @@
 enum tg_status prov_vectors_body(const struct prov_call *call, struct tg_buf *out);
 /* An answer to it, in base64 or as lists of numbers: emits a VECTOR for each of the request's
  * inputs, in their order, USAGE and FINISH, or ERROR. There must be as many as inputs, each index
- * once, all of one length (dimensions, if the request has them), all numbers finite. */
+ * once, all of one length (dimensions, if the request has them), all numbers finite. The vectors
+ * lie in *arena, which is made if need be and the caller's to free whatever comes (NULL before).
+ * Any thread. */
 void prov_vectors_read(struct prov_reader *r, struct tg_str body,
-                       const struct chat_request *request);
+                       const struct chat_request *request, struct tg_arena **arena);
 
 #endif

@@ -55,7 +55,9 @@ static void read_answer(struct tg_str body)
     struct prov_reader r;
     struct seen s = { .vectors = 0 };
     prov_reader_init(&r, 1 << 16, on_event, &s);
-    prov_vectors_read(&r, body, &two);
+    struct tg_arena *arena = NULL;
+    prov_vectors_read(&r, body, &two, &arena);
+    tg_arena_free(arena);
     prov_reader_free(&r);
     if (s.ends.n != 1 || s.vectors != (s.ends.finished ? 2 : 0))
         abort();

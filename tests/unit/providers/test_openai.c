@@ -253,7 +253,7 @@ static void bad_options(void)
         CHECK(!prov_openai_new(b.http, &o, &err));
         CHECK_INT(err.code, TG_INVALID);
     }
-    struct prov_openai_options o = { "p", "https://x", "key\r\nX: y", 0, 0, 0, 0, 0 };
+    struct prov_openai_options o = { "p", "https://x", "key\r\nX: y", 0, 0, 0, 0, 0, NULL };
     CHECK(!prov_openai_new(b.http, &o, &err));
     bench_close(&b);
 }

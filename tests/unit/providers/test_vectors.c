@@ -1,7 +1,9 @@
 /* Embeddings of an OpenAI-compatible provider: the body that is sent, and answers of any form. */
+#include <poll.h>
+
 #include "config/base/alloc.h"
 #include "config/base/json.h"
-#include "providers/openai_vectors.h"
+#include "providers/vector_reads.h"
 #include "tests/unit/check.h"
 #include "tests/unit/providers/support.h"
 
@@ -37,7 +39,9 @@ static void read_as(struct record *r, const char *body, const struct chat_reques
     tg_buf_adds(&r->text, "");
     tg_buf_adds(&r->error, "");
     prov_reader_init(&reader, 1 << 20, record_event, r);
-    prov_vectors_read(&reader, tg_str_of(body), request);
+    struct tg_arena *arena = NULL;
+    prov_vectors_read(&reader, tg_str_of(body), request, &arena);
+    tg_arena_free(arena);
     prov_reader_end(&reader);
     prov_reader_free(&reader);
 }
@@ -111,7 +115,10 @@ static void no_memory(void)
         tg_buf_adds(&r.error, "");
         prov_reader_init(&reader, 1 << 20, record_event, &r);
         tg_alloc_fail_nth(nth);
-        prov_vectors_read(&reader, TG_STR(DATA(ITEM("0", "[1,2]") "," ITEM("1", ONE))), &two);
+        struct tg_arena *arena = NULL;
+        prov_vectors_read(&reader, TG_STR(DATA(ITEM("0", "[1,2]") "," ITEM("1", ONE))), &two,
+                          &arena);
+        tg_arena_free(arena);
         finished = tg_alloc_count() < nth;
         tg_alloc_fail_nth(0);
         prov_reader_free(&reader);
@@ -123,8 +130,76 @@ static void no_memory(void)
     CHECK(finished);
 }
 
+/* An answer of 40 KB: vectors of 1 and -0.5, so often. */
+static void make_large(struct tg_buf *body)
+{
+    tg_buf_init(body, 1 << 20);
+    tg_buf_adds(body, "{\"data\":[" ITEM("0", "[1"));
+    body->n--; /* into the list */
+    for (int i = 0; i < 5000; i++)
+        tg_buf_adds(body, ",-0.5");
+    tg_buf_adds(body, "]}," ITEM("1", "[1"));
+    body->n--;
+    for (int i = 0; i < 5000; i++)
+        tg_buf_adds(body, ",-0.5");
+    tg_buf_adds(body, "]}]" USAGE);
+}
+
+static void wait_for(struct tg_workers *workers)
+{
+    struct pollfd fd = { .fd = tg_workers_fd(workers), .events = POLLIN };
+    CHECK_INT(poll(&fd, 1, 60000), 1);
+    tg_workers_dispatch(workers);
+}
+
+static void count(void *arg, const struct chat_event *e)
+{
+    size_t *n = arg;
+    (void)e;
+    ++*n;
+}
+
+static void workers_read_large_ones(void)
+{
+    struct tg_workers *workers = tg_workers_new(1, 4);
+    struct prov_reads *reads = prov_reads_new(workers);
+    struct tg_buf body, small;
+    struct record r;
+    record_init(&r);
+    make_large(&body);
+    CHECK(!prov_read_start(NULL, &body, &two, record_event, &r));
+    tg_buf_init(&small, 64);
+    CHECK(!prov_read_start(reads, &small, &two, record_event, &r));
+    CHECK(prov_read_start(reads, &body, &two, record_event, &r) && !body.p);
+    CHECK_INT(r.events, 0);
+    wait_for(workers);
+    CHECK(r.ends == 1 && r.last.kind == CHAT_EVENT_FINISH && r.usages == 1 && r.events == 4);
+    CHECK(strncmp(r.text.p, "0:1 -0.5 -0.5 ", 14) == 0 && strstr(r.text.p, "-0.5|1:1 -0.5 "));
+    record_free(&r);
+    record_init(&r);
+    make_large(&body);
+    body.p[body.n - 1] = '!'; /* what is wrong is told as well */
+    CHECK(prov_read_start(reads, &body, &two, record_event, &r));
+    wait_for(workers);
+    CHECK(r.ends == 1 && r.last.kind == CHAT_EVENT_ERROR && strstr(r.error.p, "JSON"));
+    record_free(&r);
+    size_t n = 0;
+    make_large(&body);
+    prov_read_drop(prov_read_start(reads, &body, &two, count, &n));
+    wait_for(workers);
+    CHECK_INT(n, 0);
+    for (int i = 0; i < 3; i++) { /* never reported: freed with the rest */
+        make_large(&body);
+        CHECK(prov_read_start(reads, &body, &two, count, &n));
+    }
+    tg_workers_free(workers);
+    prov_reads_free(reads);
+    CHECK_INT(n, 0);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = { CASE(bodies), CASE(answers), CASE(no_memory) };
+    static const struct check_case cases[] = { CASE(bodies), CASE(answers), CASE(no_memory),
+                                               CASE(workers_read_large_ones) };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
