@@ -58,15 +58,22 @@ static bool is_k(uint32_t type) /* blocks of 256 */
     return le_type_block(type, &block, &bytes) && block == 256;
 }
 
-/* One row and many, at a width that is no multiple of 256 where the type has such rows. */
+/* At a width that is no multiple of 256 where the type has such rows. */
+static void check_type(uint32_t type, uint32_t rows)
+{
+    check_matmul(&(struct matmul_case){ type, is_k(type) ? 512 : 352, 130, rows });
+}
+
+/* One row of every type, and many of one of each layout that the cases below leave out. */
 static void matmul_every_type(void)
 {
+    static const uint32_t many[] = { LE_TYPE_BF16, LE_TYPE_Q5_0, LE_TYPE_Q5_1,  LE_TYPE_Q2_K,
+                                     LE_TYPE_Q3_K, LE_TYPE_IQ4_XS, LE_TYPE_MXFP4 };
     open_pair();
-    for (size_t t = 0; t < N_TYPES; t++) {
-        uint32_t in = is_k(all_types[t]) ? 512 : 352;
-        check_matmul(&(struct matmul_case){ all_types[t], in, 130, 1 });
-        check_matmul(&(struct matmul_case){ all_types[t], in, 130, 37 });
-    }
+    for (size_t t = 0; t < N_TYPES; t++)
+        check_type(all_types[t], 1);
+    for (size_t t = 0; t < sizeof(many) / sizeof(*many); t++)
+        check_type(many[t], 37);
     close_pair();
 }
 

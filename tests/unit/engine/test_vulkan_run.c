@@ -124,17 +124,18 @@ static void emit_long_pass(struct pair *p, int side, void *arg)
 /* A large model on a slow device: each matrix in pieces, each piece a segment. */
 static void a_pass_of_thousands_of_pieces(void)
 {
+    enum { FEW = 2 }; /* the time goes into arithmetic, and that is not what is asked */
     open_pair();
-    gpu_set_cut(pair.be[1], 200000);
+    gpu_set_cut(pair.be[1], 40000);
     struct pass a;
-    struct le_step step = step_of(OUTPUTS, OUTPUTS);
+    struct le_step step = step_of(FEW, FEW);
     struct tg_error err = { .text = "" };
-    bool held = make_pass(&a) && pair_run(&pair, emit_long_pass, &a, &step, OUTPUTS, OUTPUTS, true,
+    bool held = make_pass(&a) && pair_run(&pair, emit_long_pass, &a, &step, FEW, FEW, true,
                                           &err) == TG_OK;
     if (!held)
         fprintf(stderr, "%s\n", err.text);
     uint32_t segments = held ? pair.be[1]->current->n_segments : 0;
-    held = held && pair_error(&pair, &a.logits, (size_t)OUTPUTS * VOCAB) <= 5e-6;
+    held = held && pair_error(&pair, &a.logits, (size_t)FEW * VOCAB) <= 5e-6;
     fprintf(stderr, "%u segments\n", segments);
     CLOSE_AND_CHECK(held && segments > 4096);
 }
@@ -433,6 +434,23 @@ static void failing_allocations_leave_nothing_behind(void)
 
 /* ---- the pipeline cache ---- */
 
+static void emit_scale(struct pair *p, int side, void *arg)
+{
+    struct pair_buf *b = arg;
+    p->ops[side]->scale(p->be[side], b[1].b[side], b[0].b[side], WIDTH, 2.0f, LE_ROWS_TOKENS);
+}
+
+/* One op, and so one pipeline. */
+static bool scale_agrees(void)
+{
+    struct pair_buf b[2] = { pair_input(&pair, WIDTH, 1.0f), pair_output(&pair, WIDTH) };
+    struct le_step step = step_of(1, 0);
+    struct tg_error err;
+    return b[0].b[0] && b[1].b[0] &&
+           pair_run(&pair, emit_scale, b, &step, 1, 0, false, &err) == TG_OK &&
+           pair_error(&pair, &b[1], WIDTH) <= 1e-7;
+}
+
 static enum tg_status open_cached(const char *dir, bool *held)
 {
     struct tg_error err;
@@ -441,8 +459,7 @@ static enum tg_status open_cached(const char *dir, bool *held)
     pair.be[1] = NULL;
     const struct gpu_options options = { .software = true, .cache_dir = dir };
     enum tg_status status = gpu_open(&options, &pair.ops[1], &pair.be[1], &err);
-    struct pass a;
-    *held = status == TG_OK && make_pass(&a) && pass_agrees(&a, 5, 2, TOKENS, OUTPUTS);
+    *held = status == TG_OK && scale_agrees();
     return status;
 }
 
