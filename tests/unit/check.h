@@ -7,8 +7,9 @@
  *       return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
  *   }
  *
- * Arguments: names of the cases to run; none runs all. Exit 0: all passed; 1: one failed; 77: all
- * were skipped (CHECK_SKIP(reason)). */
+ * Arguments: names of the cases to run; without any it runs all, but those named as -NAME. A name
+ * that is no case fails. Exit 0: all passed; 1: one failed; 77: all were skipped
+ * (CHECK_SKIP(reason)). */
 #ifndef TESTS_UNIT_CHECK_H
 #define TESTS_UNIT_CHECK_H
 
@@ -81,14 +82,29 @@ static inline int check_run(void (*run)(void))
     return outcome;
 }
 
+/* Whether the arguments ask for this case. named[a] is set where argument a means it. */
+static inline bool check_wanted(const char *name, int argc, char **argv, bool *named)
+{
+    bool only = false, asked = false, left_out = false;
+    for (int a = 1; a < argc; a++) {
+        bool minus = argv[a][0] == '-', same = strcmp(argv[a] + minus, name) == 0;
+        only = only || !minus;
+        asked = asked || (!minus && same);
+        left_out = left_out || (minus && same);
+        named[a] = named[a] || same;
+    }
+    return !left_out && (asked || !only);
+}
+
+enum { CHECK_ARGS_MAX = 64 };
+
 static inline int check_main(const struct check_case *cases, size_t n, int argc, char **argv)
 {
     size_t passed = 0, failed = 0, skipped = 0;
+    bool named[CHECK_ARGS_MAX] = { false };
+    argc = argc < CHECK_ARGS_MAX ? argc : CHECK_ARGS_MAX;
     for (size_t i = 0; i < n; i++) {
-        bool wanted = argc < 2;
-        for (int a = 1; a < argc; a++)
-            wanted = wanted || strcmp(argv[a], cases[i].name) == 0;
-        if (!wanted)
+        if (!check_wanted(cases[i].name, argc, argv, named))
             continue;
         int outcome = check_run(cases[i].run);
         if (outcome == 0) {
@@ -100,6 +116,11 @@ static inline int check_main(const struct check_case *cases, size_t n, int argc,
             failed++;
         }
     }
+    for (int a = 1; a < argc; a++)
+        if (!named[a]) {
+            fprintf(stderr, "no case is named %s\n", argv[a]);
+            failed++;
+        }
     fprintf(stderr, "%zu passed, %zu failed, %zu skipped\n", passed, failed, skipped);
     return failed ? 1 : passed == 0 && skipped > 0 ? 77 : 0;
 }
