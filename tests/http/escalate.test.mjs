@@ -2,7 +2,7 @@
 // what it costs.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { slow, startGateway, waitFor } from './lib.mjs';
+import { fewUnderTsan, slow, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, ledger, logRow, png, sse } from './support.mjs';
 
@@ -108,15 +108,16 @@ test('what the local model cannot take goes to a tier, or is refused by field', 
   });
 });
 
-for (const behaviour of [
+const failures = [
   'error:{"status":500}',
-  'error:{"status":429,"retryAfter":3}',
   'cut:{"after":0}',
+  'error:{"status":429,"retryAfter":3}',
   'malformed:{"after":0}',
   'not-http',
   'error-inside:{"after":0}',
   'redirect',
-])
+];
+for (const behaviour of fewUnderTsan(failures, 2))
   for (const ask of [chat, sse])
     test(`before commit ${behaviour} gives way to local (${ask.name})`, async () => {
       await withGateway({ models: [behaviour], trigger: low, budget: '$1/day' }, async (gw) => {
@@ -155,13 +156,14 @@ test('a dead provider, a second tier, and a slow start', async () => {
 });
 
 test('after commit a broken stream is an error event, never a clean end', async () => {
-  for (const model of [
+  const broken = [
     'cut:{"after":2}',
     'cut:{"after":2,"running":true}' /* usage so far in each chunk */,
     'malformed:{"after":2}',
     'no-done',
     'error-inside:{"after":2}',
-  ])
+  ];
+  for (const model of fewUnderTsan(broken, 1))
     await withGateway({ models: [model], trigger: low, budget: '$1/day' }, async (gw) => {
       const r = await sse(gw);
       assert.equal(r.status, 200, model);

@@ -86,7 +86,7 @@ test('kill -9 under load loses and doubles nothing', async () => {
     tier: { maxTokens: 16 },
   });
   const dataDir = await tempDir();
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < (slow > 1 ? 3 : 6); round++) {
     const gw = await startGateway({ config, dataDir });
     const load = Array.from({ length: 40 }, (_, i) =>
       (i % 2 ? chat : sse)(gw, { max_tokens: 4 }).catch(() => null),
