@@ -83,7 +83,7 @@ static void long_sequence_like_cpu(void)
     static const char *const models[] = { GOLDEN "tiny-dense-Q8_0.gguf",
                                           GOLDEN "tiny-e-Q4_0.gguf" };
     static const uint32_t chunks[] = { LE_STEP_TOKENS_MAX, 33 };
-    static const size_t n_chunks[] = { 2, 1 }; /* the second has ten layers, and small steps below */
+    static const size_t n_chunks[] = { 2, 1 }; /* the second has ten layers; small steps below */
     static float want[TAIL * VOCAB], got[TAIL * VOCAB];
     vulkan_messages();
     for (size_t k = 0; k < 2; k++) {
