@@ -34,13 +34,8 @@ struct gw_timer {
 struct gw_loop *gw_loop_new(struct tg_error *err)
 {
     struct gw_loop *loop = tg_calloc(1, sizeof(*loop));
-    struct event_config *config = loop ? event_config_new() : NULL;
-    /* One system call for all that becomes of a descriptor in a turn: curl watches a connection
-     * anew for each request. No descriptor here is a copy of another, which this would not bear. */
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
-        loop->base = event_base_new_with_config(config);
-    if (config)
-        event_config_free(config);
+    if (loop)
+        loop->base = event_base_new();
     if (!loop || !loop->base) {
         tg_free(loop);
         tg_fail(err, TG_NOMEM, "out of memory for the event loop");
