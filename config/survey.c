@@ -116,6 +116,9 @@ static bool read_root(struct cfg_survey *s, const char *folder, const struct tg_
     const struct tg_json *engine = tg_json_get(root, "engine");
     s->model_dir = path_of(mem, folder, root, "modelDir", s->model_dir, &failed);
     s->data_dir = path_of(mem, folder, root, "dataDir", s->data_dir, &failed);
+    const char *zone = text_of(mem, root, "timeZone", &failed);
+    if (zone && strcmp(zone, "local") == 0)
+        s->time_zone = zone;
     const char *device = text_of(mem, engine, "device", &failed);
     s->device = device ? device : s->device;
     int64_t context;
@@ -175,6 +178,7 @@ enum tg_status cfg_survey(const char *path, struct cfg_survey **out, struct tg_e
     s->memory = mem;
     s->listen_host = "127.0.0.1";
     s->listen_port = 8080;
+    s->time_zone = "UTC";
     s->device = "auto";
     s->model_dir = cfg_user_folder(mem, "XDG_DATA_HOME", ".local/share", "tollgate/models");
     s->data_dir = cfg_user_folder(mem, "XDG_STATE_HOME", ".local/state", "tollgate");

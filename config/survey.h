@@ -27,6 +27,7 @@ struct cfg_survey {
     const char *path;           /* of the configuration file; NULL: none was given */
     const char *model_dir;      /* absolute; NULL when HOME is not set either */
     const char *data_dir;       /* the same */
+    const char *time_zone;      /* "UTC" or "local"; default "UTC" */
     const char *listen_host;    /* default 127.0.0.1 */
     uint16_t listen_port;       /* default 8080 */
     struct cfg_tls tls;         /* as far as it is there: certificate or key may be NULL */

@@ -5,11 +5,11 @@
 
 #include "config/base/alloc.h"
 #include "config/base/log.h"
-#include "config/settings.h"
 #include "gateway/calibrate.h"
 #include "gateway/calibrations.h"
 #include "gateway/cmd.h"
 #include "gateway/files.h"
+#include "gateway/find_dir.h"
 #include "policy/confidence.h"
 
 static const char usage[] =
@@ -211,17 +211,19 @@ static enum tg_status with_remedy(enum tg_status status, struct tg_error *err)
 /* Where to; *owned is to be freed. */
 static enum tg_status choose_file(struct calibrate_options *o, char **owned, struct tg_error *err)
 {
-    struct cfg_settings *settings = NULL;
+    struct cfg_survey *survey = NULL;
     *owned = NULL;
     if (o->out || o->dry)
         return TG_OK;
     if (!o->dir) {
-        enum tg_status status = cfg_load(o->config, &settings, err);
-        if (status)
+        enum tg_status status = gw_find_dir(o->config, &survey, err);
+        if (status) {
+            cfg_survey_free(survey);
             return with_remedy(status, err);
+        }
     }
-    *owned = gw_calibrations_of_dir(o->dir ? o->dir : settings->data_dir);
-    cfg_free(settings);
+    *owned = gw_calibrations_of_dir(o->dir ? o->dir : survey->data_dir);
+    cfg_survey_free(survey);
     o->out = *owned;
     return o->out ? TG_OK : tg_fail(err, TG_NOMEM, "out of memory");
 }
@@ -298,7 +300,7 @@ static void show(const struct calibrate_options *o, const struct gw_groups *from
 
 int gw_cmd_calibrate(int argc, char **argv)
 {
-    struct calibrate_options o = { .config = "config/default.json" };
+    struct calibrate_options o = { 0 };
     struct gw_groups from = { 0 }, test = { 0 };
     struct tg_error err = { 0 };
     char *path = NULL;

@@ -1,12 +1,11 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/base/clock.h"
 #include "config/base/log.h"
-#include "config/survey.h"
 #include "gateway/cmd.h"
+#include "gateway/find_dir.h"
 #include "gateway/key_fields.h"
 #include "local_engine/gguf.h"
 
@@ -34,11 +33,13 @@ static const char usage[] =
     "  Lists are emptied with '', limits with none, --expires with never.\n"
     "\n"
     "  --overlap TIME       how long the old key works after a rotation. Default: 24h; 0s: not\n"
-    "  --config FILE        read dataDir from it. Default: config/default.json\n"
+    "  --config FILE        what serve is started with: dataDir is read from it.\n"
+    "                       Default: config/default.json\n"
     "  --data-dir DIR       the folder of the databases\n"
     "  --json               one JSON object\n"
     "\n"
-    "Example: tollgate key create --name shop --routes default --budget '$20/month' --rpm 60\n";
+    "Example: KEY=$(tollgate key create --config FILE --name shop --budget '$20/month')\n"
+    "Only the key itself goes to standard output.\n";
 
 struct key_options {
     const char *config, *dir;
@@ -117,76 +118,75 @@ static int read_options(int argc, char **argv, struct key_options *o)
 static const char *find_dir(struct key_options *o, struct cfg_survey **survey,
                             struct cfg_settings **settings, struct tg_error *err)
 {
+    struct tg_error cause;
     if (o->dir)
         return o->dir;
-    const char *config = o->config ? o->config : "config/default.json";
-    bool given = o->config || access(config, R_OK) == 0;
-    enum tg_status status = cfg_survey(given ? config : NULL, survey, err);
-    if (status)
+    if (gw_find_dir(o->config, survey, err) != TG_OK)
         return NULL;
-    struct tg_error ignored;
-    if (given && cfg_load(config, settings, &ignored) != TG_OK)
+    if ((*survey)->path && cfg_load((*survey)->path, settings, &cause) != TG_OK) {
         *settings = NULL;
-    if (!(*survey)->data_dir)
-        tg_fail(err, TG_INVALID, "dataDir has no place, since HOME is not set: give --data-dir");
+        if (o->op.spec.set & (TEL_KEY_ROUTES | TEL_KEY_MODELS))
+            fprintf(stderr, "names of routes and models were not checked: %s\n", cause.text);
+    }
     return (*survey)->data_dir;
 }
 
 /* Text of a file may hold anything; a terminal would obey it. */
-static void print_text(const char *title, struct tg_str text)
+static void print_text(FILE *out, const char *title, struct tg_str text)
 {
     char plain[4 * TEL_KEY_NAME_MAX];
     le_gguf_text_print(text, plain, sizeof(plain));
-    printf("%s%s", title, plain);
+    fprintf(out, "%s%s", title, plain);
 }
 
-static void print_limits(const struct tel_api_key *k)
+static void print_limits(FILE *out, const struct tel_api_key *k)
 {
     char text[64];
     if (k->routes.n)
-        print_text("  routes ", k->routes);
+        print_text(out, "  routes ", k->routes);
     if (k->models.n)
-        print_text("  models ", k->models);
+        print_text(out, "  models ", k->models);
     if (k->local_only)
-        printf("  local only");
+        fprintf(out, "  local only");
     gw_key_print_budget(k, text);
     if (k->has_budget)
-        printf("  %s", text);
+        fprintf(out, "  %s", text);
     if (k->rpm)
-        printf("  %u requests/min", k->rpm);
+        fprintf(out, "  %u requests/min", k->rpm);
     if (k->tpm)
-        printf("  %u tokens/min", k->tpm);
+        fprintf(out, "  %u tokens/min", k->tpm);
     if (k->concurrent)
-        printf("  %u at once", k->concurrent);
+        fprintf(out, "  %u at once", k->concurrent);
     if (k->tags.n)
-        print_text("  tags ", k->tags);
+        print_text(out, "  tags ", k->tags);
 }
 
-static void print_row(const struct tel_api_key *k, int64_t now_ms)
+static void print_row(FILE *out, const struct tel_api_key *k, int64_t now_ms)
 {
     char time[32];
-    printf("%-16s  %-9s  %-7s", k->id, k->prefix, gw_key_state_name(tel_key_state(k, now_ms)));
-    print_text("  ", k->name);
-    print_limits(k);
+    fprintf(out, "%-16s  %-9s  %-7s", k->id, k->prefix,
+            gw_key_state_name(tel_key_state(k, now_ms)));
+    print_text(out, "  ", k->name);
+    print_limits(out, k);
     gw_key_print_time(k->expires_ms, time);
     if (k->expires_ms)
-        printf("  expires %s", time);
+        fprintf(out, "  expires %s", time);
     gw_key_print_time(k->old_until_ms, time);
     if (k->old_until_ms > now_ms)
-        printf("  old key until %s", time);
-    printf("\n");
+        fprintf(out, "  old key until %s", time);
+    fprintf(out, "\n");
 }
 
-static int print_all(const struct tel_keys *keys, bool json)
+static int print_all(const struct tel_keys *keys, const char *dir, bool json)
 {
     int64_t now_ms = tg_wall_ms();
     if (!json) {
         if (keys->n == 0)
-            printf("no keys: the gateway serves its own machine only, without one\n");
+            printf("no keys in %s: its gateway serves its own machine only, without one\n", dir);
         else
             printf("%-16s  %-9s  %-7s  %s\n", "ID", "begins", "state", "name and limits");
         for (size_t i = 0; i < keys->n; i++)
-            print_row(&keys->key[i], now_ms);
+            print_row(stdout, &keys->key[i], now_ms);
         return 0;
     }
     printf("{\"keys\":[");
@@ -204,7 +204,9 @@ static int print_all(const struct tel_keys *keys, bool json)
     return 0;
 }
 
-static int print_done(const struct tel_key_op *op, const struct tel_keys *after, bool json)
+/* Standard output has the key alone, for KEY=$(tollgate key create ...); people read the rest. */
+static int print_done(const struct tel_key_op *op, const struct tel_keys *after, const char *dir,
+                      bool json)
 {
     const struct tel_api_key *k = tel_keys_by_id(after, tg_str_of(op->id));
     int64_t now_ms = tg_wall_ms();
@@ -219,10 +221,15 @@ static int print_done(const struct tel_key_op *op, const struct tel_keys *after,
         tg_buf_free(&out);
         return fine ? 0 : fail("out of memory");
     }
-    if (op->secret[0])
-        printf("%s\n\nThis is the key, shown this once: send it as Authorization: Bearer, or as "
-               "x-api-key.\n", op->secret);
-    print_row(k, now_ms);
+    if (op->secret[0]) {
+        printf("%s\n", op->secret);
+        fflush(stdout);
+        fprintf(stderr, "\nThis is the key, shown this once: send it as Authorization: Bearer, "
+                        "or as x-api-key.\n");
+    }
+    print_row(op->secret[0] ? stderr : stdout, k, now_ms);
+    if (op->kind == TEL_KEY_CREATE)
+        fprintf(stderr, "It opens the gateway whose dataDir is %s, and no other.\n", dir);
     if (op->kind == TEL_KEY_REVOKE)
         printf("It opens nothing any more; requests that run are finished.\n");
     return 0;
@@ -237,7 +244,7 @@ static int change(struct key_options *o, const char *dir, const struct cfg_setti
         status = gw_key_check_names(&o->op.spec, settings, &err);
     if (!status)
         status = tel_key_do(dir, &o->op, &after, &err);
-    int code = status ? fail(err.text) : print_done(&o->op, after, o->json);
+    int code = status ? fail(err.text) : print_done(&o->op, after, dir, o->json);
     explicit_bzero(o->op.secret, sizeof(o->op.secret));
     tel_keys_unref(after);
     return code;
@@ -249,7 +256,7 @@ static int list(const char *dir, bool json)
     struct tg_error err = { 0 };
     if (tel_keys_load(dir, &keys, &err) != TG_OK)
         return fail(err.text);
-    int code = print_all(keys, json);
+    int code = print_all(keys, dir, json);
     tel_keys_unref(keys);
     return code;
 }

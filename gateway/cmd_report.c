@@ -4,8 +4,8 @@
 
 #include "config/base/clock.h"
 #include "config/base/log.h"
-#include "config/settings.h"
 #include "gateway/cmd.h"
+#include "gateway/find_dir.h"
 #include "telemetry/store.h"
 
 static const char usage[] =
@@ -89,21 +89,19 @@ static int read_options(int argc, char **argv, struct report_options *o)
 
 int gw_cmd_report(int argc, char **argv)
 {
-    struct report_options o = { .config = "config/default.json",
-                                .zone = "UTC",
-                                .period = CFG_PERIOD_MONTH };
+    struct report_options o = { .zone = "UTC", .period = CFG_PERIOD_MONTH };
     tg_log_set_level(TG_LOG_ERROR); /* what serve warns of is not asked for here */
     int ended = read_options(argc, argv, &o);
     if (ended)
         return ended - 1;
-    struct cfg_settings *settings = NULL;
+    struct cfg_survey *survey = NULL;
     struct tg_error err = { 0 };
     enum tg_status status = TG_OK;
     if (!o.dir) {
-        status = cfg_load(o.config, &settings, &err);
+        status = gw_find_dir(o.config, &survey, &err);
         if (status == TG_OK) {
-            o.dir = settings->data_dir;
-            o.zone = settings->time_zone;
+            o.dir = survey->data_dir;
+            o.zone = survey->time_zone;
         }
     }
     int64_t now = tg_wall_ms(), since = now - o.last_ms, until = now + 1;
@@ -113,6 +111,6 @@ int gw_cmd_report(int argc, char **argv)
         status = tel_report(o.dir, since, until, o.json, stdout, &err);
     if (status)
         fprintf(stderr, "tollgate report: %s\n", err.text);
-    cfg_free(settings);
+    cfg_survey_free(survey);
     return status == TG_OK ? 0 : 1;
 }

@@ -405,12 +405,14 @@ static const char *model_note(const struct gw_app *app)
 }
 
 /* What a user must know of who is let in. */
-static const char *access_note(const struct gw_app *app)
+static void tell_access(const struct gw_app *app)
 {
-    return app->keys->n ? "Requests need an API key: send it as Authorization: Bearer, or as "
-                          "x-api-key.\n"
-                        : "No API key exists: only this machine is served, without one. "
-                          "`tollgate key create` makes one.\n";
+    if (app->keys->n)
+        printf("Requests need an API key: send it as Authorization: Bearer, or as x-api-key.\n");
+    else
+        printf("No API key exists: only this machine is served, without one. "
+               "`tollgate key create --config %s --name NAME` makes one.\n",
+               app->now->settings->path);
 }
 
 static void tell_admin(const struct gw_app *app)
@@ -433,15 +435,16 @@ static void greet(const struct gw_app *app)
     tg_log(TG_LOG_INFO, "listening", "%s%s%s:%u", v6 ? "[" : "", c->listen_host, v6 ? "]" : "",
            port);
     printf("Tollgate %s is ready at %s://%s%s%s:%u\n"
-           "model %s on %s\n%s%s"
-           "try:  curl -s %s://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
-           "-d "
+           "model %s on %s\n%s",
+           TG_VERSION, scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
+           le_engine_model_name(app->engine), le_engine_device(app->engine), model_note(app));
+    tell_access(app);
+    printf("try:  curl -s %s://%s%s%s:%u/v1/chat/completions -H 'content-type: application/json' "
+           "%s-d "
            "'{\"model\":\"%s\",\"max_tokens\":32,\"messages\":[{\"role\":\"user\",\"content\":"
            "\"Hello\"}]}'\n",
-           TG_VERSION, scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
-           le_engine_model_name(app->engine), le_engine_device(app->engine), model_note(app),
-           access_note(app), scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
-           c->routes[0].name);
+           scheme, v6 ? "[" : "", c->listen_host, v6 ? "]" : "", port,
+           app->keys->n ? "-H 'authorization: Bearer tg-...' " : "", c->routes[0].name);
     fflush(stdout);
 }
 

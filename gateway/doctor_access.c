@@ -19,10 +19,12 @@ static void check_api_keys(struct gw_doctor *d, const struct tel_keys *keys)
                      "no API key: whoever is on this machine is served, nobody else");
     else if (keys->n == 0)
         gw_check_add(d, GW_CHECK_FAIL, "access",
-                     "tollgate key create --name NAME, or listen on 127.0.0.1",
+                     "tollgate key create --name NAME with the same --config, or listen on "
+                     "127.0.0.1",
                      "listen is %s, which others can reach, and there is no API key", host);
     else if (counts[TEL_KEY_ACTIVE] == 0)
-        gw_check_add(d, GW_CHECK_WARN, "access", "tollgate key create --name NAME",
+        gw_check_add(d, GW_CHECK_WARN, "access",
+                     "tollgate key create --name NAME with the same --config",
                      "none of the %zu API key(s) may be used: everybody is refused", keys->n);
     else
         gw_check_add(d, GW_CHECK_OK, "access", NULL,

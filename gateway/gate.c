@@ -135,7 +135,9 @@ void gw_gate_sync(struct gw_app *app)
     else
         tg_log(TG_LOG_WARN, "no-keys",
                "there are no API keys: whoever reaches this machine's own addresses is served, "
-               "nobody else; `tollgate key create` makes one");
+               "through a proxy that runs here too, nobody else; `tollgate key create --config %s "
+               "--name NAME` makes one",
+               app->now->settings->path);
     tel_keys_unref(was);
 }
 

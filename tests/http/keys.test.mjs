@@ -228,6 +228,7 @@ test('budgets of key and route both hold under 50 parallel requests', async () =
     }),
   });
   assert.equal((await chat(gw)).status, 401);
+  await waitFor(() => /try: .*-H 'authorization: Bearer tg-\.\.\.' -d/.test(gw.stdout));
   const served = () => mock.log().requests.filter((r) => r.ended).length;
   const told = (r, name) => r.headers[`x-tollgate-${name}`] ?? r.comment?.[name];
   const burst = (k) =>
@@ -302,8 +303,29 @@ test('the command teaches and refuses by name', async () => {
     assert.ok(r.code === 1 || r.code === 2, args.join(' '));
     assert.match(r.stderr, error);
   }
-  assert.match((await tollgate('key', '--help')).stdout, /Example: tollgate key create/);
+  assert.match((await tollgate('key', '--help')).stdout, /Example: KEY=\$\(tollgate key create/);
   const made = await tollgate('key', 'create', '--name', 'app', '--data-dir', dir);
-  assert.match(made.stdout, /^tg-[A-Za-z0-9]{48}\n/);
+  assert.match(made.stdout, /^tg-[A-Za-z0-9]{48}\n$/, 'for a shell variable');
+  assert.match(made.stderr, /shown this once[^]*active\s+app\nIt opens the gateway/);
+  assert.ok(made.stderr.includes(dir));
   assert.match((await tollgate('key', 'list', '--data-dir', dir)).stdout, /active\s+app/);
+});
+
+test('commands beside the gateway work where the keys of its providers are not set', async () => {
+  const dir = await tempDir();
+  const file = path.join(dir, 'there.json');
+  const config = {
+    ...localConfig({ top: { dataDir: path.join(dir, 'data'), timeZone: 'local' } }),
+    providers: { away: { kind: 'openai', apiKey: { env: 'TOLLGATE_TEST_NOT_SET' } } },
+  };
+  await writeFile(file, JSON.stringify(config));
+  const made = await tollgate('key', 'create', '--name', 'a', '--routes', 'x', '--config', file);
+  assert.equal(made.code, 0);
+  assert.match(made.stderr, /were not checked: .*TOLLGATE_TEST_NOT_SET is not set/);
+  assert.ok(made.stderr.includes(path.join(dir, 'data')));
+  const report = await tollgate('report', '--config', file);
+  assert.match(report.stderr, /data\/log\.db: /, 'it looked there; nothing has been logged yet');
+  assert.doesNotMatch(report.stderr, /TOLLGATE_TEST_NOT_SET/);
+  const nowhere = await tollgate('report', '--config', path.join(dir, 'none.json'));
+  assert.match(nowhere.stderr, /none\.json: No such file/);
 });

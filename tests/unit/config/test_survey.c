@@ -44,7 +44,8 @@ static void whole_file(void)
     setenv("TG_SURVEY_EMPTY", " ", 1);
     unsetenv("TG_SURVEY_MISSING");
     const char *path = write_config(
-        "{'listen':'[::1]:99','modelDir':'models','dataDir':'/var/t','unknown':1,"
+        "{'listen':'[::1]:99','modelDir':'models','dataDir':'/var/t','unknown':1,'timeZone':"
+        "'local',"
         "'engine':{'model':'m.gguf','device':'cpu','context':4096},"
         "'providers':{'a':{'apiKey':{'env':'TG_SURVEY_SET'}},'b':{'apiKey':{'env':"
         "'TG_SURVEY_EMPTY'}},'c':{'apiKey':{'env':'TG_SURVEY_MISSING'}},'d':{'apiKey':{'file':"
@@ -56,6 +57,7 @@ static void whole_file(void)
     CHECK_INT(s->context, 4096);
     CHECK_STR(s->device, "cpu");
     CHECK_STR(s->data_dir, "/var/t");
+    CHECK_STR(s->time_zone, "local");
     snprintf(want, sizeof(want), "%s/models", support_folder());
     CHECK_STR(s->model_dir, want);
     snprintf(want, sizeof(want), "%s/m.gguf", support_folder());
@@ -83,7 +85,7 @@ static void what_cannot_be_read(void)
         { "{'listen':7,'modelDir':[],'engine':3,'providers':'x'}", TG_OK },
         { "{'listen':'nowhere','engine':{'model':7,'context':-1,'device':''},'providers':[1]}",
           TG_OK },
-        { "{'listen':'a:99999','providers':{'a':1,'b':{'apiKey':[]}}}", TG_OK },
+        { "{'listen':'a:99999','timeZone':'Mars','providers':{'a':1,'b':{'apiKey':[]}}}", TG_OK },
     };
     setenv("HOME", "/home/x", 1);
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -92,6 +94,7 @@ static void what_cannot_be_read(void)
         CHECK_INT(cfg_survey(write_config(table[i].text), &s, &err), table[i].status);
         CHECK_INT(s->listen_port, 8080);
         CHECK_STR(s->device, "auto");
+        CHECK_STR(s->time_zone, "UTC");
         CHECK_STR(s->model_dir, "/home/x/.local/share/tollgate/models");
         CHECK(!s->model && s->context == 0);
         CHECK(table[i].status == TG_OK || strstr(err.text, "config.json: "));
