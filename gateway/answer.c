@@ -442,7 +442,10 @@ static void refuse_whole(struct gw_exchange *x, const struct api_error *e)
     x->status = e->status;
     tell(x, TELL_ERROR);
     int64_t wait_s = x->retry_after_ms > 0 ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
-    if (e->status == 429 || e->status == 503)
+    bool in_vain = e->status == 429 && x->retry_in_vain;
+    if (in_vain) /* the SDKs of OpenAI and Anthropic look at this first */
+        header(x, "x-should-retry", "%s", "false");
+    if ((e->status == 429 || e->status == 503) && (!in_vain || x->retry_after_ms > 0))
         header(x, "retry-after", "%lld", (long long)wait_s);
     gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);

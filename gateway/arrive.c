@@ -44,13 +44,16 @@ static bool name_model(struct gw_exchange *x, const struct pol_choice *choice)
 static bool find_route(struct gw_exchange *x, struct api_error *e)
 {
     struct tg_str model = x->prepared.request.model;
+    bool vectors = x->prepared.request.n_inputs > 0;
     struct pol_choice choice;
     if (!pol_choose(x->config->settings, model, &choice)) {
         *e = gw_failure(404, "invalid_request_error", "model_not_found",
                         "no model is named \"%.*s\" here: name a route or PROVIDER/MODEL (GET "
                         "/v1/models or GET /api/tags lists them), or make it an alias in the "
-                        "configuration: \"aliases\": {\"%.*s\": \"default\"}",
-                        TG_FMT(model), TG_FMT(model));
+                        "configuration: \"aliases\": {\"%.*s\": \"%s\"}",
+                        TG_FMT(model), TG_FMT(model),
+                        vectors ? "PROVIDER/EMBEDDING-MODEL"
+                                : x->config->settings->routes[0].name);
         snprintf(e->param, sizeof(e->param), "model");
         return false;
     }

@@ -217,11 +217,28 @@ static int budget_of(const struct gw_exchange *x, enum gw_purse purse)
     return lane->budget - 1;
 }
 
+/* What is only reserved may come back in a moment; what is spent, with the next period. */
+static void tell_when(const struct gw_try *t, enum gw_purse purse, const struct tel_budget_state *b)
+{
+    struct gw_exchange *x = t->x;
+    int64_t now_ms = tg_wall_ms(), start_ms, end_ms;
+    const struct cfg_settings *s = x->config->settings;
+    enum cfg_period period =
+        purse == GW_PURSE_KEY ? x->caller.lane->period : s->routes[x->route].period;
+    if (b->cap - b->spent >= t->step.ceiling_nano)
+        return;
+    x->retry_in_vain = true;
+    tel_period(period, s->time_zone, now_ms, &start_ms, &end_ms);
+    if (period != CFG_PERIOD_NONE && t->step.ceiling_nano <= b->cap)
+        x->retry_after_ms = end_ms - now_ms;
+}
+
 static struct api_error over_budget(const struct gw_try *t, enum gw_purse purse)
 {
     const struct gw_exchange *x = t->x;
     struct tel_budget_state b = tel_budget_state(x->app->store, budget_of(x, purse));
     double left = (double)b.cap - (double)b.spent - (double)b.reserved;
+    tell_when(t, purse, &b);
     return gw_failure(429, "insufficient_quota", "budget_exhausted",
                       "this request may cost up to $%.6f, and $%.6f is left of the %s",
                       (double)t->step.ceiling_nano / 1e9, left > 0 ? left / 1e9 : 0.0,
@@ -302,6 +319,7 @@ void gw_attempt_start(struct gw_exchange *x, size_t step)
     t->begun_ns = tg_mono_ns();
     x->tried[step] = true;
     x->retry_after_ms = 0;
+    x->retry_in_vain = false;
     x->current = t;
     if (local) {
         int64_t latency = gw_exchange_route(x)->max_latency_ms;

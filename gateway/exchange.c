@@ -408,6 +408,13 @@ static struct api_error client_error(const struct gw_try *t, const struct chat_e
         status = 503;
     else if (e->error == CHAT_ERROR_STATUS && e->http_status == 429)
         status = 429;
+    if (e->error == CHAT_ERROR_STATUS && e->http_status == 401) {
+        /* Providers repeat parts of the key; and it is not the client's that is wrong. */
+        tg_log(TG_LOG_ERROR, "provider-key", "%s answered 401: %.*s; check the provider's apiKey",
+               who, TG_FMT(e->text));
+        return gw_failure(status, "upstream_error", "provider_key",
+                          "%s does not accept the key that this gateway has for it", who);
+    }
     if (e->error == CHAT_ERROR_STATUS)
         return gw_failure(status, "upstream_error", chat_error_name(e->error),
                           "%s answered %d: %.*s", who, e->http_status, TG_FMT(e->text));

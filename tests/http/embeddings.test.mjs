@@ -116,6 +116,9 @@ test('a cap that the inputs could break is kept', async () => {
   const r = await embed({ input: 'x'.repeat(1_100_000) }); // above $1 at $1 a million bytes
   assert.equal(r.status, 429);
   assert.equal(r.json.error.code, 'budget_exhausted');
+  const unknown = await embed({ model: 'text-embedding-3-small', input: 'x' });
+  assert.equal(unknown.status, 404);
+  assert.match(unknown.json.error.message, /"text-embedding-3-small": "PROVIDER\/EMBEDDING-MODEL"/);
 });
 
 test('a client that goes ends the call', async () => {

@@ -80,6 +80,8 @@ test('what may not be called is refused, and nothing leaves', async () => {
   const dear = await chat(gw, { model: 'mock/answer', max_tokens: 900000 });
   assert.equal(dear.status, 429, 'above the cap');
   assert.equal(dear.json.error.code, 'budget_exhausted');
+  assert.equal(dear.headers['x-should-retry'], 'false');
+  assert.equal(dear.headers['retry-after'], undefined, 'it never fits');
   assert.equal(mock.log().requests.length, sent);
 });
 
@@ -91,6 +93,12 @@ test('a failure of the named model is told: nobody else answers', async () => {
   try {
     const failed = await chat(other, { model: 'mock/error' });
     assert.equal(failed.status, 502, failed.text);
+    mock.control({ behaviour: 'error', status: 401, message: 'Incorrect key: mo****ey', times: 1 });
+    const key = await chat(other, { model: 'mock/error' });
+    assert.equal(key.status, 502);
+    assert.match(key.json.error.message, /does not accept the key that this gateway has/);
+    assert.doesNotMatch(key.text, /mo\*/, 'parts of the key are for the log alone');
+    assert.ok(other.log().some((e) => e.event === 'provider-key' && /mo\*{4}ey/.test(e.text)));
     const free = await chat(other, { model: 'mock/anything' });
     assert.equal(free.status, 200, 'no budget, no price needed');
   } finally {

@@ -55,6 +55,7 @@ static struct fake {
     struct gw_timer timer[FAKE_TIMERS];
     size_t n_attempts, n_money, n_timers;
     enum tel_outcome outcome, key_outcome; /* of the next reservations: a route's, a key's */
+    int64_t spent;                         /* of each budget; its cap is 1000000 */
     int64_t key_cap;
     int budgets_declared;
     bool full_output, no_slots, refuse_start, worker_busy, local_cannot, accepting;

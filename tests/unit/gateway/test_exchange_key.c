@@ -2,6 +2,8 @@
  * it is made of fakes (exchange_world.h). */
 #include "tests/unit/gateway/exchange_world.h"
 
+#include <stdlib.h>
+
 #include "config/base/clock.h"
 #include "config/base/log.h"
 
@@ -92,6 +94,35 @@ static void the_keys_budget_is_over_and_the_routes_untouched(void)
     CHECK_INT(w.rq.status, 429);
     CHECK(in_text("budget of its API key"));
     over();
+}
+
+/* Whether to ask again, and when, told by what has been spent and what is only reserved. */
+static void asking_again(int64_t spent, enum cfg_period period, bool in_vain, bool dated)
+{
+    char wait[16] = "";
+    set_up(1, "turns > 0");
+    with_key();
+    key.has_budget = true;
+    lane.period = period;
+    present();
+    fake.local_cannot = true;
+    fake.key_outcome = TEL_OVER_CAP;
+    fake.spent = spent;
+    ask(false);
+    CHECK_INT(w.rq.status, 429);
+    CHECK(in_headers("x-should-retry: false") == in_vain);
+    CHECK(in_headers("retry-after: ") == (dated || !in_vain));
+    CHECK(in_headers("retry-after: 5\n") == !in_vain);
+    if (dated && sscanf(strstr(w.rq.headers, "retry-after: "), "retry-after: %15[0-9]", wait) == 1)
+        CHECK(atoi(wait) >= 0 && atoi(wait) <= 86400);
+    over();
+}
+
+static void who_is_over_the_budget_hears_when_to_ask_again(void)
+{
+    asking_again(0, CFG_PERIOD_DAY, false, false);
+    asking_again(1000000, CFG_PERIOD_DAY, true, true);
+    asking_again(1000000, CFG_PERIOD_NONE, true, false);
 }
 
 static void the_routes_budget_is_over_and_the_keys_is_given_back(void)
@@ -212,6 +243,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(both_budgets_are_charged_once),
         CASE(the_keys_budget_is_over_and_the_routes_untouched),
+        CASE(who_is_over_the_budget_hears_when_to_ask_again),
         CASE(the_routes_budget_is_over_and_the_keys_is_given_back),
         CASE(leases_are_waited_for_one_after_the_other),
         CASE(an_unknown_price_is_not_paid_by_a_key_with_a_budget),
