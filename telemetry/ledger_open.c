@@ -53,6 +53,23 @@ static enum tg_status write_session(struct tel_ledger_db *db, int64_t session, s
     return tel_sql_exec(db->db, db->path, sql, err);
 }
 
+/* What the rows of that moment sum up to, in words; a sum that cannot be read is no failure. */
+static void tell_lost(struct tel_ledger_db *db, int64_t now_ms, int rows)
+{
+    sqlite3_stmt *stmt = NULL;
+    double dollars = 0;
+    if (sqlite3_prepare_v2(db->db, "SELECT total(amount_nano) / 1e9 FROM lost WHERE found_ms = ?1",
+                           -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_bind_int64(stmt, 1, now_ms) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+        dollars = sqlite3_column_double(stmt, 0);
+    sqlite3_finalize(stmt);
+    tg_log(TG_LOG_WARN, "ledger-lost",
+           "%s: the last process ended without closing the ledger; what it may have spent beyond "
+           "its rows, $%.9f of %d budget period(s), counts as spent: `tollgate report` tells it as "
+           "lost in crashes",
+           db->path, dollars, rows);
+}
+
 /* Leases in the file belong to a process that is gone: the directory's lock is ours. What they may
  * have paid for is not known, so all of it counts as spent. Sums stop at the largest amount. */
 static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int64_t now_ms,
@@ -76,10 +93,7 @@ static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int6
             "  spent_nano + leased_nano) WHERE leased_nano > 0",
             err);
     if (!status && rows > 0)
-        tg_log(TG_LOG_WARN, "ledger-lost",
-               "%s: the last process ended without closing the ledger; the unaccounted leases of "
-               "%d budget period(s) count as spent (table lost)",
-               db->path, rows);
+        tell_lost(db, now_ms, rows);
     return status;
 }
 

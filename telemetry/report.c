@@ -1,12 +1,13 @@
 /* The report: sums over the request log, beside a running gateway or without one. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "config/base/alloc.h"
 #include "config/base/buf.h"
 #include "telemetry/internal.h"
 
-enum { REPORT_MAX = 8 << 20, GROUPS_MAX = 256 };
+enum { REPORT_MAX = 8 << 20, GROUPS_MAX = 256, LABEL_MAX = 512 };
 
 struct sums {
     int64_t requests, local, escalated, failed, estimated, cost, saved, judged;
@@ -25,6 +26,7 @@ struct report {
     const char *path;
     int64_t since, until;
     bool json;
+    struct tel_keys *keys; /* for their names; NULL where they cannot be read */
     struct tg_buf out;
 };
 
@@ -101,6 +103,32 @@ static void add_sums_row(struct tg_buf *out, const char *name, const struct sums
     tg_buf_adds(out, "\n");
 }
 
+/* n 0: none that may be shown. id NULL: none. */
+static struct tg_str name_of_key(const struct report *r, const char *id)
+{
+    const struct tel_api_key *key = NULL;
+    if (r->keys && id)
+        key = tel_keys_by_id(r->keys, tg_str_of(id));
+    for (size_t i = 0; key && i < key->name.n; i++)
+        if ((unsigned char)key->name.p[i] < 0x20 || key->name.p[i] == 0x7F)
+            return TG_STR(""); /* a terminal would obey it */
+    return key ? key->name : TG_STR("");
+}
+
+/* "NAME (TEXT)" for people, where text is of a key with a name. */
+static void label(char out[LABEL_MAX], const char *text, struct tg_str name)
+{
+    snprintf(out, LABEL_MAX, name.n ? "%.*s (%s)" : "%.*s%s", TG_FMT(name), text);
+}
+
+static void add_key_name(struct report *r, struct tg_str name)
+{
+    if (!name.n)
+        return;
+    tg_buf_adds(&r->out, ",\"key_name\":");
+    tg_buf_add_json(&r->out, name);
+}
+
 static enum tg_status prepare(struct report *r, const char *sql, sqlite3_stmt **stmt,
                               struct tg_error *err)
 {
@@ -155,7 +183,8 @@ static enum tg_status add_totals(struct report *r, struct tg_error *err)
 static enum tg_status add_groups(struct report *r, const char *title, const char *column,
                                  const char *among, struct tg_error *err)
 {
-    char sql[1024];
+    char sql[1024], shown[LABEL_MAX];
+    bool of_keys = strcmp(title, "keys") == 0;
     snprintf(sql, sizeof(sql),
              "SELECT %s, " SUMS RANGE " %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d", column, among,
              GROUPS_MAX);
@@ -173,16 +202,19 @@ static enum tg_status add_groups(struct report *r, const char *title, const char
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
         if (!name || !*name)
             name = "(none)";
+        struct tg_str owner = name_of_key(r, of_keys ? name : NULL);
         if (r->json) {
             tg_buf_adds(&r->out, n ? ",{\"name\":" : "{\"name\":");
             tg_buf_add_json(&r->out, tg_str_of(name));
+            add_key_name(r, owner);
             tg_buf_adds(&r->out, ",");
             add_sums_json(&r->out, &group);
             tg_buf_adds(&r->out, "}");
         } else {
             if (n == 0)
                 tg_buf_addf(&r->out, "\n%s\n", title);
-            add_sums_row(&r->out, name, &group);
+            label(shown, name, owner);
+            add_sums_row(&r->out, shown, &group);
         }
     }
     if (step != SQLITE_DONE)
@@ -199,6 +231,8 @@ static void add_budget(struct report *r, sqlite3_stmt *stmt, int n)
     const char *text[3];
     for (int i = 0; i < 3; i++)
         text[i] = (const char *)sqlite3_column_text(stmt, i);
+    const char *name = text[0] ? text[0] : "";
+    struct tg_str owner = name_of_key(r, strncmp(name, "key:", 4) == 0 ? name + 4 : NULL);
     if (r->json) {
         static const char *const keys[] = { "name", "period", "start" };
         tg_buf_adds(&r->out, n ? ",{" : "{");
@@ -206,6 +240,7 @@ static void add_budget(struct report *r, sqlite3_stmt *stmt, int n)
             tg_buf_addf(&r->out, "%s\"%s\":", i ? "," : "", keys[i]);
             tg_buf_add_json(&r->out, tg_str_of(text[i] ? text[i] : ""));
         }
+        add_key_name(r, owner);
         for (int i = 0; i < 4; i++) {
             int64_t nano = sqlite3_column_int64(stmt, 3 + i);
             if (nano == INT64_MAX)
@@ -216,7 +251,9 @@ static void add_budget(struct report *r, sqlite3_stmt *stmt, int n)
         tg_buf_adds(&r->out, "}");
         return;
     }
-    tg_buf_addf(&r->out, "%-36s %s from %s: $", text[0] ? text[0] : "", text[1] ? text[1] : "",
+    char shown[LABEL_MAX];
+    label(shown, name, owner);
+    tg_buf_addf(&r->out, "%-36s %s from %s: $", shown, text[1] ? text[1] : "",
                 text[2] ? text[2] : "");
     add_money(&r->out, sqlite3_column_int64(stmt, 4));
     if (sqlite3_column_int64(stmt, 3) == INT64_MAX) {
@@ -293,6 +330,8 @@ enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, b
     struct report r = { .since = since_ms, .until = until_ms, .json = json };
     char *path = NULL;
     tg_buf_init(&r.out, REPORT_MAX);
+    struct tg_error ignored;
+    tel_keys_load(dir, &r.keys, &ignored); /* without it ids alone are told */
     enum tg_status status = open_in(&r, dir, "log.db", &tel_log_schema, &path, err);
     if (!status)
         status = tel_sql_exec(r.db, path, "BEGIN", err); /* one moment for all sums */
@@ -320,6 +359,7 @@ enum tg_status tel_report(const char *dir, int64_t since_ms, int64_t until_ms, b
         status = tg_fail(err, r.out.failed, "%s: the report does not fit in memory", dir);
     if (!status && fwrite(r.out.p, 1, r.out.n, out) != r.out.n)
         status = tg_fail(err, TG_IO, "cannot write the report");
+    tel_keys_unref(r.keys);
     tg_buf_free(&r.out);
     tg_free(path);
     return status;

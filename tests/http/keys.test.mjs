@@ -256,8 +256,13 @@ test('budgets of key and route both hold under 50 parallel requests', async () =
   const report = JSON.parse(
     (await tollgate('report', '--data-dir', dataDir, '--json')).stdout,
   );
-  assert.equal(report.keys.find((k) => k.name === small.id).requests, 50);
-  assert.match((await tollgate('report', '--data-dir', dataDir)).stdout, /\nkeys\nkey_/);
+  const group = report.keys.find((k) => k.name === small.id);
+  assert.deepEqual([group.requests, group.key_name], [50, 'small']);
+  assert.ok(report.budgets.some((b) => b.name === `key:${small.id}` && b.key_name === 'small'));
+  assert.ok(report.routes.every((g) => !g.key_name));
+  const table = (await tollgate('report', '--data-dir', dataDir)).stdout;
+  assert.match(table, /\nkeys\n(small|large) \(key_/);
+  assert.match(table, /\nsmall \(key:key_/);
 });
 
 test('damaged keys serve nobody; doctor says so, and what is open', async () => {

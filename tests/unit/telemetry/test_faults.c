@@ -139,7 +139,7 @@ static void closing_on_a_full_disk_counts_the_leases_at_the_next_start(void)
     rig_pump(&rig);
     CHECK_INT(tel_budget_state(rig.store, b).spent, 100);
     CHECK_INT(rig_query(&rig, "ledger.db", "SELECT sum(amount_nano) FROM lost"), 100);
-    CHECK_INT(log_count(&rig, "ledger-lost"), 1);
+    CHECK_INT(log_count(&rig, "its rows, $0.000000100 of 1 budget period(s)"), 1);
     end();
 }
 
