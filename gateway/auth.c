@@ -1,6 +1,8 @@
 #include "gateway/auth.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "config/base/alloc.h"
@@ -84,6 +86,40 @@ static const char *look_up(struct tel_keys *keys, struct tg_str secret, int64_t 
     return *key ? useless(*key, old, now_ms) : "the API key is not known here";
 }
 
+/* "a, b": each of them this machine; IPv4 as some proxies write it (::ffff:127.0.0.1) too. */
+static bool all_from_here(struct tg_str list)
+{
+    static const char mapped[] = "::ffff:";
+    bool here = true;
+    while (here && list.n) {
+        const char *comma = memchr(list.p, ',', list.n);
+        size_t n = comma ? (size_t)(comma - list.p) : list.n;
+        struct tg_str one = tg_str_trim((struct tg_str){ list.p, n });
+        if (one.n > strlen(mapped) && strncasecmp(one.p, mapped, strlen(mapped)) == 0)
+            one = (struct tg_str){ one.p + strlen(mapped), one.n - strlen(mapped) };
+        here = cfg_is_loopback(one);
+        n += comma != NULL;
+        list = (struct tg_str){ list.p + n, list.n - n };
+    }
+    return here;
+}
+
+/* Whether a proxy says that it asks for somebody elsewhere. Such headers may be made up, but who
+ * makes them up is refused for it. */
+static bool is_forwarded(const struct gw_ask *ask)
+{
+    for (size_t i = 0; i < ask->n_headers; i++) {
+        const struct gw_header *h = &ask->headers[i];
+        if (tg_str_ieq(h->name, TG_STR("forwarded")))
+            return true;
+        if ((tg_str_ieq(h->name, TG_STR("x-forwarded-for")) ||
+             tg_str_ieq(h->name, TG_STR("x-real-ip"))) &&
+            !all_from_here(h->value))
+            return true;
+    }
+    return false;
+}
+
 bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms,
                  struct gw_caller *c, struct api_error *e)
 {
@@ -91,9 +127,10 @@ bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms
     const char *why = NULL;
     *c = (struct gw_caller){ 0 };
     if (keys->n == 0) {
-        if (cfg_is_loopback(ask->peer))
+        if (cfg_is_loopback(ask->peer) && !is_forwarded(ask))
             return true;
-        why = "this gateway has no API keys, and serves its own machine only";
+        why = "this gateway has no API keys, and serves its own machine only, not for others "
+              "behind a proxy: `tollgate key create` makes a key";
     } else if (!gw_auth_secret(ask, &secret)) {
         why = "send one API key, as Authorization: Bearer or as x-api-key";
     } else {

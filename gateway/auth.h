@@ -34,7 +34,8 @@ struct gw_caller {
 bool gw_auth_secret(const struct gw_ask *ask, struct tg_str *secret);
 
 /* Finds the caller. Without any key in keys whoever asks from this machine is served, others are
- * not. False: e is 401 in OpenAI's words, which never repeats what was sent; c is all zero. */
+ * not, nor those for whom a proxy on this machine says that it asks. False: e is 401 in OpenAI's
+ * words, which never repeats what was sent; c is all zero. */
 bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms,
                  struct gw_caller *c, struct api_error *e);
 /* now replaces was: lanes move over. was may be NULL, or equal to now. */

@@ -50,6 +50,9 @@ test('without keys this machine is served, and no other address is listened on',
   await waitFor(() => /No API key exists: only this machine is served/.test(gw.stdout));
   assert.equal((await chat(gw, { max_tokens: 1 })).status, 200);
   assert.equal((await chat(gw, { max_tokens: 1 }, bearer('whatever'))).status, 200);
+  const through = await chat(gw, {}, { 'x-forwarded-for': '203.0.113.9' });
+  assert.equal(through.status, 401);
+  assert.match(through.json.error.message, /no API keys.*behind a proxy/);
 });
 
 test('a key made beside the gateway is needed within a second, in every dialect', async () => {

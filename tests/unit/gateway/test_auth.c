@@ -102,6 +102,44 @@ static void without_keys_this_machine_is_served(void)
     tel_keys_unref(none);
 }
 
+static void without_keys_nobody_is_served_through_a_proxy(void)
+{
+    static const struct {
+        const char *name, *value;
+        bool served;
+    } rows[] = {
+        { "x-forwarded-for", "203.0.113.9", false },
+        { "X-Forwarded-For", "127.0.0.1, 203.0.113.9", false },
+        { "x-forwarded-for", "203.0.113.9, 127.0.0.1", false },
+        { "x-forwarded-for", "unknown", false },
+        { "x-forwarded-for", "127.0.0.1,", true },
+        { "x-forwarded-for", ",", false },
+        { "x-forwarded-for", "127.0.0.1, ::1,::FFFF:127.0.0.1", true },
+        { "x-forwarded-for", "::ffff:203.0.113.9", false },
+        { "x-real-ip", "10.0.0.1", false },
+        { "x-real-ip", "::1", true },
+        { "forwarded", "for=127.0.0.1", false },
+        { "x-forwarded-proto", "https", true },
+    };
+    struct tel_keys *none = tel_keys_new(0), *k = one_key();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct gw_header header = { tg_str_of(rows[i].name), tg_str_of(rows[i].value) };
+        struct gw_ask ask = asking(&header, 1);
+        CHECK_INT(gw_auth_who(none, &ask, 0, &who, &e), rows[i].served);
+        CHECK(rows[i].served || (e.status == 401 && strstr(e.message, "behind a proxy")));
+        gw_caller_free(&who);
+    }
+    char value[80];
+    snprintf(value, sizeof(value), "Bearer %s", secrets[0]);
+    const struct gw_header both[] = { { TG_STR("x-forwarded-for"), TG_STR("203.0.113.9") },
+                                      { TG_STR("authorization"), tg_str_of(value) } };
+    struct gw_ask ask = asking(both, 2);
+    CHECK(gw_auth_who(k, &ask, 5, &who, &e)); /* with keys it does not matter */
+    gw_caller_free(&who);
+    tel_keys_unref(none);
+    tel_keys_unref(k);
+}
+
 static void a_key_is_needed_once_there_is_one(void)
 {
     struct tel_keys *k = one_key();
@@ -352,6 +390,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(the_secret_is_found_in_any_of_three_headers),
         CASE(without_keys_this_machine_is_served),
+        CASE(without_keys_nobody_is_served_through_a_proxy),
         CASE(a_key_is_needed_once_there_is_one),
         CASE(time_and_revocation_end_a_key),
         CASE(requests_a_minute_and_at_once),
