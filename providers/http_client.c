@@ -336,6 +336,13 @@ static void arm(struct prov_transfer *t, int64_t now)
     event_add(t->timer, &tv);
 }
 
+static void finish_idle(struct prov_transfer *t)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "no byte came for %.3g s", (double)t->idle_ns / 1e9);
+    finish(t, PROV_HTTP_TIMEOUT, text);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct prov_transfer *t = arg;
@@ -350,7 +357,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     if (now >= t->deadline_ns)
         finish(t, PROV_HTTP_TIMEOUT, "the answer was not complete in time");
     else if (waiting && now >= t->active_ns + t->idle_ns)
-        finish(t, PROV_HTTP_TIMEOUT, "no byte came for too long");
+        finish_idle(t);
     else
         arm(t, now);
     if (t->done)

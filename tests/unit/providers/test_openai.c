@@ -349,6 +349,7 @@ static void timeouts(void)
     run(&b, &r);
     check_error(&r, CHAT_ERROR_TIMEOUT, true);
     CHECK(r.end_ns - begun >= 55 * 1000000 && r.end_ns - begun < 1000 * 1000000);
+    CHECK_STR(r.error.p, "no byte came for 0.06 s");
     record_free(&r);
     /* In the middle of the stream. */
     b.mock.script.hang = false;
