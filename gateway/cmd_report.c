@@ -110,7 +110,9 @@ int gw_cmd_report(int argc, char **argv)
     if (status == TG_OK)
         status = tel_report(o.dir, since, until, o.json, stdout, &err);
     if (status)
-        fprintf(stderr, "tollgate report: %s\n", err.text);
+        fprintf(stderr, "tollgate report: %s%s\n", err.text,
+                status == TG_NOTFOUND && o.dir ? ": no gateway has run on this dataDir; --config "
+                                                 "FILE names another" : "");
     cfg_survey_free(survey);
     return status == TG_OK ? 0 : 1;
 }

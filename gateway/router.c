@@ -251,13 +251,33 @@ static const struct endpoint *find(const struct gw_door *door, const struct gw_a
     return found;
 }
 
+static bool is_v1_of(struct tg_str whole, struct tg_str tail)
+{
+    return tail.n > 1 && whole.n == tail.n + 3 && memcmp(whole.p, "/v1", 3) == 0 &&
+           memcmp(whole.p + 3, tail.p, tail.n) == 0;
+}
+
+/* The commonest mistake with a base URL: /v1 is lacking, or one too many. */
+static const char *base_hint(struct tg_str path)
+{
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
+        struct tg_str served = tg_str_of(endpoints[i].path);
+        if (is_v1_of(served, path))
+            return "this client's base URL has to end with /v1; ";
+        if (is_v1_of(path, served))
+            return "this client's base URL has to end without /v1; ";
+    }
+    return "";
+}
+
 static void refuse_path(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
                         const struct endpoint *found)
 {
     struct api_error e = gw_failure(404, "invalid_request_error", "not_found",
-                                    "nothing is served at %.*s; see POST /v1/chat/completions, "
-                                    "POST /v1/responses, POST /v1/messages, POST /api/chat, "
-                                    "GET /v1/models, GET /healthz", TG_FMT(ask->path));
+                                    "nothing is served at %.*s; %ssee POST "
+                                    "/v1/chat/completions, POST /v1/responses, POST "
+                                    "/v1/messages, POST /api/chat, GET /v1/models, GET /healthz",
+                                    TG_FMT(ask->path), base_hint(ask->path));
     if (found) {
         char allowed[METHODS_TEXT];
         list_methods(ask, allowed);

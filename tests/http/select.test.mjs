@@ -123,3 +123,13 @@ test('lists have every name once, and single ones may be asked for', async () =>
   assert.equal((await post(gw, '/api/show', '{"model":"gpt-4o:latest"}')).status, 200);
   assert.equal((await post(gw, '/api/show', '{"model":"mock/answer"}')).status, 404);
 });
+
+test('a base URL without /v1, or with one too many, is told', async () => {
+  const told = async (target) => (await post(gw, target, '{}')).text;
+  assert.match(await told('/chat/completions'), /base URL has to end with \/v1;/);
+  assert.match(await told('/models'), /has to end with/);
+  for (const target of ['/v1/v1/messages', '/v1/api/chat'])
+    assert.match(await told(target), /base URL has to end without \/v1;/, target);
+  for (const target of ['/v1', '/v1/', '/', '/completion'])
+    assert.doesNotMatch(await told(target), /base URL/, target);
+});
