@@ -77,7 +77,14 @@ bool gw_gate(const struct gw_door *door, const struct gw_ask *ask, enum gw_acces
         return true;
     if (access == GW_BY_ADMIN || (access == GW_BY_EITHER && governed))
         return admit_admin(door, ask, e);
-    return gw_auth_who(door->app->keys, ask, tg_wall_ms(), who, e);
+    if (!gw_auth_who(door->app->keys, ask, tg_wall_ms(), who, e))
+        return false;
+    if (access != GW_BY_EITHER || !who->key)
+        return true;
+    *e = gw_failure(403, "permission_denied", "admin",
+                    "this shows what all keys do and spend: set admin.key or admin.listen in the "
+                    "configuration, and ask as the administrator");
+    return false;
 }
 
 /* Guessing must not fill the log. */

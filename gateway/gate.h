@@ -10,7 +10,8 @@ enum gw_access {
     GW_BY_KEY,    /* whoever has an API key, once there is one */
     GW_BY_ANYONE, /* at both listeners */
     GW_BY_ADMIN,
-    GW_BY_EITHER, /* by the administrator where one is set (admin.listen, admin.key), else by key */
+    GW_BY_EITHER, /* the administrator where one is set (admin.listen, admin.key); else this machine
+                   * as long as there is no API key, and nobody once there is one */
 };
 
 /* False: e is the refusal, in OpenAI's words. who is to be freed either way (gw_caller_free). */

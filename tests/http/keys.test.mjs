@@ -9,7 +9,6 @@ import {
   now,
   rawRequest,
   rawSocket,
-
   rows,
   sleep,
   slow,
@@ -76,6 +75,10 @@ test('a key made beside the gateway is needed within a second, in every dialect'
   assert.equal((await gw.get('/api/tags')).status, 401);
   assert.equal((await gw.get('/healthz')).status, 200);
   assert.equal((await gw.get('/nothing')).status, 404);
+  assert.equal((await gw.get('/metrics')).status, 401);
+  const figures = await gw.get('/metrics', { headers: bearer(app) });
+  assert.equal(figures.status, 403, 'they tell what other keys spend');
+  assert.match(figures.json.error.message, /admin\.listen/);
 
   for (const headers of [bearer(app), { 'x-api-key': app.key }, { 'api-key': app.key }]) {
     assert.equal((await chat(gw, { max_tokens: 1 }, headers)).status, 200);
