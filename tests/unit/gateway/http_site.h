@@ -30,13 +30,15 @@ static bool over_tls;
 static struct pair site_pair; /* made by site_main */
 static struct gw_tls *site_tls;
 
-/* /echo is answered with "METHOD body"; /hold is kept; /stream is begun and kept. */
+/* /echo is answered with "METHOD body", /slow with "METHOD" after 2 ms; /hold is kept; /stream is
+ * begun and kept. */
 struct site {
     struct event_base *base;
     struct gw_http *http;
     struct cfg_limits limits;
     struct gw_request *held;
     size_t asked, gone, writable;
+    size_t echoed; /* the number of the latest request for /echo */
     int64_t gone_ns;
     bool context_right;
 };
@@ -48,12 +50,18 @@ static inline void *on_request(void *arg, struct gw_request *rq, const struct gw
     gw_http_header(rq, "x-path", ask->path);
     if (tg_str_eq(ask->path, TG_STR("/echo"))) {
         struct tg_buf b;
+        s->echoed = s->asked;
         tg_buf_init(&b, 2 << 20);
         tg_buf_add(&b, ask->method.p, ask->method.n);
         tg_buf_addc(&b, ' ');
         tg_buf_add(&b, ask->body.p, ask->body.n);
         gw_http_respond(rq, 200, "text/plain", tg_buf_str(&b));
         tg_buf_free(&b);
+        return NULL;
+    }
+    if (tg_str_eq(ask->path, TG_STR("/slow"))) {
+        poll(NULL, 0, 2);
+        gw_http_respond(rq, 200, "text/plain", ask->method);
         return NULL;
     }
     if (tg_str_eq(ask->path, TG_STR("/stream")))

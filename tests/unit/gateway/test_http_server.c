@@ -75,6 +75,32 @@ static void pipelining_keeps_order(void)
 }
 
 /* A client that sends without reading: its answers stay within a bound. */
+/* Whoever sends a hundred requests at once holds up nobody else for all of them. */
+static void pipelining_leaves_turns_to_others(void)
+{
+    struct site s;
+    char many[100 * sizeof(GET("/slow"))] = "";
+    for (int i = 0; i < 100; i++)
+        strcat(many, GET("/slow"));
+    open_site(&s);
+    struct client greedy = connect_to(&s), other = connect_to(&s);
+    say(&s, &greedy, GET("/echo"));
+    say(&s, &other, GET("/echo"));
+    CHECK(wait_for(&s, &greedy, "GET ", 1000) && wait_for(&s, &other, "GET ", 1000));
+    s.asked = 0;
+    CHECK(try_say(&greedy, many, strlen(many)) == (ssize_t)strlen(many));
+    CHECK(try_say(&other, GET("/echo"), strlen(GET("/echo"))) > 0);
+    spin(&s, 1);
+    CHECK(s.echoed > 0 && s.echoed < 20);
+    int64_t end = tg_mono_ns() + 5000000000;
+    while (s.asked < 101 && tg_mono_ns() < end) /* none is forgotten */
+        spin(&s, 1);
+    CHECK_INT(s.asked, 101);
+    hang_up(&greedy);
+    hang_up(&other);
+    close_site(&s);
+}
+
 static void pipelining_without_reading(void)
 {
     struct site s;
@@ -305,6 +331,7 @@ int main(int argc, char **argv)
         CASE(answers),
         CASE(split_at_every_byte),
         CASE(pipelining_keeps_order),
+        CASE(pipelining_leaves_turns_to_others),
         CASE(pipelining_without_reading),
         CASE(framing_errors),
         CASE(lingers_after_an_error),
