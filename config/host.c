@@ -31,6 +31,22 @@ bool cfg_is_address(struct tg_str host)
     return address_bytes(host, bytes) > 0;
 }
 
+bool cfg_is_inside(struct tg_str host)
+{
+    static const char *const below[] = { ".localhost", ".internal" };
+    if (cfg_is_address(host))
+        return true;
+    if (host.n && host.p[host.n - 1] == '.')
+        host.n--;
+    for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
+        size_t n = strlen(below[i]);
+        if (host.n > n && tg_str_ieq((struct tg_str){ host.p + host.n - n, n },
+                                     tg_str_of(below[i])))
+            return true;
+    }
+    return host.n > 0 && !memchr(host.p, '.', host.n) && !memchr(host.p, ':', host.n);
+}
+
 struct range {
     unsigned char bytes[16];
     unsigned bits;

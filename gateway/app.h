@@ -63,6 +63,7 @@ struct gw_app {
     struct gw_timer *expire;        /* of them: the old ones go */
     struct gw_snapshot *now;
     struct tel_keys *keys;             /* API keys, as requests are judged by */
+    bool keys_lost;                    /* the file has none any more, and that was logged */
     uint64_t strangers;                /* refused for their key, and not logged yet */
     int64_t tell_strangers_ns;         /* not before */
     struct gw_admin_job *admin_jobs;   /* doubly linked: changes that the store has under way */

@@ -16,7 +16,8 @@ static void check_api_keys(struct gw_doctor *d, const struct tel_keys *keys)
         counts[tel_key_state(&keys->key[i], now_ms)]++;
     if (keys->n == 0 && here)
         gw_check_add(d, GW_CHECK_OK, "access", NULL,
-                     "no API key: whoever is on this machine is served, nobody else");
+                     "no API key: whoever is on this machine is served, and whoever comes through "
+                     "a reverse proxy or tunnel on it, nobody else");
     else if (keys->n == 0)
         gw_check_add(d, GW_CHECK_FAIL, "access",
                      "tollgate key create --name NAME with the same --config, or listen on "

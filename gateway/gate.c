@@ -21,9 +21,7 @@ static bool is_admin_key(const char *key, struct tg_str sent)
     return tel_hash_equal(a, b);
 }
 
-/* Without a key the listener is for this machine; a page whose name was made to lead here (DNS
- * rebinding) still says its own name. */
-static bool is_plain_host(struct tg_str host)
+static struct tg_str without_port(struct tg_str host)
 {
     size_t n = host.n;
     while (n && host.p[n - 1] >= '0' && host.p[n - 1] <= '9')
@@ -32,7 +30,14 @@ static bool is_plain_host(struct tg_str host)
         host.n = n - 1;
     if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
         host = (struct tg_str){ host.p + 1, host.n - 2 };
-    return cfg_is_loopback(host);
+    return host;
+}
+
+/* Without a key the listener is for this machine; a page whose name was made to lead here (DNS
+ * rebinding) still says its own name. */
+static bool is_plain_host(struct tg_str host)
+{
+    return cfg_is_loopback(without_port(host));
 }
 
 static bool admit_admin(const struct gw_door *door, const struct gw_ask *ask, struct api_error *e)
@@ -67,6 +72,20 @@ static bool admit_admin(const struct gw_door *door, const struct gw_ask *ask, st
 
 /* --- everybody --- */
 
+/* While there are no keys the machine's own are served, and so is its browser: a page whose name
+ * was made to lead here is of the same origin as what it asks for, and would read it all. Its name
+ * gives it away; under TLS it would need a certificate for it. No name at all: no browser. */
+static bool is_rebound(const struct gw_app *app, const struct gw_ask *ask, struct api_error *e)
+{
+    if (app->keys->n || app->now->tls || !ask->host.n || cfg_is_inside(without_port(ask->host)))
+        return false;
+    *e = gw_failure(403, "permission_denied", "host",
+                    "without API keys this gateway is asked by address or as localhost, not by "
+                    "another name, which may be that of a web page: use http://127.0.0.1, or make "
+                    "a key with `tollgate key create`");
+    return true;
+}
+
 bool gw_gate(const struct gw_door *door, const struct gw_ask *ask, enum gw_access access,
              struct gw_caller *who, struct api_error *e)
 {
@@ -77,7 +96,8 @@ bool gw_gate(const struct gw_door *door, const struct gw_ask *ask, enum gw_acces
         return true;
     if (access == GW_BY_ADMIN || (access == GW_BY_EITHER && governed))
         return admit_admin(door, ask, e);
-    if (!gw_auth_who(door->app->keys, ask, tg_wall_ms(), who, e))
+    if (is_rebound(door->app, ask, e) ||
+        !gw_auth_who(door->app->keys, ask, tg_wall_ms(), who, e))
         return false;
     if (access != GW_BY_EITHER || !who->key)
         return true;
@@ -135,6 +155,15 @@ void gw_gate_sync(struct gw_app *app)
     struct tel_keys *now = tel_keys_now(app->store), *was = app->keys;
     if (was == now)
         return;
+    if (was && was->n && now->n == 0) { /* rows stay for ever: it is another file */
+        if (!app->keys_lost)
+            tg_log(TG_LOG_ERROR, "keys-lost",
+                   "keys.db holds no API keys any more: those that were known stay in force until "
+                   "it has some again (put a backup in its place); only a restart goes on without");
+        app->keys_lost = true;
+        return;
+    }
+    app->keys_lost = false;
     gw_auth_move(was, now);
     app->keys = tel_keys_ref(now);
     if (now->n)

@@ -86,8 +86,28 @@ static void texts(void)
     CHECK(!cfg_is_address(TG_STR("[::1]")) && !cfg_is_address(TG_STR("")));
 }
 
+static void names_that_no_page_has(void)
+{
+    static const char *const inside[] = {
+        "127.0.0.1", "192.0.2.1", "::1", "2001:db8::1", "localhost", "LocalHost.", "a", "tollgate",
+        "app.localhost", "host.docker.internal", "x.INTERNAL.",
+    };
+    static const char *const others[] = {
+        "", ".", "evil.example", "evil.example.", "localhost.evil.example",
+        "127.0.0.1.evil.example", "internal.example", "notlocalhost.com", "1.2", "127.1",
+        "mybox.local", "a:b", ".internal.com",
+    };
+    for (size_t i = 0; i < sizeof(inside) / sizeof(*inside); i++)
+        if (!cfg_is_inside(tg_str_of(inside[i])))
+            CHECK_FAIL("%s", inside[i]);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+        if (cfg_is_inside(tg_str_of(others[i])))
+            CHECK_FAIL("%s", others[i]);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = { CASE(addresses), CASE(texts) };
+    static const struct check_case cases[] = { CASE(addresses), CASE(texts),
+                                               CASE(names_that_no_page_has) };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
