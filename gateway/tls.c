@@ -64,6 +64,16 @@ static const char *not_pem(const struct tg_buf *text, bool certificate)
                          "KEY";
 }
 
+/* Without this OpenSSL would ask the terminal. */
+static int no_passphrase(char *text, int n, int writing, void *asked)
+{
+    (void)text;
+    (void)n;
+    (void)writing;
+    *(bool *)asked = true;
+    return -1;
+}
+
 /* All certificates of a file, at least one; freed with sk_X509_pop_free. */
 static enum tg_status read_certificates(const char *path, STACK_OF(X509) **out,
                                         struct tg_error *err)
@@ -71,19 +81,26 @@ static enum tg_status read_certificates(const char *path, STACK_OF(X509) **out,
     struct tg_buf text;
     BIO *bio;
     X509 *one;
+    bool asked = false;
     *out = NULL;
     enum tg_status status = open_pem(path, &text, &bio, err);
     STACK_OF(X509) *all = status ? NULL : sk_X509_new_null();
     if (status == TG_OK && !all)
         status = tg_fail(err, TG_NOMEM, "%s: out of memory", path);
-    while (status == TG_OK && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+    while (status == TG_OK &&
+           (one = PEM_read_bio_X509(bio, NULL, no_passphrase, &asked)) != NULL)
         if (!sk_X509_push(all, one)) {
             X509_free(one);
             status = tg_fail(err, TG_NOMEM, "%s: out of memory", path);
         }
     bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     int n = all ? sk_X509_num(all) : 0;
-    if (status == TG_OK && n == 0)
+    if (status == TG_OK && asked)
+        status = tg_fail(err, TG_INVALID,
+                         "%s: certificate %d is encrypted, and nobody could type the passphrase: "
+                         "write it plain (openssl x509 -in OLD -out NEW)",
+                         path, n + 1);
+    else if (status == TG_OK && n == 0)
         status = tg_fail(err, TG_INVALID, "%s %s", path, not_pem(&text, true));
     else if (status == TG_OK && !at_end)
         status = tg_fail(err, TG_INVALID, "%s: what follows certificate %d is damaged: %s", path,
@@ -94,16 +111,6 @@ static enum tg_status read_certificates(const char *path, STACK_OF(X509) **out,
     else
         sk_X509_pop_free(all, X509_free);
     return status;
-}
-
-/* Without this OpenSSL would ask the terminal. */
-static int no_passphrase(char *text, int n, int writing, void *asked)
-{
-    (void)text;
-    (void)n;
-    (void)writing;
-    *(bool *)asked = true;
-    return -1;
 }
 
 static enum tg_status read_key(const char *path, EVP_PKEY **out, struct tg_error *err)

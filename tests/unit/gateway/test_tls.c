@@ -107,6 +107,23 @@ static void files_that_are_wrong(void)
     unlink(path);
 }
 
+/* OpenSSL would ask the terminal for the passphrase, and the server would hang there. */
+static void a_certificate_that_is_encrypted(void)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/closed", pair_folder());
+    BIO *f = BIO_new_file(path, "w");
+    CHECK(f && PEM_ASN1_write_bio((i2d_of_void *)i2d_X509, PEM_STRING_X509, f, good.cert,
+                                  EVP_aes_128_cbc(), (const unsigned char *)"secret", 6, NULL,
+                                  NULL) == 1);
+    BIO_free(f);
+    struct cfg_tls s = { .certificate = path, .key = good.key_file };
+    refused(&s, TG_INVALID, path, "certificate 1 is encrypted");
+    s = (struct cfg_tls){ good.cert_file, good.key_file, path, false };
+    refused(&s, TG_INVALID, path, "certificate 1 is encrypted");
+    unlink(path);
+}
+
 static void pairs_that_do_not_fit(void)
 {
     const struct pair *wrong_order[] = { &other, &good }, *right_order[] = { &good, &other };
@@ -179,7 +196,7 @@ int main(int argc, char **argv)
         CASE(a_good_pair),           CASE(a_key_that_others_can_read),
         CASE(files_that_are_wrong),  CASE(pairs_that_do_not_fit),
         CASE(dates),                 CASE(keys_that_cannot_be_used),
-        CASE(allocations_that_fail),
+        CASE(allocations_that_fail), CASE(a_certificate_that_is_encrypted),
     };
     pair_make(&good, "good", NULL, -1, 90);
     pair_make(&other, "other", NULL, -1, 90);
