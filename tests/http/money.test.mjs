@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { execFileSync } from 'node:child_process';
+import { bearer, key } from './key_support.mjs';
 import { slow, startGateway, tempDir, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, ledger, sse } from './support.mjs';
@@ -76,36 +77,69 @@ test('crashes without a paid request cost no budget', async () => {
   await gw.stop();
 });
 
-test('kill -9 under load loses and doubles nothing', async () => {
-  mock.clear();
-  const cap = 300 * answerCost;
-  const config = hybridConfig(mock, {
-    models: ['answer:{"delayMs":2}'],
-    trigger: always,
-    budget: `$${(cap / 1e9).toFixed(9)}/month`,
-    tier: { maxTokens: 16 },
-  });
-  const dataDir = await tempDir();
-  for (let round = 0; round < (slow > 1 ? 3 : 6); round++) {
+// Rounds of load that a crash ends, then what one more start finds in the ledger.
+async function crash({ dataDir, config, headers = {}, rounds }) {
+  for (let round = 0; round < rounds; round++) {
     const gw = await startGateway({ config, dataDir });
     const load = Array.from({ length: 40 }, (_, i) =>
-      (i % 2 ? chat : sse)(gw, { max_tokens: 4 }).catch(() => null),
+      (i % 2 ? chat : sse)(gw, { max_tokens: 4 }, headers).catch(() => null),
     );
-    await new Promise((done) => setTimeout(done, 20 + Math.random() * 150));
+    await new Promise((done) => setTimeout(done, 20 + Math.random() * 250));
     await gw.kill();
     await Promise.all(load);
   }
-  const gw = await startGateway({ config, dataDir });
+  return startGateway({ config, dataDir });
+}
+
+async function checkBook(gw, caps) {
   const before = served();
-  const book = await waitFor(() => ledger(gw));
-  assert.ok(book.spent_nano >= before * answerCost, `${book.spent_nano} for ${before} answers`);
-  assert.ok(book.spent_nano <= cap, 'crashes never push spending over the cap');
-  assert.equal(book.overage_nano, 0);
-  const [ends] = await gw.rows('ledger.db', 'select sum(cost_nano) as nano from settlement');
-  assert.equal(book.spent_nano, ends.nano + book.lost_nano, 'each end is booked once');
+  const book = await waitFor(() => gw.rows('ledger.db', 'select * from period'));
+  const ends = await gw.rows(
+    'ledger.db',
+    'select budget, sum(cost_nano) as nano from settlement group by budget',
+  );
+  for (const [budget, cap] of Object.entries(caps)) {
+    const row = book.find((r) => r.budget === budget);
+    const booked = ends.find((r) => r.budget === budget)?.nano ?? 0;
+    const { spent_nano: spent, overage_nano: overage, lost_nano: lost } = row;
+    assert.ok(spent >= before * answerCost, `${budget}: ${spent} for ${before} answers`);
+    assert.ok(spent <= cap, `${budget}: crashes never push spending over the cap`);
+    assert.equal(overage, 0);
+    assert.equal(spent, booked + lost, `${budget}: each end is booked once`);
+  }
+}
+
+const capped = (cap) => ({
+  models: ['answer:{"delayMs":2}'],
+  trigger: always,
+  budget: `$${(cap / 1e9).toFixed(9)}/month`,
+  tier: { maxTokens: 16 },
+});
+
+test('kill -9 under load loses and doubles nothing', async () => {
+  mock.clear();
+  const cap = 300 * answerCost;
+  const config = hybridConfig(mock, capped(cap));
+  const gw = await crash({ dataDir: await tempDir(), config, rounds: slow > 1 ? 3 : 6 });
+  await checkBook(gw, { default: cap });
   const r = await chat(gw, { max_tokens: 2 });
   assert.equal(r.status, 200);
   await gw.stop();
+});
+
+test('nor does it where a key has a budget beside its route', async () => {
+  mock.clear();
+  const caps = { key: 60 * answerCost, default: 300 * answerCost };
+  const config = hybridConfig(mock, capped(caps.default));
+  const dataDir = await tempDir();
+  const budget = `$${(caps.key / 1e9).toFixed(9)}/month`;
+  const app = await key(dataDir, 'create', '--name', 'app', '--budget', budget);
+  const gw = await crash({ dataDir, config, headers: bearer(app), rounds: slow > 1 ? 2 : 4 });
+  await checkBook(gw, { [`key:${app.id}`]: caps.key, default: caps.default });
+  for (let i = 0; i < 80; i++) await chat(gw, { max_tokens: 2 }, bearer(app));
+  await gw.stop();
+  assert.ok(served() * answerCost <= caps.key, `${served()} were paid of a budget for 60`);
+  assert.ok(served() > 0);
 });
 
 test('a full disk: no paid call, local answers, and the reason', async () => {
