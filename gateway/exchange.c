@@ -45,23 +45,31 @@ static void unlink_exchange(struct gw_exchange *x)
         x->next->prev = x->prev;
 }
 
+static bool told_usage(const struct gw_try *t)
+{
+    return t->usage.input.present || t->usage.output.present;
+}
+
 /* What its key's limit of tokens is charged in the end: what both attempts used, where that was
- * told; nothing when none was made; otherwise it stays at what was expected. */
+ * told; nothing when none was made. An answer that broke off, by its client's going too, tells
+ * none: it stays at what was expected, and what came beyond that counts by its bytes. */
 static void settle_tokens(struct gw_exchange *x)
 {
+    enum { BYTES_A_TOKEN = 4 };
     const struct gw_try *tries[] = { &x->local, &x->remote };
-    double used = 0;
-    bool known = x->attempts == 0;
+    double used = 0, expected = x->caller.tokens;
     for (size_t i = 0; i < 2; i++) {
         const struct chat_usage *u = &tries[i]->usage;
-        if (!u->input.present && !u->output.present)
-            continue;
         used += (double)(u->input.present ? u->input.n : 0) +
                 (double)(u->output.present ? u->output.n : 0);
-        known = true;
     }
-    if (known)
-        gw_caller_used(&x->caller, used, tg_mono_ns());
+    if (x->attempts && x->current && !told_usage(x->current)) {
+        used += expected - x->prepared.request.max_tokens;
+        used += (double)x->current->output_bytes / BYTES_A_TOKEN;
+        if (used < expected)
+            used = expected;
+    }
+    gw_caller_used(&x->caller, used, tg_mono_ns());
 }
 
 void gw_exchange_done(struct gw_exchange *x)

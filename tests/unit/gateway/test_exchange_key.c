@@ -238,6 +238,32 @@ static void tokens_are_charged(void)
     over();
 }
 
+/* Who goes before the usage is told has had the tokens all the same. */
+static void tokens_are_charged_to_who_leaves_early(void)
+{
+    set_up(1, "confidence < 0.5");
+    with_key();
+    key.tpm = 1000;
+    present();
+    ask(true);
+    for (int i = 0; i < 50; i++)
+        says(attempt(0, true), "sixteen letters.", true);
+    CHECK(in_text("sixteen letters.") && pol_bucket_left(&lane.tokens, tg_mono_ns()) == 999);
+    gw_exchange_gone(w.x);
+    uint32_t left = pol_bucket_left(&lane.tokens, tg_mono_ns());
+    CHECK(left >= 799 && left < 820);
+    over();
+    set_up(1, "turns > 0"); /* of a provider's answer too, whatever the limit that was asked for */
+    present();
+    ask_with("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true,"
+             "\"max_tokens\":400}", NULL, 0);
+    uint32_t before = pol_bucket_left(&lane.tokens, tg_mono_ns());
+    says(attempt(0, false), "sixteen letters.", true);
+    gw_exchange_gone(w.x);
+    CHECK(pol_bucket_left(&lane.tokens, tg_mono_ns()) < before + 20);
+    over();
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -250,6 +276,7 @@ int main(int argc, char **argv)
         CASE(marks_of_the_key_hold),
         CASE(what_the_key_may_not_use),
         CASE(tokens_are_charged),
+        CASE(tokens_are_charged_to_who_leaves_early),
     };
     tg_log_set_level(TG_LOG_ERROR);
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
