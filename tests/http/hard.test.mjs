@@ -9,7 +9,7 @@ import { localConfig } from './support.mjs';
 const MIB = 1 << 20;
 let gw;
 before(async () => {
-  const limits = { body: '64MiB', headerTimeout: '1s', bodyTimeout: '1s', idleTimeout: '3s' };
+  const limits = { body: '64MiB', headerTimeout: '1s', bodyTimeout: `${slow}s`, idleTimeout: '3s' };
   gw = await startGateway({ config: localConfig({ top: { limits } }) });
 });
 after(() => gw?.stop());
