@@ -8,6 +8,10 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
+/* The ledger waits meanwhile: how long the file may be held by another program, and how long
+ * changes may take in a row. */
+enum { BUSY_MS = 100 };
+
 /* --- thread --- */
 
 /* The set that was not taken yet is of no use any more. */
@@ -34,7 +38,12 @@ static enum tg_status look(struct tel_store *s, struct tg_error *err)
 {
     struct tel_keys_db *db = &s->work->keys;
     bool changed = false;
-    enum tg_status status = db->db ? TG_OK : tel_keys_db_open(db, err);
+    enum tg_status status = TG_OK;
+    if (!db->db) {
+        status = tel_keys_db_open(db, err);
+        if (!status)
+            sqlite3_busy_timeout(db->db, BUSY_MS);
+    }
     if (!status)
         status = tel_keys_db_changed(db, &changed, err);
     return status || !changed ? status : load(s, err);
@@ -67,7 +76,8 @@ static void run_op(struct tel_store *s, struct tel_key_op *op)
     else
         op->status = tel_keys_db_do(db, op, tel_now(s), &err);
     op->err = err;
-    db->version = 0; /* our own commits do not show in it */
+    if (!op->status)
+        db->version = 0; /* our own commits do not show in it */
 }
 
 bool tel_keys_step(struct tel_store *s, bool force)
@@ -75,8 +85,12 @@ bool tel_keys_step(struct tel_store *s, bool force)
     struct tel_key_op *done[TEL_KEY_OPS_MAX];
     struct tg_error err = { 0 };
     size_t n = 0;
-    while (n < TEL_KEY_OPS_MAX && tg_queue_pop(s->key_ops, &done[n]) == TG_OK)
+    int64_t until = tg_mono_ns() + (int64_t)BUSY_MS * 1000000;
+    do {
+        if (tg_queue_pop(s->key_ops, &done[n]) != TG_OK)
+            break;
         run_op(s, done[n++]);
+    } while (n < TEL_KEY_OPS_MAX && tg_mono_ns() < until); /* the rest is still readable */
     bool fine = true;
     if (n || force || tg_mono_ns() >= s->work->keys_next_ns) {
         fine = look(s, &err) == TG_OK;

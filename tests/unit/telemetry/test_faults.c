@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/base/clock.h"
+#include "telemetry/keys.h"
 #include "telemetry/sql.h"
 #include "tests/unit/telemetry/support_store.h"
 
@@ -370,9 +371,66 @@ static void readonly_folder_opens_without_payment(void)
     end();
 }
 
+static void count_done(void *arg)
+{
+    ++*(size_t *)arg;
+}
+
+static void note_outcome(void *arg, enum tel_outcome outcome, uint64_t id)
+{
+    (void)id; /* the ticket's */
+    *(enum tel_outcome *)arg = outcome;
+}
+
+/* Dispatches until *count is at least n; for 5 s at most. */
+static void wait_for_done(const size_t *count, size_t n)
+{
+    for (int i = 0; i < 5000 && *count < n; i++) {
+        poll(NULL, 0, 1);
+        tel_dispatch(rig.store);
+    }
+}
+
+/* Whoever holds keys.db holds up changes of keys, not the money. */
+static void locked_keys_do_not_hold_up_the_ledger(void)
+{
+    static struct tel_key_op ops[TEL_KEY_OPS_MAX];
+    int b = begin();
+    size_t done = 0;
+    uint64_t id;
+    char path[160];
+    sqlite3 *other = NULL;
+    snprintf(path, sizeof(path), "%s/keys.db", rig.dir);
+    CHECK(sqlite3_open(path, &other) == SQLITE_OK &&
+          sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    for (size_t i = 0; i < TEL_KEY_OPS_MAX; i++) {
+        ops[i] = (struct tel_key_op){ .kind = TEL_KEY_CREATE, .fn = count_done, .arg = &done,
+                                      .spec = { .set = TEL_KEY_NAME, .name = "app" } };
+        CHECK_INT(tel_key_ask(rig.store, &ops[i]), TG_OK);
+    }
+    int64_t begun = tg_mono_ns();
+    enum tel_outcome got = tel_reserve(rig.store, b, 500, 1, note_outcome, &got, &id);
+    while (got == TEL_WAIT && tg_mono_ns() - begun < INT64_C(5000000000)) {
+        poll(NULL, 0, 1);
+        tel_dispatch(rig.store);
+    }
+    CHECK_INT(got, TEL_RESERVED);
+    CHECK(tg_mono_ns() - begun < INT64_C(1000000000)); /* a try or two */
+    wait_for_done(&done, 1);
+    sqlite3_close(other);
+    wait_for_done(&done, TEL_KEY_OPS_MAX);
+    CHECK_INT(done, TEL_KEY_OPS_MAX);
+    CHECK(ops[0].status == TG_IO && strstr(ops[0].err.text, "another program holds the file"));
+    CHECK_INT(ops[TEL_KEY_OPS_MAX - 1].status, TG_OK);
+    tel_release(rig.store, id);
+    log_end();
+    rig_drop(&rig);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
+        CASE(locked_keys_do_not_hold_up_the_ledger),
         CASE(full_disk_stops_payment_and_loses_nothing),
         CASE(recovers_by_itself),
         CASE(closing_on_a_full_disk_counts_the_leases_at_the_next_start),
