@@ -388,9 +388,11 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         return;
     }
     c->eof = true;
-    if ((what & BEV_EVENT_EOF) && c->state == CONN_READING && gw_conn_pending(c) == 0)
+    /* Under TLS what cannot be written to a peer that has said farewell is an "end of file" too. */
+    bool end = (what & BEV_EVENT_EOF) && !(what & BEV_EVENT_WRITING);
+    if (end && c->state == CONN_READING && gw_conn_pending(c) == 0)
         gw_tls_farewell(bev);
-    bool may_flush = (what & BEV_EVENT_EOF) && c->state != CONN_RUNNING &&
+    bool may_flush = end && c->state != CONN_RUNNING &&
                      c->state != CONN_BROKEN && gw_conn_pending(c) > 0;
     /* Under TLS an end of file stops writing too. */
     if (!may_flush || bufferevent_enable(bev, EV_WRITE))

@@ -246,6 +246,32 @@ static void a_request_and_its_end_together(void)
     close_site(&s);
 }
 
+/* It says farewell, is still owed much, and is gone then. (Each write says that the farewell was
+ * received: taken for an end of file it would be tried for ever.) */
+static void a_client_that_is_owed_much_says_farewell_and_goes(void)
+{
+    struct site s;
+    static char much[8 << 20];
+    open_site(&s);
+    struct client c = connect_slim(&s, 4096);
+    memset(much, 'm', sizeof(much));
+    say(&s, &c, GET("/hold"));
+    spin(&s, 20);
+    CHECK(s.held);
+    gw_http_respond(s.held, 200, "text/plain", (struct tg_str){ much, sizeof(much) });
+    spin(&s, 20);
+    SSL_shutdown(c.ssl);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 1); /* it may still read */
+    end_side(&c, LEAVE_RESET);
+    int64_t end = tg_mono_ns() + 200000000;
+    while (gw_http_connections(s.http) && tg_mono_ns() < end)
+        event_base_loop(s.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    hang_up(&c);
+    close_site(&s);
+}
+
 /* Where the socket is full when the last byte has left, the farewell follows as soon as there is
  * room. (It is filled behind the back of TLS, so the client looks at the bytes themselves.) */
 static void a_farewell_waits_for_room(void)
@@ -314,6 +340,7 @@ int main(int argc, char **argv)
         CASE(slow_handshakes),
         CASE(a_request_and_its_end_together),
         CASE(a_farewell_waits_for_room),
+        CASE(a_client_that_is_owed_much_says_farewell_and_goes),
         CASE(a_drain_waits_for_a_handshake),
     };
     return site_main(cases, sizeof(cases) / sizeof(*cases), true, argc, argv);
