@@ -2,10 +2,8 @@
 
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <unistd.h>
 
 struct bufferevent *gw_tls_accept(const struct gw_tls *tls, struct event_base *base, int fd)
 {
@@ -63,12 +61,14 @@ enum gw_tls_fault gw_tls_fault(struct bufferevent *bev, const char **why)
     return GW_TLS_FAULT;
 }
 
+/* The descriptor itself moves over. A copy of it would stay in the kernel's list of what is watched
+ * under the old number when that is closed (epoll knows the open file), and wake the loop for
+ * nothing. */
 struct bufferevent *gw_tls_leave(struct bufferevent *bev, struct event_base *base)
 {
-    int fd = fcntl(bufferevent_getfd(bev), F_DUPFD_CLOEXEC, 0);
     struct bufferevent *plain =
-        fd < 0 ? NULL : bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (!plain && fd >= 0)
-        close(fd);
+        bufferevent_socket_new(base, bufferevent_getfd(bev), BEV_OPT_CLOSE_ON_FREE);
+    if (plain)
+        bufferevent_setfd(bev, -1);
     return plain;
 }

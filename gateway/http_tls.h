@@ -29,8 +29,8 @@ enum gw_tls_fault {
 /* After BEV_EVENT_ERROR during the handshake, once: what it was; *why is static, in OpenSSL's
  * words, "" for the first two. */
 enum gw_tls_fault gw_tls_fault(struct bufferevent *bev, const char **why);
-/* Another bufferevent for the same socket, without TLS. The old one is the caller's to free: the
- * socket stays open. NULL: out of memory or descriptors. */
+/* Another bufferevent for the same socket, which it has from now on, without TLS. The old one is
+ * the caller's to free. NULL: out of memory, and bev keeps the socket. */
 struct bufferevent *gw_tls_leave(struct bufferevent *bev, struct event_base *base);
 
 #endif

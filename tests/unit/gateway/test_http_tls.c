@@ -167,6 +167,32 @@ static void plain_http_is_told(void)
     close_site(&s);
 }
 
+/* Whatever the loop is made like: with a change list, which bears no copies of descriptors, what is
+ * left of one in the kernel's list would wake it without end. */
+static void plain_http_leaves_the_loop_in_peace(void)
+{
+    struct site s;
+    struct timespec cpu[2];
+    const struct timeval a_while = { 0, 100000 };
+    setenv("EVENT_EPOLL_USE_CHANGELIST", "1", 1);
+    open_site(&s);
+    unsetenv("EVENT_EPOLL_USE_CHANGELIST");
+    struct client c = connect_plain(&s);
+    CHECK(try_say(&c, GET("/echo"), strlen(GET("/echo"))) > 0);
+    CHECK(wait_for(&s, &c, "speaks TLS: use https://", 1000));
+    event_base_loopexit(s.base, &a_while);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[0]);
+    event_base_dispatch(s.base);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[1]);
+    int64_t spent = (cpu[1].tv_sec - cpu[0].tv_sec) * INT64_C(1000000000) + cpu[1].tv_nsec -
+                    cpu[0].tv_nsec;
+    CHECK(spent < 10000000);
+    hang_up(&c);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    close_site(&s);
+}
+
 static size_t lines_of(int fd, const char *event)
 {
     static char text[100000];
@@ -336,6 +362,7 @@ int main(int argc, char **argv)
         CASE(a_swap_is_for_new_connections),
         CASE(tickets_resume),
         CASE(plain_http_is_told),
+        CASE(plain_http_leaves_the_loop_in_peace),
         CASE(garbage_is_told_once),
         CASE(slow_handshakes),
         CASE(a_request_and_its_end_together),
