@@ -1,5 +1,5 @@
 // What the golden files of tests/golden/dialects are made of: for each case the provider's answer,
-// and each dialect's request.
+// and each dialect's request; a dialect without `streamed` has no streams.
 
 // One pixel, red.
 export const png =
@@ -24,6 +24,8 @@ export const cases = {
   error: { behaviour: 'error', status: 429, retryAfter: 7, message: 'slow down' },
   broken: { behaviour: 'error-inside', after: 2, message: 'overloaded' },
   refused: { behaviour: 'answer' },
+  list: { behaviour: 'answer', dimensions: 2 },
+  base64: { behaviour: 'answer' },
 };
 
 const question = 'What is the capital of Norway?';
@@ -72,6 +74,65 @@ const openaiChat = {
     error: openai({ messages: user(question) }),
     broken: openai({ messages: user(question) }),
     refused: openai({ messages: user(question), audio: { voice: 'alloy', format: 'wav' } }),
+  },
+};
+
+const openaiCompletions = {
+  target: '/v1/completions',
+  streamed: { stream: true, stream_options: { include_usage: true } },
+  whole: {},
+  requests: {
+    text: openai({
+      prompt: question,
+      max_tokens: 64,
+      temperature: 0.5,
+      top_p: 0.9,
+      stop: ['\n\n'],
+      seed: 7,
+    }),
+    reasoning: openai({ prompt: question, max_tokens: 64 }),
+    error: openai({ prompt: question }),
+    broken: openai({ prompt: question }),
+    refused: openai({ prompt: question, suffix: 'the end' }),
+  },
+};
+
+const openaiResponses = {
+  target: '/v1/responses',
+  streamed: { stream: true },
+  whole: {},
+  requests: {
+    text: openai({
+      instructions: 'Be brief.',
+      input: question,
+      max_output_tokens: 64,
+      temperature: 0.5,
+      top_p: 0.9,
+      metadata: { team: 'a' },
+    }),
+    tool: openai({
+      input: 'How warm is it in Paris?',
+      tools: [{ type: 'function', ...weather, parameters: schema, strict: true }],
+    }),
+    parallel: openai({
+      input: [
+        ...user('How warm is it in Oslo?'),
+        { type: 'function_call', call_id: 'call_1', ...call('Oslo') },
+        { type: 'function_call_output', call_id: 'call_1', output: '12 degrees' },
+        ...user('And in Paris and Rome?'),
+      ],
+      tools: [{ type: 'function', ...weather, parameters: schema, strict: true }],
+    }),
+    image: openai({
+      input: user([
+        { type: 'input_text', text: 'What is this?' },
+        { type: 'input_image', image_url: url, detail: 'auto' },
+      ]),
+    }),
+    reasoning: openai({ input: question, reasoning: { effort: 'high' } }),
+    error: openai({ input: question }),
+    broken: openai({ input: question }),
+    refused: openai({ input: question, background: true }),
   },
 };
 
@@ -165,9 +226,48 @@ const ollamaGenerate = {
   },
 };
 
+// Vectors come in one piece alone.
+const openaiEmbeddings = {
+  target: '/v1/embeddings',
+  whole: {},
+  requests: {
+    text: openai({ input: question, encoding_format: 'float', user: 'u1' }),
+    list: openai({ input: ['cold', 'warm'] }),
+    base64: openai({ input: ['cold', 'warm'], encoding_format: 'base64', dimensions: 3 }),
+    error: openai({ input: question }),
+    refused: openai({ input: question, encoding_format: 'int8' }),
+  },
+};
+
+const ollamaEmbed = {
+  target: '/api/embed',
+  whole: {},
+  requests: {
+    text: ollama({ input: question, truncate: true }),
+    list: ollama({ input: ['cold', 'warm'] }),
+    error: ollama({ input: question }),
+    refused: ollama({ input: question, options: { mirostat: 2 } }),
+  },
+};
+
+const ollamaEmbeddings = {
+  target: '/api/embeddings',
+  whole: {},
+  requests: {
+    text: ollama({ prompt: question }),
+    error: ollama({ prompt: question }),
+    refused: ollama({ prompt: [question] }),
+  },
+};
+
 export const dialects = {
   openai_chat: openaiChat,
+  openai_completions: openaiCompletions,
+  openai_responses: openaiResponses,
   anthropic_messages: anthropicMessages,
   ollama_chat: ollamaChat,
   ollama_generate: ollamaGenerate,
+  openai_embeddings: openaiEmbeddings,
+  ollama_embed: ollamaEmbed,
+  ollama_embeddings: ollamaEmbeddings,
 };
