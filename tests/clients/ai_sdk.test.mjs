@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   asked, breakOff, call, clientTest, fifty, load, mock, now, paris, png, resultsFit, rome, say,
-  slow, start, thrown,
+  slow, start, thrown, wav,
 } from './lib.mjs';
 
 const ai = await load('ai');
@@ -140,6 +140,18 @@ test('an image reaches the provider', async ({ cloud }) => {
   assert.equal((await ai.generateText({ ...once, model: cloud, messages })).text, 'a dot');
   const part = asked(provider).body.messages[0].content[1];
   assert.equal(part.image_url.url, `data:image/png;base64,${png}`);
+});
+
+clientTest('ai, openai-compatible: audio reaches the provider', async () => {
+  const content = [
+    { type: 'text', text: mock(say('a hum')) },
+    { type: 'file', mediaType: 'audio/wav', data: Buffer.from(wav, 'base64') },
+  ];
+  const { cloud } = dialects['openai-compatible'];
+  const messages = [{ role: 'user', content }];
+  assert.equal((await ai.generateText({ ...once, model: cloud, messages })).text, 'a hum');
+  const { input_audio: audio } = asked(provider).body.messages[0].content[1];
+  assert.deepEqual(audio, { data: wav, format: 'wav' });
 });
 
 test('reasoning, and its way back', async ({ cloud }) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {
   asked, breakOff, call, clientTest as test, fifty, load, mock, now, paris, png, resultsFit, rome,
-  say, slow, start, thrown,
+  say, slow, start, thrown, wav,
 } from './lib.mjs';
 
 const { ChatOpenAI } = await load('@langchain/openai');
@@ -99,6 +99,13 @@ test('langchain: an image reaches the provider', async () => {
   ];
   assert.equal((await chat().invoke([new HumanMessage({ content })])).content, 'a dot');
   assert.equal(asked(provider).body.messages[0].content[1].image_url.url, url);
+});
+
+test('langchain: audio reaches the provider', async () => {
+  const audio = { type: 'input_audio', input_audio: { data: wav, format: 'wav' } };
+  const content = [{ type: 'text', text: mock(say('a hum')) }, audio];
+  assert.equal((await chat().invoke([new HumanMessage({ content })])).content, 'a hum');
+  assert.deepEqual(asked(provider).body.messages[0].content[1], audio);
 });
 
 test('langchain: an abort reaches the provider, in a stream and before its answer', async () => {

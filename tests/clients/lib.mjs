@@ -14,6 +14,9 @@ import { hybridConfig } from '../http/support.mjs';
 export { png } from '../http/golden_dialects.mjs';
 export { now, slow } from '../http/lib.mjs';
 
+// The head of a WAVE file: as much of one as is looked at.
+export const wav = Buffer.from('RIFF\x24\0\0\0WAVEfmt ', 'latin1').toString('base64');
+
 const here = path.dirname(fileURLToPath(import.meta.url));
 
 // Not false: why the tests are skipped. tests/run.sh puts the lock file beside what it installed.
@@ -33,7 +36,7 @@ export const mock = (...turns) => `mock: ${JSON.stringify(turns)}`;
 const textOf = ({ content }) =>
   typeof content === 'string' ? content : (content ?? []).map((part) => part.text ?? '').join('');
 
-function script({ messages }) {
+function script({ messages = [] }) {
   const at = messages.findLastIndex((m) => m.role === 'user' && textOf(m).includes('mock: '));
   if (at < 0) return { behaviour: 'answer', text: 'no script' };
   const turns = JSON.parse(/mock: (.*)/.exec(textOf(messages[at]))[1]);

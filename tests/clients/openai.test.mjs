@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import {
   asked, breakOff, call, clientTest as test, counter, load, mock, now, paris, png, resultsFit,
-  rome, say, served, slow, start, thrown, weather,
+  rome, say, served, slow, start, thrown, wav, weather,
 } from './lib.mjs';
 
 const openai = await load('openai');
@@ -156,6 +156,15 @@ test('openai: an image reaches the provider', async () => {
   const got = await create(content);
   assert.equal(got.choices[0].message.content, 'a dot');
   assert.equal(asked(provider).body.messages[0].content[1].image_url.url, url);
+  await assert.rejects(create(content, { model: 'local' }), openai.BadRequestError);
+});
+
+test('openai: audio reaches the provider', async () => {
+  const audio = { type: 'input_audio', input_audio: { data: wav, format: 'wav' } };
+  const content = [{ type: 'text', text: mock(say('a hum')) }, audio];
+  const got = await create(content);
+  assert.equal(got.choices[0].message.content, 'a hum');
+  assert.deepEqual(asked(provider).body.messages[0].content[1], audio);
   await assert.rejects(create(content, { model: 'local' }), openai.BadRequestError);
 });
 
