@@ -434,20 +434,27 @@ static void fail_stream(struct gw_exchange *x, const struct api_error *e)
     tg_buf_free(&note);
 }
 
+/* When to come again: as the provider says, which may be now. Where it says nothing, only those
+ * that were one too many are told a time. */
+static void tell_wait(struct gw_exchange *x, int status)
+{
+    bool said = x->retry_after_ms >= 0, in_vain = status == 429 && x->retry_in_vain;
+    long long wait_s = said ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
+    if (in_vain) /* the SDKs of OpenAI and Anthropic look at this first */
+        header(x, "x-should-retry", "%s", "false");
+    if (said ? status == 429 || status >= 500 : (status == 429 && !in_vain) || status == 503)
+        header(x, "retry-after", "%lld", wait_s);
+}
+
 static void refuse_whole(struct gw_exchange *x, const struct api_error *e)
 {
     struct tg_buf out;
     tg_buf_init(&out, COMMENT_MAX);
     x->prepared.dialect->error(e, &out);
-    x->status = e->status;
+    x->status = api_error_status(x->prepared.dialect, e);
     tell(x, TELL_ERROR);
-    int64_t wait_s = x->retry_after_ms > 0 ? (x->retry_after_ms + 999) / 1000 : RETRY_AFTER_S;
-    bool in_vain = e->status == 429 && x->retry_in_vain;
-    if (in_vain) /* the SDKs of OpenAI and Anthropic look at this first */
-        header(x, "x-should-retry", "%s", "false");
-    if ((e->status == 429 || e->status == 503) && (!in_vain || x->retry_after_ms > 0))
-        header(x, "retry-after", "%lld", (long long)wait_s);
-    gw_http_respond(x->rq, e->status, "application/json", tg_buf_str(&out));
+    tell_wait(x, e->status);
+    gw_http_respond(x->rq, x->status, "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
 }
 

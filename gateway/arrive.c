@@ -392,6 +392,7 @@ static struct gw_exchange *create(struct gw_app *app, struct gw_request *rq,
     x->begun_ns = tg_mono_ns();
     x->started_ms = tg_wall_ms();
     x->failure_name = "";
+    x->retry_after_ms = -1;
     x->prepared.dialect = dialect;
     x->prepared.body = ask->body;
     x->prepared.local = app->local;

@@ -318,7 +318,7 @@ void gw_attempt_start(struct gw_exchange *x, size_t step)
     t->step = x->plan.step[step];
     t->begun_ns = tg_mono_ns();
     x->tried[step] = true;
-    x->retry_after_ms = 0;
+    x->retry_after_ms = -1;
     x->retry_in_vain = false;
     x->current = t;
     if (local) {

@@ -96,8 +96,8 @@ struct gw_exchange {
     char reason[POL_REASON_MAX];
     struct api_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */
-    int64_t retry_after_ms;   /* of that attempt; not positive: not said */
-    bool retry_in_vain;       /* before retry_after_ms, or ever where that is not positive */
+    int64_t retry_after_ms;   /* of that attempt; negative: not said */
+    bool retry_in_vain;       /* before retry_after_ms, or ever where that is negative */
     struct gw_timer *heartbeat, *window, *latency, *deadline;
     int64_t cost_nano, reserved_nano;
     bool cost_unknown; /* a call without a price was made */

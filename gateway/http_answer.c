@@ -41,6 +41,7 @@ const char *gw_answer_reason(int status)
         { 503, "Service Unavailable" },
         { 504, "Gateway Timeout" },
         { 505, "HTTP Version Not Supported" },
+        { 529, "Overloaded" }, /* not registered; Anthropic's */
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
         if (table[i].status == status)

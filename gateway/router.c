@@ -33,7 +33,7 @@ void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct ap
         gw_http_header(rq, dialect->id_header, tg_str_of(id));
     tg_buf_init(&out, ROUTER_TEXT_MAX);
     dialect->error(&e, &out);
-    gw_http_respond(rq, e.status, "application/json", tg_buf_str(&out));
+    gw_http_respond(rq, api_error_status(dialect, &e), "application/json", tg_buf_str(&out));
     tg_buf_free(&out);
 }
 

@@ -93,6 +93,7 @@ struct api_dialect {
     bool keeps;                       /* finish and later events need what was said before */
     bool keeps_calls;                 /* finish needs the calls, and nothing else */
     bool anthropic_limits;            /* how its clients read what is left of their limits */
+    int overloaded;                   /* the status that it has for 503; 0: the same */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
      * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
      * maximum). Documented fields are honoured or refused by name; unknown ones are refused. */
@@ -132,6 +133,12 @@ struct api_dialect {
      * functions above only the decoder and error are called. */
     enum tg_status (*count)(uint32_t n_prompt, struct tg_buf *out);
 };
+
+/* The HTTP status by which a dialect tells an error. */
+static inline int api_error_status(const struct api_dialect *d, const struct api_error *e)
+{
+    return e->status == 503 && d->overloaded ? d->overloaded : e->status;
+}
 
 /* The field that e's message begins with, "FIELD: ...", in the dialect's words (d->renames). */
 void api_rename_field(const struct api_dialect *d, struct api_error *e);

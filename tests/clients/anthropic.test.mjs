@@ -195,8 +195,12 @@ test('anthropic: errors have their classes and types', async () => {
   const limited = upstream(429, { retryAfter: 7 });
   const busy = await check(limited, sdk.RateLimitError, 'rate_limit_error');
   assert.equal(busy.headers.get('retry-after'), '7');
-  for (const status of [500, 529, 401])
+  for (const status of [500, 401])
     assert.equal((await check(upstream(status), sdk.InternalServerError, 'api_error')).status, 502);
+  for (const status of [503, 529])
+    await check(upstream(status), sdk.OverloadedError, 'overloaded_error');
+  await check(upstream(400), sdk.BadRequestError, 'invalid_request_error');
+  await check(upstream(404), sdk.NotFoundError, 'not_found_error');
   const hasty = create(mock({ behaviour: 'hang' }), {}, { timeout: 100 });
   assert.ok((await thrown(hasty)) instanceof sdk.APIConnectionTimeoutError);
 });

@@ -206,11 +206,14 @@ test('openai: errors have their classes', async () => {
   const busy = await thrown(upstream(429, { retryAfter: 7 }));
   assert.ok(busy instanceof openai.RateLimitError);
   assert.equal(busy.headers.get('retry-after'), '7');
-  for (const status of [500, 503, 401]) {
+  assert.equal(busy.code, 'rate_limit_exceeded');
+  for (const [status, told] of [[500, 502], [503, 503], [401, 502]]) {
     const e = await thrown(upstream(status));
     assert.ok(e instanceof openai.InternalServerError, String(e));
-    assert.deepEqual([e.status, e.type], [502, 'upstream_error']);
+    assert.deepEqual([e.status, e.type], [told, 'upstream_error']);
   }
+  assert.ok((await thrown(upstream(400))) instanceof openai.BadRequestError);
+  assert.ok((await thrown(upstream(404))) instanceof openai.NotFoundError);
   const hasty = create(mock({ behaviour: 'hang' }), {}, { timeout: 100 });
   assert.ok((await thrown(hasty)) instanceof openai.APIConnectionTimeoutError);
 });
@@ -241,6 +244,14 @@ test('openai: what passes is tried again when the provider says', async () => {
   const got = await patient.chat.completions.create({ model: 'gpt-4o', messages });
   assert.equal(got.choices[0].message.content, 'second time');
   assert.ok(now() - at >= 1000);
+  provider.control({ behaviour: 'error', status: 503, retryAfter: 0, times: 1 });
+  const again = now();
+  await patient.chat.completions.create({ model: 'gpt-4o', messages });
+  assert.ok(now() - again < 1000 * slow); // at once, as it said
+  const sent = provider.log().requests.length;
+  const bad = mock({ behaviour: 'error', status: 400 });
+  await thrown(patient.chat.completions.create({ model: 'gpt-4o', messages: user(bad) }));
+  assert.equal(provider.log().requests.length, sent + 1); // what is wrong is not tried again
 });
 
 test('openai: models', async () => {

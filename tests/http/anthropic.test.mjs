@@ -260,7 +260,7 @@ test('errors before the answer have their status and their type', async () => {
   const image = { type: 'image', source: { type: 'url', url: 'http://u' } };
   const messages = [{ role: 'user', content: [image] }];
   const failed = await ask('error:{"status":529}', { messages });
-  check(failed, 502, 'api_error');
+  check(failed, 529, 'overloaded_error');
   assert.match(failed.json.error.message, /answered 529/);
   check(await send({}, { headers: { origin: 'https://example.org' } }), 403, 'permission_error');
   check(await send({}, { to: '/v1/messages/batches' }), 404, 'not_found_error');

@@ -1,0 +1,114 @@
+/* What clients are told of a provider's failure: a status by which they try again or do not, when
+ * to, and each dialect's own word for it. */
+#include "tests/unit/gateway/exchange_world.h"
+
+#include "gateway/api/anthropic.h"
+
+/* What a provider that nobody stands behind answers, and what comes of it. */
+struct answered {
+    int status;
+    int64_t retry_after_ms;
+    int told;
+    const char *wait; /* "": no such header */
+};
+
+static const struct answered table[] = {
+    { 400, -1, 400, "" },      { 422, -1, 400, "" },      { 413, -1, 413, "" },
+    { 401, -1, 502, "" },      { 403, -1, 502, "" },      { 402, -1, 502, "" },
+    { 404, -1, 502, "" },      { 408, -1, 504, "" },      { 429, -1, 429, "5" },
+    { 429, 0, 429, "0" },      { 429, 2500, 429, "3" },   { 429, 900000, 429, "900" },
+    { 500, -1, 502, "" },      { 500, 1000, 502, "1" },   { 502, -1, 502, "" },
+    { 503, -1, 503, "5" },     { 503, 0, 503, "0" },      { 503, 12000, 503, "12" },
+    { 529, -1, 503, "5" },     { 529, 1, 503, "1" },      { 504, -1, 504, "" },
+    { 400, 5000, 400, "" },
+};
+
+static void fail_with(const struct api_dialect *dialect, const char *body, struct answered a)
+{
+    set_up(1, "turns > 0");
+    w.dialect = dialect;
+    fake.local_cannot = true;
+    ask_with(body, NULL, 0);
+    press(attempt(0, false),
+          (struct chat_event){ .kind = CHAT_EVENT_ERROR, .error = CHAT_ERROR_STATUS,
+                               .http_status = a.status, .retry_after_ms = a.retry_after_ms,
+                               .text = TG_STR("its words") });
+}
+
+static void check_wait(const char *wait)
+{
+    char line[40];
+    snprintf(line, sizeof(line), "retry-after: %s", wait);
+    CHECK(*wait ? in_headers(line) : !in_headers("retry-after"));
+}
+
+static void statuses(void)
+{
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        fail_with(&oai_chat, whole, table[i]);
+        CHECK_INT(w.rq.status, table[i].told);
+        check_wait(table[i].wait);
+        CHECK_INT(in_text("its words"), table[i].status != 401); /* which may be of our key */
+        CHECK(in_text(table[i].told >= 500 || table[i].told == 429
+                          ? "\"type\":\"upstream_error\""
+                          : "\"type\":\"invalid_request_error\""));
+        if (table[i].told == 429)
+            CHECK(in_text("\"code\":\"rate_limit_exceeded\""));
+        CHECK_INT(fake.row.status, table[i].told);
+        tear_down();
+    }
+}
+
+static const char message[] = "{\"model\":\"default\",\"max_tokens\":9,\"messages\":["
+                              "{\"role\":\"user\",\"content\":\"Hi\"}]}";
+
+/* Its clients know 529 where others know 503. */
+static void anthropic_has_a_status_of_its_own(void)
+{
+    static const struct {
+        int status, told;
+        const char *type;
+    } rows[] = {
+        { 503, 529, "overloaded_error" }, { 529, 529, "overloaded_error" },
+        { 429, 429, "rate_limit_error" }, { 400, 400, "invalid_request_error" },
+        { 413, 413, "request_too_large" }, { 500, 502, "api_error" },
+        { 504, 504, "timeout_error" },    { 401, 502, "api_error" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char type[60];
+        fail_with(&ant_messages, message, (struct answered){ rows[i].status, 7000, 0, "" });
+        CHECK_INT(w.rq.status, rows[i].told);
+        check_wait(rows[i].told == 429 || rows[i].told >= 500 ? "7" : "");
+        snprintf(type, sizeof(type), "\"error\":{\"type\":\"%s\",", rows[i].type);
+        CHECK(in_text(type));
+        CHECK_INT(fake.row.status, rows[i].told);
+        tear_down();
+    }
+}
+
+/* What an earlier provider said of its time is not what the last one says. */
+static void the_last_one_is_told(void)
+{
+    set_up(2, "turns > 0");
+    fake.local_cannot = true;
+    ask(false);
+    press(attempt(0, false), (struct chat_event){ .kind = CHAT_EVENT_ERROR,
+                                                  .error = CHAT_ERROR_STATUS, .http_status = 429,
+                                                  .retry_after_ms = 60000 });
+    press(attempt(1, false), (struct chat_event){ .kind = CHAT_EVENT_ERROR,
+                                                  .error = CHAT_ERROR_STATUS, .http_status = 503,
+                                                  .retry_after_ms = -1 });
+    CHECK_INT(w.rq.status, 503);
+    check_wait("5");
+    tear_down();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(statuses),
+        CASE(anthropic_has_a_status_of_its_own),
+        CASE(the_last_one_is_told),
+    };
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
