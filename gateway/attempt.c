@@ -7,9 +7,9 @@
 #include "config/base/clock.h"
 #include "gateway/metrics.h"
 
-/* Held-back bytes are bounded by the window; behind commit they leave at once, so the maximum only
- * guards against a provider that sends one huge delta. */
-enum { TRY_OUT_MAX = 4 << 20 };
+/* Held-back bytes are bounded by the window; behind commit they leave at once. But one event may
+ * print all that was said before, and again: a dialect that tells an item's text at its end. */
+enum { TRY_OUT_MAX = 6 * GW_ANSWER_MAX };
 /* Of a key's budget: when it is as far spent, the log says so. */
 enum { KEY_ALERT_MILLIONTHS = 800000 };
 

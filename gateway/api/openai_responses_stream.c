@@ -168,13 +168,13 @@ static enum tg_status open_item(const struct api_answer *a, struct api_stream *s
     return TG_OK;
 }
 
-/* The item of a call; n_items when it has not begun. */
+/* The item of a call, looked for from the newest; n_items when it has not begun. */
 static size_t find_call(struct api_stream *s, uint32_t call)
 {
-    size_t n = n_items(s), i = 0;
-    while (i < n && (item_at(s, i)->kind != OAI_CALL || item_at(s, i)->call != call))
-        i++;
-    return i;
+    size_t n = n_items(s), i = n;
+    while (i > 0 && (item_at(s, i - 1)->kind != OAI_CALL || item_at(s, i - 1)->call != call))
+        i--;
+    return i > 0 ? i - 1 : n;
 }
 
 static enum tg_status print_call(const struct api_answer *a, struct api_stream *s,

@@ -9,7 +9,7 @@
 //
 //   answer         whole or streamed, as asked, with usage (the default)
 //   usage-absent   the same without usage                  usage-zero    with usage 0 and 0
-//   tool-call      calls `call` (get_weather in Paris), or all of `calls`
+//   tool-call      calls `call` (get_weather in Paris), or all of `calls`, behind `text` if given
 //   reasoning      thinks first
 //   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header
 //   error-inside   200, then an error object in the stream
@@ -195,8 +195,10 @@ async function toolCall(x) {
     type: 'function',
     function: f,
   }));
-  if (!x.ask.stream) return x.whole({ content: null, tool_calls: calls }, 'tool_calls');
+  const { text = null } = x.p;
+  if (!x.ask.stream) return x.whole({ content: text, tool_calls: calls }, 'tool_calls');
   x.head();
+  for (const content of text === null ? [] : pieces(x.p)) await x.chunk({ content });
   for (const [index, { function: f, ...call }] of calls.entries()) {
     const half = f.arguments.indexOf(':') + 1;
     const begun = { index, ...call, function: { name: f.name, arguments: '' } };

@@ -344,6 +344,18 @@ test('what cannot be done is refused by name', async () => {
   }
 });
 
+test('a long text with a call behind it is told, and told again at its end', async () => {
+  const text = 'abcdefgh'.repeat(400 << 10);
+  mock.control({ behaviour: 'tool-call', text, chunks: 100, times: 1 });
+  const s = await stream('answer', { store: false, tools });
+  assert.equal(s.response.status, 'completed');
+  assert.deepEqual(
+    s.output.map((item) => item.type),
+    ['message', 'function_call'],
+  );
+  assert.equal(s.output[0].content[0].text, text);
+});
+
 test('failures behind the first delta are events, and no clean end', async () => {
   const s = await stream('cut:{"after":2}');
   assert.equal(s.response.status, 'failed');
