@@ -254,9 +254,11 @@ static void take_call(struct prov_reader *r, const struct tg_json *call)
         tg_json_print(arguments, &printed);
         event.text = tg_buf_str(&printed);
     }
-    tg_json_string(tg_json_get(call, "id"), &event.id);
-    tg_json_string(tg_json_get(function, "name"), &event.name);
     bool first = event.index == r->n_calls;
+    if (first) { /* some servers repeat both; clients join what they get */
+        tg_json_string(tg_json_get(call, "id"), &event.id);
+        tg_json_string(tg_json_get(function, "name"), &event.name);
+    }
     if (first && !event.id.n) {
         prov_call_id(id, r->salt, event.index);
         event.id = tg_str_of(id);

@@ -74,6 +74,12 @@ static const struct row {
     { DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]")
           FINISH("tool_calls") DONE,
       "", "", "0:call_5692161d100b05e5:f:{}|", 'F', CHAT_FINISH_TOOL_CALLS },
+    /* id and name again in each delta: told once */
+    { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\","
+            "\"arguments\":\"{\"}}]")
+          DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"}\"}}]") FINISH("tool_calls") DONE,
+      "", "", "0:c0:f:{|0:::}|", 'F', CHAT_FINISH_TOOL_CALLS },
     { DELTA("\"tool_calls\":[{\"index\":5,\"id\":\"c\",\"function\":{\"name\":\"f\"}}]"), "", "",
       "", 'E', CHAT_ERROR_MALFORMED },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{}}]"), "", "", "", 'E',
