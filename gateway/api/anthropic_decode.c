@@ -107,9 +107,10 @@ static enum tg_status read_thinking(struct api_read *d, const struct tg_json *v)
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
         { "display", read_display },
+        { "block_binding", api_refuse },
         { "budget_tokens", read_budget },
     };
-    static const size_t n_fields[] = { 3, 2, 1 };
+    static const size_t n_fields[] = { 4, 3, 1 };
     size_t which = 0;
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return api_wrong_type(d, v, TG_JSON_OBJECT);

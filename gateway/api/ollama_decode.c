@@ -60,8 +60,11 @@ static enum tg_status read_think(struct api_read *d, const struct tg_json *v)
     if (!tg_json_is(v, TG_JSON_STRING))
         return api_bad(d, "a boolean or a word was expected, not %s",
                        tg_json_type_name(tg_json_type(v)));
+    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
     d->out->thinking = true;
-    return api_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK) /* said, so that providers hear it: they have the same words */
+        d->out->effort = tg_str_of(words[which]);
+    return status;
 }
 
 /* "json", a schema, or "" for none. */

@@ -24,6 +24,7 @@ static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v
         { "type", api_elsewhere },
         { "text", api_elsewhere },
         { "annotations", api_only_empty },
+        { "prompt_cache_breakpoint", api_elsewhere }, /* a hint, as in all parts */
     };
     part->kind = CHAT_PART_TEXT;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
@@ -43,7 +44,9 @@ enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v)
 static enum tg_status media_object(struct api_read *d, const struct tg_json *v, const char *key,
                                    const struct api_field inner[2], const struct tg_json **out)
 {
-    const struct api_field outer[] = { { "type", api_elsewhere }, { key, api_elsewhere } };
+    const struct api_field outer[] = { { "type", api_elsewhere },
+                                       { key, api_elsewhere },
+                                       { "prompt_cache_breakpoint", api_elsewhere } };
     enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
         return status;

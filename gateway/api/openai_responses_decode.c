@@ -181,6 +181,7 @@ static const struct api_field request_fields[] = {
     { "reasoning", read_reasoning },
     { "truncation", read_truncation },
     { "conversation", api_refuse },
+    { "personality", api_refuse },
     { "stream", oai_read_stream },
     { "stream_options", read_stream_options },
     { "store", read_store },
@@ -203,7 +204,7 @@ static const struct api_field request_fields[] = {
     { "prompt_cache_retention", api_refuse },
 };
 
-enum { COUNT_FIELDS = 11 };
+enum { COUNT_FIELDS = 12 };
 
 static enum tg_status read_input(struct api_read *d, const struct tg_json *v)
 {

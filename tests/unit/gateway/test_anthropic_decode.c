@@ -63,6 +63,8 @@ static void refuses_wrong_values(void)
         { WITH("\"thinking\":{}"), "thinking.type", "missing" },
         { WITH("\"thinking\":{\"type\":\"on\"}"), "thinking.type", "enabled, adaptive" },
         { WITH("\"thinking\":{\"type\":\"enabled\"}"), "thinking.budget_tokens", "missing" },
+        { WITH("\"thinking\":{\"type\":\"adaptive\",\"block_binding\":\"strict\"}"),
+          "thinking.block_binding", "not supported" },
         { WITH("\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1023}"),
           "thinking.budget_tokens", "from 1024" },
         { WITH("\"thinking\":{\"type\":\"adaptive\",\"budget_tokens\":2000}"),

@@ -168,6 +168,7 @@ static void honours_fields(void)
                           "\"presence_penalty\":0.5,\"frequency_penalty\":-0.5}}");
     CHECK_STR(t.err.message, "");
     CHECK(is(t.rq.model, "m") && !t.rq.model_said.n && !t.rq.stream && t.rq.thinking);
+    CHECK(is(t.rq.effort, "low"));
     CHECK(t.rq.format == CHAT_FORMAT_SCHEMA && is(t.rq.schema.text, "{\"type\":\"object\"}"));
     CHECK(is(t.rq.schema.name, "answer") && t.rq.n_tools == 1 && is(t.rq.tools[0].name, "f"));
     const struct chat_sampling *s = &t.rq.sampling;
@@ -195,7 +196,7 @@ static void honours_fields(void)
     CHECK(t.status == TG_OK && t.rq.logprobs && t.rq.top_logprobs == 3);
     finish(&t);
     t = chat("{" M ",\"think\":true,\"options\":{\"num_predict\":-2}}");
-    CHECK(t.status == TG_OK && t.rq.thinking && t.rq.no_limit);
+    CHECK(t.status == TG_OK && t.rq.thinking && t.rq.no_limit && !t.rq.effort.n);
     finish(&t);
 }
 

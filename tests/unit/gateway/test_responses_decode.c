@@ -165,6 +165,7 @@ static void what_is_wrong_is_named(void)
           "input[0].encrypted_content", "does not come from this gateway" },
         { WITH("\"prompt\":{}"), "prompt", UNSUPPORTED },
         { WITH("\"conversation\":\"c\""), "conversation", UNSUPPORTED },
+        { WITH("\"personality\":\"friendly\""), "personality", UNSUPPORTED },
         { WITH("\"background\":true"), "background", UNSUPPORTED },
         { WITH("\"truncation\":\"auto\""), "truncation", UNSUPPORTED },
         { WITH("\"top_logprobs\":2"), "top_logprobs", UNSUPPORTED },
