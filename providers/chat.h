@@ -33,6 +33,8 @@ struct chat_media {
     struct tg_str data;                 /* as decoded, first bytes checked; p NULL: not here */
     struct tg_str url;                  /* http or https, as written; empty: there was none */
     struct tg_str field;                /* JSON path at which the client wrote the part */
+    struct tg_str detail;               /* of an image, the client's word for how closely to look;
+                                           empty: the backend chooses */
 };
 
 struct chat_part {

@@ -38,9 +38,14 @@ static enum tg_status add_image(struct tg_buf *out, const struct chat_media *m)
     if (m->data.p) {
         tg_buf_addf(out, "\"url\":\"data:%s;base64,", m->type->name);
         tg_base64_add(out, m->data);
-        return tg_buf_adds(out, "\"}}");
+        tg_buf_addc(out, '"');
+    } else {
+        add_member(out, "url", m->url);
     }
-    add_member(out, "url", m->url);
+    if (m->detail.n) {
+        tg_buf_addc(out, ',');
+        add_member(out, "detail", m->detail);
+    }
     return tg_buf_adds(out, "}}");
 }
 

@@ -92,6 +92,7 @@ static const struct api_field options[] = {
     { "f16_kv", read_hint },
     { "use_mmap", read_hint },
     { "use_mlock", read_hint },
+    { "embedding_only", oll_only_false },
     { "logits_all", oll_only_false },
     { "vocab_only", oll_only_false },
     { "repeat_penalty", only_one },

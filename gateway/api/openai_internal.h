@@ -89,8 +89,11 @@ struct oai_parts {
 };
 /* The part must be an object, its type a string. */
 enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
-/* For tables: detail of an image, "auto" only. */
+/* Detail of an image: for tables, where only its word is checked; and as a member of v, which the
+ * part keeps. */
 enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_keep_detail(struct api_read *d, const struct tg_json *v,
+                               struct chat_part *part);
 /* input_audio: base64 and the word of its format; the path stands at the part. */
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                    struct chat_part *part);

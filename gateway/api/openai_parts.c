@@ -31,13 +31,27 @@ static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v
     return status ? status : api_copy_member(d, v, "text", true, 0, SIZE_MAX, &part->text);
 }
 
-/* "auto" is what happens anyway. */
+static enum tg_status detail_of(struct api_read *d, const struct tg_json *v, struct tg_str *word)
+{
+    static const char *const words[] = { "auto", "low", "high", "original" };
+    size_t which = 0;
+    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK && which) /* the first is what happens anyway */
+        *word = tg_str_of(words[which]);
+    return status;
+}
+
 enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v)
 {
-    struct tg_str s;
-    if (!tg_json_string(v, &s))
-        return api_wrong_type(d, v, TG_JSON_STRING);
-    return tg_str_eq(s, TG_STR("auto")) ? TG_OK : api_unsupported(d);
+    struct tg_str unused;
+    return detail_of(d, v, &unused);
+}
+
+enum tg_status oai_keep_detail(struct api_read *d, const struct tg_json *v,
+                               struct chat_part *part)
+{
+    const struct tg_json *detail = api_member(v, "detail");
+    return detail ? detail_of(d, detail, &part->media->detail) : TG_OK;
 }
 
 /* The object inside a part, of which no other members than these may be there. */
@@ -71,9 +85,10 @@ static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
         return status;
     api_enter(d, "url");
     status = api_read_media_url(d, api_member(media, "url"), kind, mark, part);
-    if (status == TG_OK)
-        api_leave(d, mark);
-    return status;
+    if (status)
+        return status;
+    api_leave(d, mark);
+    return oai_keep_detail(d, media, part);
 }
 
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,

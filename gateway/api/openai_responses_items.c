@@ -173,9 +173,10 @@ static enum tg_status read_image(struct api_read *d, const struct tg_json *v,
         return status;
     api_enter(d, "image_url");
     status = api_read_media_url(d, api_member(v, "image_url"), CHAT_PART_IMAGE, mark, part);
-    if (status == TG_OK)
-        api_leave(d, mark);
-    return status;
+    if (status)
+        return status;
+    api_leave(d, mark);
+    return oai_keep_detail(d, v, part);
 }
 
 /* Who says it: users have text and media, the assistant what it said, the others text; a result

@@ -67,7 +67,7 @@ const openaiChat = {
     image: openai({
       messages: user([
         { type: 'text', text: 'What is this?' },
-        { type: 'image_url', image_url: { url } },
+        { type: 'image_url', image_url: { url, detail: 'high' } },
       ]),
     }),
     reasoning: openai({ messages: user(question), reasoning_effort: 'high' }),
@@ -126,7 +126,7 @@ const openaiResponses = {
     image: openai({
       input: user([
         { type: 'input_text', text: 'What is this?' },
-        { type: 'input_image', image_url: url, detail: 'auto' },
+        { type: 'input_image', image_url: url, detail: 'low' },
       ]),
     }),
     reasoning: openai({ input: question, reasoning: { effort: 'high' } }),

@@ -130,8 +130,8 @@ static void refuses_by_name_what_is_not_built(void)
         { "{" M ",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].type", UNSUPPORTED },
         { USER("[{\"type\":\"file\",\"file\":{}}]"), "messages[0].content[0].type",
           "file parts are not supported" },
-        { USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\",\"detail\":\"high\"}}]"),
-          "messages[0].content[0].image_url.detail", UNSUPPORTED },
+        { USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\",\"detail\":\"fine\"}}]"),
+          "messages[0].content[0].image_url.detail", "one of: auto, low, high" },
         { MSG("\"role\":\"assistant\",\"content\":\"a\",\"refusal\":\"no\""), "messages[0].refusal",
           UNSUPPORTED },
     };
@@ -342,7 +342,8 @@ static const char conversation[] =
     "\"prompt_cache_breakpoint\":{\"mode\":\"explicit\"}},"
     "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"" MEDIA_WAV "\",\"format\":\"wav\"}},"
     "{\"type\":\"video_url\",\"video_url\":{\"url\":\"http://v\"}},"
-    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/PNG;base64," MEDIA_PNG "\"}}]},"
+    "{\"type\":\"image_url\",\"image_url\":{\"detail\":\"high\",\"url\":\"data:image/PNG;base64,"
+    MEDIA_PNG "\"}}]},"
     "{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"annotations\":[],"
     "\"reasoning\":[\"a\",{\"type\":\"text\",\"text\":\"b\"}],\"reasoning_content\":\"ab\","
     "\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"index\":0,\"function\":"
@@ -368,6 +369,7 @@ static void honours_messages(void)
     CHECK(is_url(&m[2].parts[3], CHAT_PART_VIDEO, "http://v", "messages[2].content[3]"));
     CHECK(is_media(&m[2].parts[4], "image/png", TG_STR(MEDIA_PNG_BYTES),
                    "messages[2].content[4]"));
+    CHECK(!m[2].parts[1].media->detail.n && is(m[2].parts[4].media->detail, "high"));
     CHECK(m[3].role == CHAT_ASSISTANT && m[3].n_parts == 3);
     CHECK(m[3].parts[0].kind == CHAT_PART_REASONING && is(m[3].parts[0].text, "ab"));
     CHECK(m[3].parts[1].kind == CHAT_PART_TOOL_CALL && is(m[3].parts[1].id, "c1") &&

@@ -155,7 +155,7 @@ static void what_is_wrong_is_named(void)
           "input[0].content[0].file_id", UNSUPPORTED },
         { IN("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\","
              "\"image_url\":\"https://u\","
-             "\"detail\":\"low\"}]}"), "input[0].content[0].detail", UNSUPPORTED },
+             "\"detail\":1}]}"), "input[0].content[0].detail", "a string" },
         { IN("{\"role\":\"user\",\"content\":\"a\",\"color\":1}"), "input[0].color",
           "unknown field" },
         { IN(USER("a") "," OUT("c", "\"\"")), "input[1].call_id", "No tool call found" },

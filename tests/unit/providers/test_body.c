@@ -137,7 +137,7 @@ static void demands(void)
 
 static void media(void)
 {
-    struct chat_media remote = { .url = TG_STR("https://x/y") };
+    struct chat_media remote = { .url = TG_STR("https://x/y"), .detail = TG_STR("low") };
     struct chat_media png = { .type = chat_media_named(CHAT_PART_IMAGE, TG_STR("image/png")),
                               .data = TG_STR("abcd"),
                               .url = TG_STR("https://fetched") };
@@ -152,7 +152,8 @@ static void media(void)
     CHECK_STR(
         body_of(&r),
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
-        "\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\"}},"
+        "\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://x/y\","
+        "\"detail\":\"low\"}},"
         "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,YWJjZA==\"}},"
         "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAA=\",\"format\":\"mp3\"}}]}],"
         "\"max_tokens\":7,\"stream\":false}");
