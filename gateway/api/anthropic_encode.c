@@ -103,11 +103,13 @@ static void next_block(size_t *n, struct tg_buf *out)
         tg_buf_addc(out, ',');
 }
 
+/* Some models of providers always think. This API tells of it only where it was asked for, and old
+ * code takes the first block for the answer. */
 static void add_content(const struct api_answer *a, const struct api_whole *w, struct tg_buf *out)
 {
     size_t n = 0;
     tg_buf_adds(out, ",\"content\":[");
-    if (w->reasoning.n) {
+    if (w->reasoning.n && a->request->thinking) {
         struct tg_str hidden = { NULL, 0 };
         next_block(&n, out);
         add_text(out, "{\"type\":\"thinking\",\"thinking\":",
@@ -240,6 +242,8 @@ static enum tg_status print_event(const struct api_answer *a, struct api_stream 
     if ((e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING) || e->text.n == 0)
         return out->failed;
     bool text = e->kind == CHAT_EVENT_TEXT;
+    if (!text && !a->request->thinking)
+        return out->failed;
     enum block kind = text ? BLOCK_TEXT : BLOCK_THINKING;
     if (s->open != (int)kind)
         open_block(s, kind, e, out);

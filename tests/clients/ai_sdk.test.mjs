@@ -156,9 +156,11 @@ clientTest('ai, openai-compatible: audio reaches the provider', async () => {
 
 test('reasoning, and its way back', async ({ cloud }) => {
   const prompt = mock({ behaviour: 'reasoning', text: '42' }, say('As I said.'));
-  const first = await ai.generateText({ ...once, model: cloud, prompt });
+  const providerOptions = { anthropic: { thinking: { type: 'enabled', budgetTokens: 1024 } } };
+  const asks = { ...once, model: cloud, prompt, providerOptions };
+  const first = await ai.generateText(asks);
   assert.deepEqual([first.reasoningText, first.text], ['Let me think.', '42']);
-  const stream = ai.streamText({ ...once, model: cloud, prompt });
+  const stream = ai.streamText(asks);
   await stream.consumeStream();
   assert.deepEqual([await stream.reasoningText, await stream.text], ['Let me think.', '42']);
   const messages = [

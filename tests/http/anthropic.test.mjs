@@ -100,11 +100,14 @@ test('a provider answers, whole and streamed alike', async () => {
 });
 
 test('what was thought is a signed block, and comes back as one', async () => {
-  const { json } = await ask('reasoning');
+  const thinking = { type: 'enabled', budget_tokens: 1024 };
+  const { json } = await ask('reasoning', { thinking });
   assert.equal(json.content[0].thinking, 'Let me think.');
   assert.ok(json.content[0].signature);
-  const s = await stream('reasoning', { thinking: { type: 'enabled', budget_tokens: 1024 } });
+  const s = await stream('reasoning', { thinking });
   assert.deepEqual(s.content, json.content);
+  const unasked = [(await ask('reasoning')).json, await stream('reasoning')];
+  for (const { content } of unasked) assert.deepEqual(content, json.content.slice(1));
   const hidden = await stream('reasoning', { thinking: { type: 'adaptive', display: 'omitted' } });
   assert.deepEqual(hidden.content[0], { ...json.content[0], thinking: '' });
   const messages = [...hi, { role: 'assistant', content: json.content }, ...hi];

@@ -3,8 +3,9 @@
 #include "config/base/json.h"
 #include "gateway/api/anthropic.h"
 
-static const struct chat_request asked = { .stream = true };
-static const struct chat_request shy = { .stream = true, .hide_thinking = true };
+static const struct chat_request asked = { .stream = true, .thinking = true };
+static const struct chat_request shy = { .stream = true, .thinking = true, .hide_thinking = true };
+static const struct chat_request plain = { .stream = true };
 static const struct api_answer answer = { .id = "msg_1", .model = { "m\"x", 3 },
                                           .request = &asked, .prompt = { true, 7 } };
 
@@ -68,6 +69,8 @@ static void whole_answers(void)
     check_whole(&hiding, &called,
                 WHOLE("{\"type\":\"thinking\",\"thinking\":\"\"," SIGNED "}," CALLS, "tool_use",
                       USAGE("0", "null", "3", "")));
+    hiding.request = &plain;
+    check_whole(&hiding, &called, WHOLE(CALLS, "tool_use", USAGE("0", "null", "3", "")));
     struct api_whole empty = { .finish = CHAT_FINISH_LENGTH,
                                .usage = { .input = count(1), .cached_input = count(9) } };
     check_whole(&answer, &empty, WHOLE("", "max_tokens", USAGE("0", "9", "0", "")));
@@ -130,6 +133,24 @@ static void arguments_that_are_no_input(void)
         CHECK(at && strncmp(at + 8, rows[i].input, strlen(rows[i].input)) == 0);
         tg_buf_free(&out);
     }
+}
+
+/* Nothing is told, no block opened, by thoughts that nobody asked for. */
+static void thoughts_unasked(void)
+{
+    struct api_answer a = answer;
+    struct api_stream s = { 0 };
+    struct chat_event thought = { .kind = CHAT_EVENT_REASONING, .text = TG_STR("why") };
+    struct chat_event text = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("so") };
+    struct tg_buf out;
+    a.request = &plain;
+    tg_buf_init(&out, 4096);
+    CHECK_INT(ant_messages.event(&a, &s, &thought, &out), TG_OK);
+    CHECK(out.n == 0);
+    CHECK_INT(ant_messages.event(&a, &s, &text, &out), TG_OK);
+    CHECK_STR(out.p, START("0", "\"type\":\"text\",\"text\":\"\"")
+                     DELTA("0", "text_delta", "\"text\":\"so\""));
+    tg_buf_free(&out);
 }
 
 static void the_sequence_that_stopped(void)
@@ -343,6 +364,7 @@ int main(int argc, char **argv)
         CASE(whole_answers),
         CASE(reasons),
         CASE(arguments_that_are_no_input),
+        CASE(thoughts_unasked),
         CASE(the_sequence_that_stopped),
         CASE(streams),
         CASE(streams_of_calls),
