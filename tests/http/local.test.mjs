@@ -209,3 +209,35 @@ test('requests that wait get heartbeats and are answered in order', async () => 
   assert.ok(answers[1].heartbeats > 0 && answers[2].heartbeats > 0);
   await busy.stop();
 });
+
+test('each dialect switches thinking on, which is off otherwise', async () => {
+  const q = 'What is 12 plus 5?';
+  const messages = [{ role: 'user', content: q }];
+  const short = { messages, max_tokens: 1 };
+  const ollama = { model: 'local', stream: false, options: { num_predict: 1 } };
+  const budget = { type: 'enabled', budget_tokens: 1024 };
+  const named = { ...short, model: 'local' };
+  const tokens = async (path, body) => {
+    const { json } = await request(gw.port, { method: 'POST', path, body });
+    const { prompt_tokens: chat, input_tokens: other } = json.usage ?? {};
+    return chat ?? other ?? json.input_tokens ?? json.prompt_eval_count;
+  };
+  for (const [path, plain, off, on] of [
+    ['/v1/chat/completions', short, [{ reasoning_effort: 'none' }, { reasoning_effort: 'minimal' }],
+      [{ reasoning_effort: 'low' }, { reasoning_effort: 'high' }]],
+    ['/v1/responses', { input: q, max_output_tokens: 1 }, [{ reasoning: { effort: 'none' } }],
+      [{ reasoning: { effort: 'medium' } }]],
+    ['/v1/messages', named, [{ thinking: { type: 'disabled' } }],
+      [{ thinking: budget }, { thinking: { type: 'adaptive' } }]],
+    ['/v1/messages/count_tokens', { model: 'local', messages }, [], [{ thinking: budget }]],
+    ['/api/chat', { ...ollama, messages }, [{ think: false }], [{ think: true }, { think: 'low' }]],
+    ['/api/generate', { ...ollama, prompt: q }, [{ think: false }], [{ think: true }]],
+  ]) {
+    const least = await tokens(path, plain);
+    for (const more of off) assert.equal(await tokens(path, { ...plain, ...more }), least, path);
+    for (const more of on) {
+      const n = await tokens(path, { ...plain, ...more });
+      assert.ok(n > least, `${path} ${JSON.stringify(more)}: ${n} of ${least}`);
+    }
+  }
+});
