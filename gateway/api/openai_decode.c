@@ -144,12 +144,14 @@ enum tg_status oai_read_cache_key(struct api_read *d, const struct tg_json *v)
 /* {"type": "function", "function": {"name": ...}} */
 static enum tg_status read_named_choice(struct api_read *d, const struct tg_json *v)
 {
-    static const char *const words[] = { "function" };
+    static const char *const words[] = { "function", "allowed_tools", "custom" };
     static const struct api_field fields[] = { { "type", api_elsewhere },
                                                { "function", api_elsewhere } };
     static const struct api_field inner[] = { { "name", api_elsewhere } };
     size_t which = 0, mark = api_enter(d, "type");
     enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
+    if (status == TG_OK && which)
+        status = api_unsupported(d);
     api_leave(d, mark);
     if (status == TG_OK)
         status = api_read_fields(d, v, fields, COUNT(fields));

@@ -252,6 +252,7 @@ const struct api_dialect oai_responses = {
 const struct api_dialect oai_count = {
     .name = "openai-count",
     .id_prefix = "",
+    .id_header = "x-request-id",
     .renames = renames,
     .decode_past = oai_count_decode,
     .looks_back = oai_looks_back,

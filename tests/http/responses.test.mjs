@@ -306,6 +306,7 @@ test('tokens of a prompt are counted, with what it goes on from', async () => {
   const count = (fields) => call('POST', '/input_tokens', { model: 'default', ...fields });
   const first = await ask('default', { input: 'Hello', temperature: 0 });
   const same = await count({ input: 'Hello' });
+  assert.match(same.headers['x-request-id'], /^req_[0-9a-f]{16}$/);
   assert.deepEqual(same.json, {
     object: 'response.input_tokens',
     input_tokens: first.json.usage.input_tokens,

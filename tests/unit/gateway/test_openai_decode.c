@@ -87,6 +87,8 @@ static void refuses_wrong_values(void)
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
         { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", "no tools are given" },
         { "{" M ",\"tool_choice\":{\"type\":\"x\"}}", "tool_choice.type", "one of: function" },
+        { "{" M ",\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{}}}",
+          "tool_choice.type", UNSUPPORTED },
         { "{" M ",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice.function", "missing" },
         { "{" M ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"\"}}}",
           "tool_choice.function.name", "empty" },
