@@ -220,32 +220,49 @@ static void take_content(struct prov_reader *r, const struct tg_json *content, b
     tg_arena_free(arena);
 }
 
-/* Which call a delta belongs to. Some servers leave the index out: then an id begins a new call. */
-static bool call_index(struct prov_reader *r, const struct tg_json *call, uint32_t *index)
+/* FNV-1a (draft-eastlake-fnv), to know an id again; 0: there is none. */
+static uint64_t sum_of(struct tg_str id)
 {
-    const struct tg_json *given = tg_json_get(call, "index");
-    struct tg_str id;
-    int64_t n;
-    if (tg_json_int(given, &n)) {
-        if (n < 0 || n > r->n_calls)
-            return false;
-        *index = (uint32_t)n;
-    } else if ((tg_json_string(tg_json_get(call, "id"), &id) && id.n) || r->n_calls == 0) {
-        *index = r->n_calls;
-    } else {
-        *index = r->last_call;
-    }
-    return *index < CHAT_CALLS_MAX;
+    uint64_t sum = 14695981039346656037u;
+    for (size_t i = 0; i < id.n; i++)
+        sum = (sum ^ (unsigned char)id.p[i]) * 1099511628211u;
+    return id.n ? sum | 1 : 0;
 }
 
-static void take_call(struct prov_reader *r, const struct tg_json *call)
+/* Which call a piece belongs to; r->n_calls: it begins here. In a whole answer each is a piece.
+ * Some servers leave the index out: then another id begins a call. Some give all calls of a stream
+ * the same one (Gemini's): then another id with a name does. */
+static bool call_index(struct prov_reader *r, const struct tg_json *call, bool whole,
+                       uint32_t *index)
+{
+    struct tg_str id = { NULL, 0 }, name = { NULL, 0 };
+    int64_t told = 0;
+    bool given = !whole && tg_json_int(tg_json_get(call, "index"), &told);
+    if (given && (told < 0 || told > r->n_told))
+        return false;
+    tg_json_string(tg_json_get(call, "id"), &id);
+    tg_json_string(tg_json_get(tg_json_get(call, "function"), "name"), &name);
+    *index = !given ? r->last_call : told < r->n_told ? r->call_of[told] : r->n_calls;
+    uint64_t sum = sum_of(id), was = r->id_sum[*index < CHAT_CALLS_MAX ? *index : 0];
+    bool other = sum && sum != was && (!given || (name.n && was));
+    if (!whole && *index < r->n_calls && !other)
+        return true;
+    *index = r->n_calls;
+    if (*index >= CHAT_CALLS_MAX)
+        return false;
+    r->id_sum[*index] = sum;
+    r->call_of[given && told < r->n_told ? told : r->n_told++] = (uint8_t)*index;
+    return true;
+}
+
+static void take_call(struct prov_reader *r, const struct tg_json *call, bool whole)
 {
     struct chat_event event = { .kind = CHAT_EVENT_TOOL_CALL };
     const struct tg_json *function = tg_json_get(call, "function");
     const struct tg_json *arguments = tg_json_get(function, "arguments");
     char id[PROV_CALL_ID_MAX];
     struct tg_buf printed;
-    if (!call_index(r, call, &event.index)) {
+    if (!call_index(r, call, whole, &event.index)) {
         malformed(r, "tool_calls: an index is out of order, or beyond 127");
         return;
     }
@@ -294,7 +311,7 @@ static void take_delta(struct prov_reader *r, const struct tg_json *choice, cons
     if (!tg_json_is(calls, TG_JSON_ARRAY))
         return;
     for (const struct tg_json *c = tg_json_first(calls); c && !over(r); c = tg_json_next(c))
-        take_call(r, c);
+        take_call(r, c, strcmp(member, "message") == 0);
 }
 
 /* False: the provider says that it broke off. */

@@ -33,6 +33,9 @@ struct prov_reader {
     enum chat_finish finish;
     uint32_t n_calls, last_call;
     bool has_arguments[CHAT_CALLS_MAX];
+    uint64_t id_sum[CHAT_CALLS_MAX]; /* of a call's id; 0: it has none */
+    uint32_t n_told;                 /* indexes of calls that were told */
+    uint8_t call_of[CHAT_CALLS_MAX]; /* the newest call of each */
 };
 
 /* answer_max: bytes of the whole answer. Cannot fail. */

@@ -80,6 +80,23 @@ static const struct row {
           DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\","
                 "\"arguments\":\"}\"}}]") FINISH("tool_calls") DONE,
       "", "", "0:c0:f:{|0:::}|", 'F', CHAT_FINISH_TOOL_CALLS },
+    /* all calls of a stream under one index, and a piece of the second behind it */
+    { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\","
+            "\"arguments\":\"{}\"}}]")
+          DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"{\"}}]")
+              DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"}\"}}]")
+                  FINISH("tool_calls") DONE,
+      "", "", "0:c0:f:{}|1:c1:f:{|1:::}|", 'F', CHAT_FINISH_TOOL_CALLS },
+    /* an id that comes late is none of a new call; nor is one that comes again without an index */
+    { DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]")
+          DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"}\"}}]") FINISH("tool_calls") DONE,
+      "", "", "0:call_5692161d100b05e5:f:{|0:::}|", 'F', CHAT_FINISH_TOOL_CALLS },
+    { DELTA("\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]")
+          DELTA("\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"}\"}}]") FINISH("tool_calls") DONE,
+      "", "", "0:a:f:{|0:::}|", 'F', CHAT_FINISH_TOOL_CALLS },
     { DELTA("\"tool_calls\":[{\"index\":5,\"id\":\"c\",\"function\":{\"name\":\"f\"}}]"), "", "",
       "", 'E', CHAT_ERROR_MALFORMED },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{}}]"), "", "", "", 'E',
@@ -188,6 +205,13 @@ static void whole_answers(void)
     check_count(r.usage.reasoning, true, 9);
     CHECK_INT(r.last.kind, CHAT_EVENT_FINISH);
     CHECK_INT(r.last.finish, CHAT_FINISH_TOOL_CALLS);
+    record_free(&r);
+    read_whole(&r, /* without ids, under one index, under one id: each is a call */
+               "{\"choices\":[{\"finish_reason\":\"stop\",\"message\":{\"tool_calls\":["
+               "{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"1\"}},"
+               "{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"g\",\"arguments\":\"2\"}},"
+               "{\"function\":{\"name\":\"h\",\"arguments\":\"3\"}}]}}]}");
+    CHECK(strstr(r.calls.p, "0:x:f:1|1:x:g:2|2:call_") && strstr(r.calls.p, ":h:3|"));
     record_free(&r);
     static const struct {
         const char *body;
