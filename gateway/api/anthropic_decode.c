@@ -1,3 +1,4 @@
+#include "config/base/sha256.h"
 #include "gateway/api/anthropic_internal.h"
 
 /* The members of a request for a message, one reader each. Every documented field is here:
@@ -55,9 +56,18 @@ static enum tg_status read_top_k(struct api_read *d, const struct tg_json *v)
     return status;
 }
 
+/* Agents put JSON of 150 bytes and more here. Providers' user is a short word, some refuse all
+ * else: such an id goes on as its SHA-256, which is as good for telling users apart. */
 static enum tg_status read_user_id(struct api_read *d, const struct tg_json *v)
 {
-    return api_copy(d, v, 0, ANT_USER_MAX, &d->out->user);
+    struct tg_str *user = &d->out->user;
+    char hex[TG_SHA256_HEX + 1];
+    enum tg_status status = api_copy(d, v, 0, ANT_USER_MAX, user);
+    if (status || user->n == 0 || (user->n <= ANT_USER_PLAIN && ant_is_name(*user)))
+        return status;
+    tg_sha256_text(*user, hex);
+    *user = tg_arena_str(d->arena, tg_str_of(hex));
+    return user->p ? TG_OK : api_no_memory(d);
 }
 
 static enum tg_status read_metadata(struct api_read *d, const struct tg_json *v)

@@ -13,6 +13,7 @@ enum {
     ANT_ID_MAX = 256,    /* bytes of a tool call's id */
     ANT_NAME_MAX = 128,  /* bytes of a tool's name */
     ANT_USER_MAX = 512,
+    ANT_USER_PLAIN = 64, /* such an id goes on as it is, if it is like a name */
     ANT_TOKENS_MAX = 1048576, /* largest max_tokens */
     ANT_OVERLOADED = 529, /* the status of an overloaded_error */
     ANT_BUDGET_MIN = 1024,    /* least budget_tokens, as documented */

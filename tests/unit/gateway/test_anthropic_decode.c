@@ -260,6 +260,10 @@ static void reads_the_settings(void)
                     "\"json_schema\",\"schema\":{}}"));
     CHECK(!t.rq.thinking && t.rq.format == CHAT_FORMAT_SCHEMA && is(t.rq.schema.text, "{}"));
     finish(&t);
+    t = decode(WITH("\"metadata\":{\"user_id\":\"{\\\"device_id\\\":\\\"x\\\"}\"}"));
+    CHECK(is(t.rq.user, "e4552d03b1c31cce9609ebd45229a298"
+                        "01b2da4fe891a0dcd7f5302d80fe7d74"));
+    finish(&t);
     t = decode(WITH("\"system\":null,\"tools\":null,\"thinking\":null"));
     CHECK(!t.rq.thinking && t.rq.n_messages == 1 && t.rq.n_tools == 0);
     CHECK(!t.rq.sampling.has_temperature && !t.rq.sampling.has_top_p && !t.rq.stream);
