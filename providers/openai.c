@@ -22,6 +22,7 @@ struct openai {
     struct prov_backend base;
     struct prov_http *http;
     char *url, *vectors_url, *authorization; /* owned; authorization may be NULL */
+    const char *limit_name;
     struct prov_openai_options options; /* its strings are not kept */
     uint32_t running;
 };
@@ -199,8 +200,10 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
     struct tg_buf body;
     tg_buf_init(&body, BODY_MAX);
     bool vectors = call->request->n_inputs > 0;
+    struct prov_call named = *call;
+    named.limit_name = o->limit_name;
     enum tg_status status =
-        vectors ? prov_vectors_body(call, &body) : prov_openai_body(call, &body);
+        vectors ? prov_vectors_body(call, &body) : prov_openai_body(&named, &body);
     if (status == TG_OK)
         status = body.failed;
     if (status) {
@@ -382,6 +385,7 @@ struct prov_backend *prov_openai_new(struct prov_http *http,
     }
     o->http = http;
     o->options = with_defaults(options);
+    o->limit_name = prov_openai_limit(options->base_url);
     if (copy_strings(o, options)) {
         prov_unref(&o->base);
         tg_fail(err, TG_NOMEM, "out of memory");

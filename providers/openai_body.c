@@ -248,7 +248,8 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
 {
     const struct chat_request *r = call->request;
     const struct chat_sampling *s = &r->sampling;
-    tg_buf_addf(out, ",\"max_tokens\":%u", (unsigned)call->max_tokens);
+    tg_buf_addf(out, ",\"%s\":%u", call->limit_name ? call->limit_name : "max_tokens",
+                (unsigned)call->max_tokens);
     if (s->has_temperature)
         add_number(out, "temperature", s->temperature);
     if (s->has_top_p)
@@ -288,6 +289,15 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
         tg_buf_adds(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     else
         tg_buf_adds(out, ",\"stream\":false");
+}
+
+const char *prov_openai_limit(const char *base_url)
+{
+    static const char host[] = "api.openai.com";
+    const char *at = strstr(base_url, "://");
+    size_t n = at ? strcspn(at + 3, ":/") : 0;
+    bool theirs = n > 0 && tg_str_ieq((struct tg_str){ at + 3, n }, tg_str_of(host));
+    return theirs ? "max_completion_tokens" : "max_tokens";
 }
 
 enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out)

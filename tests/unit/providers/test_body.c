@@ -183,6 +183,34 @@ static void limits(void)
     tg_buf_free(&out);
 }
 
+static void the_limits_name(void)
+{
+    static const struct {
+        const char *url, *name;
+    } rows[] = {
+        { "https://api.openai.com/v1", "max_completion_tokens" },
+        { "https://API.OpenAI.com:443/v1", "max_completion_tokens" },
+        { "https://api.openai.com", "max_completion_tokens" },
+        { "https://api.openai.com.example.org/v1", "max_tokens" },
+        { "https://openrouter.ai/api.openai.com", "max_tokens" },
+        { "http://127.0.0.1:8000/v1", "max_tokens" },
+        { "", "max_tokens" },
+    };
+    const struct chat_message messages[] = { MESSAGE(CHAT_USER, TEXT("hello")) };
+    struct chat_request r = { .messages = messages, .n_messages = 1 };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct prov_call call = { .request = &r, .model = TG_STR("m"), .max_tokens = 7,
+                                  .limit_name = prov_openai_limit(rows[i].url) };
+        struct tg_buf out;
+        char want[40];
+        snprintf(want, sizeof(want), ",\"%s\":7,", rows[i].name);
+        tg_buf_init(&out, 4096);
+        CHECK_INT(prov_openai_body(&call, &out), TG_OK);
+        CHECK(strstr(out.p, want));
+        tg_buf_free(&out);
+    }
+}
+
 static void request_bytes(void)
 {
     const struct chat_tool list[] = { { .name = TG_STR("f"), .description = TG_STR("de"),
@@ -203,7 +231,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(plain),   CASE(everything_else), CASE(logprobs), CASE(tools),
         CASE(demands), CASE(media),           CASE(limits),   CASE(request_bytes),
-        CASE(words_are_passed_on),
+        CASE(words_are_passed_on), CASE(the_limits_name),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
