@@ -197,6 +197,22 @@ static bool take_text(struct prov_reader *r, const struct tg_json *v, enum chat_
     return true;
 }
 
+/* Content as a list (Mistral's reasoning models): texts, and thoughts that are lists of texts. What
+ * else is in it, such as references, has no words here. */
+static bool take_parts(struct prov_reader *r, const struct tg_json *list,
+                       enum chat_event_kind kind)
+{
+    for (const struct tg_json *p = tg_json_first(list); p && !over(r); p = tg_json_next(p)) {
+        const struct tg_json *thoughts = tg_json_get(p, "thinking");
+        bool fine = tg_json_is(thoughts, TG_JSON_ARRAY)
+                        ? take_parts(r, thoughts, CHAT_EVENT_REASONING)
+                        : take_text(r, tg_json_get(p, "text"), kind);
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
 /* Content with its tokens, if they are asked for. Some servers tell those of thoughts and calls
  * too: what comes without content beside one of these is no token of the text. */
 static void take_content(struct prov_reader *r, const struct tg_json *content, bool beside,
@@ -205,8 +221,12 @@ static void take_content(struct prov_reader *r, const struct tg_json *content, b
     struct chat_event event = { .kind = CHAT_EVENT_TEXT };
     struct tg_arena *arena = NULL;
     enum tg_status status = TG_OK;
-    if (content && !tg_json_is(content, TG_JSON_NULL) && !tg_json_string(content, &event.text)) {
-        malformed(r, "content is neither a string nor null");
+    bool list = tg_json_is(content, TG_JSON_ARRAY);
+    bool fine = list ? take_parts(r, content, CHAT_EVENT_TEXT)
+                     : !content || tg_json_is(content, TG_JSON_NULL) ||
+                           tg_json_string(content, &event.text);
+    if (!fine) {
+        malformed(r, "content is neither a string nor null nor a list of texts");
         return;
     }
     if (r->logprobs && (event.text.n || !beside))

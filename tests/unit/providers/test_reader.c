@@ -101,6 +101,13 @@ static const struct row {
       "", 'E', CHAT_ERROR_MALFORMED },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{}}]"), "", "", "", 'E',
       CHAT_ERROR_MALFORMED },
+    { DELTA("\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"t\"},"
+            "{\"type\":\"text\",\"text\":\"u\"}]},{\"type\":\"text\",\"text\":\"a\"}]")
+          DELTA("\"content\":[{\"type\":\"reference\",\"reference_ids\":[1]},5,[]]")
+              DELTA("\"content\":\"b\"") FINISH("stop") DONE,
+      "ab", "tu", "", 'F', CHAT_FINISH_STOP },
+    { DELTA("\"content\":[{\"type\":\"text\",\"text\":5}]"), "", "", "", 'E',
+      CHAT_ERROR_MALFORMED },
     { DELTA("\"content\":7"), "", "", "", 'E', CHAT_ERROR_MALFORMED },
     { "data: {\n\n", "", "", "", 'E', CHAT_ERROR_MALFORMED },
     { "data: [1]\n\n", "", "", "", 'E', CHAT_ERROR_MALFORMED },
