@@ -51,6 +51,21 @@ enum tg_status oll_read_keep_alive(struct api_read *d, const struct tg_json *v)
                    tg_json_type_name(tg_json_type(v)));
 }
 
+/* A request that asks nothing: it loads the model, or with keep_alive 0 unloads it. Neither
+ * happens, but clients are told what they asked for. */
+static void ask_nothing(struct chat_request *out, const struct tg_json *root)
+{
+    static const char *const zeros[] = { "0", "0s", "0m", "0h" };
+    const struct tg_json *v = tg_json_get(root, "keep_alive");
+    struct tg_str s;
+    double number = 1;
+    bool zero = tg_json_number(v, &number) && number >= 0 && number <= 0;
+    for (size_t i = 0; i < COUNT(zeros) && tg_json_string(v, &s); i++)
+        zero = zero || tg_str_eq(s, tg_str_of(zeros[i]));
+    out->stream = false;
+    out->own = zero ? OLL_UNLOAD : NULL;
+}
+
 static enum tg_status read_think(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "low", "medium", "high", "max" };
@@ -158,8 +173,8 @@ enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
         api_enter(&d, "messages");
         status = oll_read_messages(&d, messages);
     }
-    if (status == TG_OK && out->n_messages == 0) /* asks to load the model */
-        out->stream = false;
+    if (status == TG_OK && out->n_messages == 0)
+        ask_nothing(out, root);
     tg_json_free(root);
     return status;
 }
@@ -209,7 +224,7 @@ enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
     if (status == TG_OK)
         status = make_messages(&d, root);
     if (status == TG_OK && out->n_messages == 0)
-        out->stream = false;
+        ask_nothing(out, root);
     tg_json_free(root);
     return status;
 }

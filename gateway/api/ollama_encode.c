@@ -169,7 +169,8 @@ static enum tg_status print_idle(const struct api_answer *a, bool chat, struct t
 {
     struct api_whole none = { .n_calls = 0 };
     add_said(a, chat, &none, out);
-    return tg_buf_adds(out, "true,\"done_reason\":\"load\"}\n");
+    return tg_buf_addf(out, "true,\"done_reason\":\"%s\"}\n",
+                       a->request->own ? OLL_UNLOAD : "load");
 }
 
 static enum tg_status nothing_first(const struct api_answer *a, struct tg_buf *out)

@@ -14,6 +14,9 @@ enum {
     OLL_TOKENS_MAX = 1048576, /* largest num_predict and num_ctx */
 };
 
+/* chat_request.own of one that asks nothing but that the model be unloaded. */
+#define OLL_UNLOAD "unload"
+
 /* In ollama_decode.c. */
 enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err);

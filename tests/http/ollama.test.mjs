@@ -125,18 +125,21 @@ test('the local model: a tool call, and its result without ids', async () => {
 });
 
 test('load requests are answered without a run', async () => {
+  const reasons = [];
   for (const r of [
     await generate(spark, { prompt: '', keep_alive: '10m' }),
     await call(spark, '/api/generate', {}),
     await chat(spark, { messages: [] }),
     await call(spark, '/api/chat', { keep_alive: 0 }),
+    await call(spark, '/api/generate', { keep_alive: '0s', prompt: '' }),
   ]) {
     assert.equal(r.status, 200);
     assert.equal(r.headers['content-type'], 'application/json');
-    assert.equal(r.last.done_reason, 'load');
+    reasons.push(r.last.done_reason);
     assert.ok(r.last.done && text(r) === '');
     assert.equal((await logRow(spark, r.headers)).status, 200);
   }
+  assert.deepEqual(reasons, ['load', 'load', 'load', 'unload', 'unload']);
   assert.equal((await generate(spark, { prompt: '', model: 'nope' })).status, 404);
 });
 
