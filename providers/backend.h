@@ -19,7 +19,7 @@ struct prov_call {
     struct tg_str model;                /* upstream model name (remote) */
     uint32_t max_tokens;                /* always sent upstream; > 0, but 0 for vectors */
     int64_t timeout_ms;                 /* whole answer; 0: the provider's own */
-    const char *limit_name;             /* what max_tokens is called; NULL: that. Backends set it */
+    bool by_vendor;                     /* the server is OpenAI's own: prov_openai_is_vendor */
     /* Local only: the prompt as prov_local_prepare made it, borrowed until the attempt ended. */
     const int32_t *prompt;
     uint32_t n_prompt;
@@ -92,12 +92,13 @@ size_t prov_http_transfers(const struct prov_http *http);
 
 /* Body that the adapter would send for this call: for tests, and for the ledger's bound (its length
  * bounds the prompt tokens). Pure. TG_UNSUPPORTED: a part that the dialect has no words for (video,
- * audio that is only a URL); TG_INVALID: a tool's parameters are not JSON; TG_LIMIT, TG_NOMEM. */
+ * audio that is only a URL), top_k or min_p for by_vendor; TG_INVALID: a tool's parameters are not
+ * JSON; TG_LIMIT, TG_NOMEM. */
 enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out);
-/* What the server at that base URL calls the limit of tokens: OpenAI's own refuses max_tokens for
- * its reasoning models and knows max_completion_tokens for all; others know the older name. Static.
- */
-const char *prov_openai_limit(const char *base_url);
+/* Whether the server at that base URL is OpenAI's own. It refuses max_tokens for its reasoning
+ * models and knows max_completion_tokens for all, where others know the older name; and it refuses
+ * fields that are not its own, such as top_k and min_p, which others take. */
+bool prov_openai_is_vendor(const char *base_url);
 /* Whether that dialect has words for this part. */
 bool prov_openai_takes(const struct chat_part *part);
 

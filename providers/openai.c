@@ -22,7 +22,7 @@ struct openai {
     struct prov_backend base;
     struct prov_http *http;
     char *url, *vectors_url, *authorization; /* owned; authorization may be NULL */
-    const char *limit_name;
+    bool by_vendor;
     struct prov_openai_options options; /* its strings are not kept */
     uint32_t running;
 };
@@ -176,10 +176,13 @@ static void on_done(void *arg, const struct prov_http_result *result)
     leave(a);
 }
 
-/* The part that the dialect has no words for, by the name that the client gave it. */
+/* The part or field that the server has no words for, by the name that the client gave it. */
 static enum tg_status lacks_words(const struct openai *o, const struct chat_request *r,
                                   struct tg_error *err)
 {
+    if (o->by_vendor && (r->sampling.has_top_k || r->sampling.has_min_p))
+        return tg_fail(err, TG_UNSUPPORTED, "%s: provider %s, OpenAI itself, does not take it",
+                       r->sampling.has_top_k ? "top_k" : "min_p", o->base.name);
     for (size_t i = 0; i < r->n_messages; i++)
         for (size_t k = 0; k < r->messages[i].n_parts; k++) {
             const struct chat_part *p = &r->messages[i].parts[k];
@@ -201,7 +204,7 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
     tg_buf_init(&body, BODY_MAX);
     bool vectors = call->request->n_inputs > 0;
     struct prov_call named = *call;
-    named.limit_name = o->limit_name;
+    named.by_vendor = o->by_vendor;
     enum tg_status status =
         vectors ? prov_vectors_body(call, &body) : prov_openai_body(&named, &body);
     if (status == TG_OK)
@@ -385,7 +388,7 @@ struct prov_backend *prov_openai_new(struct prov_http *http,
     }
     o->http = http;
     o->options = with_defaults(options);
-    o->limit_name = prov_openai_limit(options->base_url);
+    o->by_vendor = prov_openai_is_vendor(options->base_url);
     if (copy_strings(o, options)) {
         prov_unref(&o->base);
         tg_fail(err, TG_NOMEM, "out of memory");

@@ -248,12 +248,16 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
 {
     const struct chat_request *r = call->request;
     const struct chat_sampling *s = &r->sampling;
-    tg_buf_addf(out, ",\"%s\":%u", call->limit_name ? call->limit_name : "max_tokens",
+    tg_buf_addf(out, ",\"%s\":%u", call->by_vendor ? "max_completion_tokens" : "max_tokens",
                 (unsigned)call->max_tokens);
     if (s->has_temperature)
         add_number(out, "temperature", s->temperature);
     if (s->has_top_p)
         add_number(out, "top_p", s->top_p);
+    if (s->has_top_k)
+        tg_buf_addf(out, ",\"top_k\":%u", (unsigned)s->top_k);
+    if (s->has_min_p)
+        add_number(out, "min_p", s->min_p);
     if (s->has_presence)
         add_number(out, "presence_penalty", s->presence);
     if (s->has_frequency)
@@ -291,19 +295,19 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
         tg_buf_adds(out, ",\"stream\":false");
 }
 
-const char *prov_openai_limit(const char *base_url)
+bool prov_openai_is_vendor(const char *base_url)
 {
-    static const char host[] = "api.openai.com";
     const char *at = strstr(base_url, "://");
     size_t n = at ? strcspn(at + 3, ":/") : 0;
-    bool theirs = n > 0 && tg_str_ieq((struct tg_str){ at + 3, n }, tg_str_of(host));
-    return theirs ? "max_completion_tokens" : "max_tokens";
+    return n > 0 && tg_str_ieq((struct tg_str){ at + 3, n }, TG_STR("api.openai.com"));
 }
 
 enum tg_status prov_openai_body(const struct prov_call *call, struct tg_buf *out)
 {
     const struct chat_request *r = call->request;
     bool first = true;
+    if (call->by_vendor && (r->sampling.has_top_k || r->sampling.has_min_p))
+        return TG_UNSUPPORTED;
     tg_buf_addc(out, '{');
     add_member(out, "model", call->model);
     tg_buf_adds(out, ",\"messages\":[");

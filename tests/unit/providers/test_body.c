@@ -52,6 +52,7 @@ static void everything_else(void)
     };
     CHECK_STR(body_of(&r),
               "{\"model\":\"m\",\"messages\":[],\"max_tokens\":7,\"temperature\":0.7,\"top_p\":1,"
+              "\"top_k\":5,"
               "\"presence_penalty\":-0.5,\"seed\":9223372036854775807,\"stop\":[\"a\",\"\\\"\"],"
               "\"user\":\"u\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
 }
@@ -183,30 +184,37 @@ static void limits(void)
     tg_buf_free(&out);
 }
 
-static void the_limits_name(void)
+static void what_differs_by_server(void)
 {
     static const struct {
-        const char *url, *name;
+        const char *url;
+        bool vendor;
     } rows[] = {
-        { "https://api.openai.com/v1", "max_completion_tokens" },
-        { "https://API.OpenAI.com:443/v1", "max_completion_tokens" },
-        { "https://api.openai.com", "max_completion_tokens" },
-        { "https://api.openai.com.example.org/v1", "max_tokens" },
-        { "https://openrouter.ai/api.openai.com", "max_tokens" },
-        { "http://127.0.0.1:8000/v1", "max_tokens" },
-        { "", "max_tokens" },
+        { "https://api.openai.com/v1", true },
+        { "https://API.OpenAI.com:443/v1", true },
+        { "https://api.openai.com", true },
+        { "https://api.openai.com.example.org/v1", false },
+        { "https://openrouter.ai/api.openai.com", false },
+        { "http://127.0.0.1:8000/v1", false },
+        { "", false },
     };
     const struct chat_message messages[] = { MESSAGE(CHAT_USER, TEXT("hello")) };
-    struct chat_request r = { .messages = messages, .n_messages = 1 };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct chat_request r = { .messages = messages, .n_messages = 1 };
+        bool vendor = prov_openai_is_vendor(rows[i].url);
         struct prov_call call = { .request = &r, .model = TG_STR("m"), .max_tokens = 7,
-                                  .limit_name = prov_openai_limit(rows[i].url) };
+                                  .by_vendor = vendor };
         struct tg_buf out;
-        char want[40];
-        snprintf(want, sizeof(want), ",\"%s\":7,", rows[i].name);
         tg_buf_init(&out, 4096);
+        CHECK(vendor == rows[i].vendor);
         CHECK_INT(prov_openai_body(&call, &out), TG_OK);
-        CHECK(strstr(out.p, want));
+        CHECK(strstr(out.p, vendor ? ",\"max_completion_tokens\":7," : ",\"max_tokens\":7,"));
+        CHECK(!strstr(out.p, "top_k") && !strstr(out.p, "min_p"));
+        tg_buf_reset(&out);
+        r.sampling = (struct chat_sampling){ .has_top_k = true, .top_k = 40, .has_min_p = true,
+                                             .min_p = 0.05 };
+        CHECK_INT(prov_openai_body(&call, &out), vendor ? TG_UNSUPPORTED : TG_OK);
+        CHECK(vendor || strstr(out.p, ",\"top_k\":40,\"min_p\":0.05,"));
         tg_buf_free(&out);
     }
 }
@@ -231,7 +239,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(plain),   CASE(everything_else), CASE(logprobs), CASE(tools),
         CASE(demands), CASE(media),           CASE(limits),   CASE(request_bytes),
-        CASE(words_are_passed_on), CASE(the_limits_name),
+        CASE(words_are_passed_on), CASE(what_differs_by_server),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
