@@ -12,6 +12,7 @@
 #include "config/base/log.h"
 #include "config/base/turn.h"
 #include "providers/curl_events.h"
+#include "providers/http_client_handles.h"
 
 /* Life of a transfer: STARTED -> (head) -> (body) -> done, each of the three put on the ready
  * list by what curl reports and delivered to the owner only after curl has returned. `easy` is
@@ -20,8 +21,8 @@
 
 enum {
     CONNECTIONS_KEPT = 256,
-    HANDLES_KEPT = 64,
     READ_SIZE = 8 << 10, /* curl keeps so much for each transfer that is open */
+    AT_ONCE_MAX = 32 << 10, /* a body up to here leaves together with the head */
     NS_PER_MS = 1000000,
 };
 
@@ -32,9 +33,7 @@ struct prov_http {
     TAILQ_HEAD(, prov_transfer) all;
     TAILQ_HEAD(, prov_transfer) ready;
     struct prov_transfer *delivering; /* its callbacks run; memory kept until they returned */
-    CURL *spare[HANDLES_KEPT]; /* configured, of transfers that ended well; making one costs as much
-                                * as the whole rest of a short call */
-    size_t n_spare;
+    struct prov_handles handles;
     uint64_t opened;
     size_t n_all;
 };
@@ -49,7 +48,7 @@ struct prov_transfer {
     void *arg;
     bool get;
     struct tg_buf body; /* of the request */
-    size_t body_read;   /* handed to curl */
+    size_t body_read;   /* handed to curl; with a body that leaves at once: all, when it may go */
     struct tg_buf in;   /* body of the answer that the owner has not taken yet */
     struct event *timer;
     int64_t idle_ns, active_ns, deadline_ns;
@@ -90,15 +89,14 @@ static void drop_easy(struct prov_transfer *t)
 static void keep_easy(struct prov_transfer *t)
 {
     struct prov_http *http = t->http;
-    if (!t->easy || http->n_spare == HANDLES_KEPT) {
-        drop_easy(t);
+    if (!t->easy)
         return;
-    }
     curl_multi_remove_handle(http->events.multi, t->easy);
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, NULL);
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
-    http->spare[http->n_spare++] = t->easy;
+    curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, NULL);
+    prov_handles_keep(&http->handles, t->easy);
     t->easy = NULL;
 }
 
@@ -200,7 +198,7 @@ static void finish_from_curl(struct prov_transfer *t, CURLcode code)
         finish(t, PROV_HTTP_NOMEM, "out of memory");
     else if (code == CURLE_OPERATION_TIMEDOUT)
         finish(t, PROV_HTTP_TIMEOUT, describe(t, code));
-    else if (code == CURLE_SEND_FAIL_REWIND)
+    else if (code == CURLE_SEND_FAIL_REWIND || code == CURLE_ABORTED_BY_CALLBACK)
         finish(t, PROV_HTTP_BROKEN, "a reused connection was closed before the answer");
     else
         finish(t, t->body_read > 0 ? PROV_HTTP_BROKEN : PROV_HTTP_CONNECT, describe(t, code));
@@ -276,6 +274,28 @@ static size_t curl_reads(char *out, size_t size, size_t n, void *arg)
     t->body_read += take;
     t->active_ns = tg_mono_ns();
     return take;
+}
+
+static bool goes_at_once(const struct prov_transfer *t)
+{
+    return t->body.n > 0 && t->body.n <= AT_ONCE_MAX;
+}
+
+/* A connection is there, and curl is about to send. It asks again when a kept connection turned out
+ * to be closed, and it is about to send all of it on another one: a body that it has whole it would
+ * not have to rewind, so this is the place to forbid that. */
+static int curl_may_send(void *arg, char *to, char *from, int to_port, int from_port)
+{
+    struct prov_transfer *t = arg;
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    if (t->body_read > 0)
+        return CURL_PREREQFUNC_ABORT;
+    if (goes_at_once(t))
+        t->body_read = t->body.n;
+    return CURL_PREREQFUNC_OK;
 }
 
 /* curl rewinds to send again on a fresh connection: only what was never begun may be sent again. */
@@ -387,6 +407,7 @@ static CURLcode configure_handle(CURL *easy)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, curl_opens);
+    SET(CURLOPT_PREREQFUNCTION, curl_may_send);
     SET(CURLOPT_READFUNCTION, curl_reads);
     SET(CURLOPT_SEEKFUNCTION, curl_seeks);
     SET(CURLOPT_WRITEFUNCTION, curl_writes);
@@ -406,6 +427,8 @@ static CURLcode configure(struct prov_transfer *t, const struct prov_http_reques
     SET(CURLOPT_FRESH_CONNECT, t->may_connect ? 1L : 0L);
     SET(CURLOPT_FORBID_REUSE, t->may_connect ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);
+    SET(CURLOPT_POSTFIELDS, goes_at_once(t) ? t->body.p : NULL); /* one write; not copied */
+    SET(CURLOPT_PREREQDATA, t);
     SET(t->get ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     SET(CURLOPT_READDATA, t);
     SET(CURLOPT_SEEKDATA, t);
@@ -413,18 +436,6 @@ static CURLcode configure(struct prov_transfer *t, const struct prov_http_reques
     SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_HTTPHEADER, t->headers);
     return code;
-}
-
-static CURL *take_easy(struct prov_http *http)
-{
-    if (http->n_spare)
-        return http->spare[--http->n_spare];
-    CURL *easy = curl_easy_init();
-    if (easy && configure_handle(easy) != CURLE_OK) {
-        curl_easy_cleanup(easy);
-        easy = NULL;
-    }
-    return easy;
 }
 
 static bool add_header(struct prov_transfer *t, const char *line)
@@ -441,7 +452,7 @@ static enum tg_status prepare(struct prov_transfer *t, const struct prov_http_re
     for (size_t i = 0; ok && i < request->n_headers; i++)
         ok = add_header(t, request->headers[i]);
     t->timer = evtimer_new(t->http->base, on_deadline, t);
-    t->easy = ok && t->timer ? take_easy(t->http) : NULL;
+    t->easy = ok && t->timer ? prov_handles_take(&t->http->handles) : NULL;
     if (!t->easy || configure(t, request) != CURLE_OK)
         return TG_NOMEM;
     if (curl_multi_add_handle(t->http->events.multi, t->easy) == CURLM_OK)
@@ -543,6 +554,7 @@ struct prov_http *prov_http_new(struct event_base *base, struct tg_error *err)
         return NULL;
     }
     http->base = base;
+    http->handles.configure = configure_handle;
     TAILQ_INIT(&http->all);
     TAILQ_INIT(&http->ready);
     http->events = (struct prov_curl_events){
@@ -565,8 +577,7 @@ void prov_http_free(struct prov_http *http)
     struct prov_transfer *t;
     while ((t = TAILQ_FIRST(&http->all)))
         release(t); /* lingering ones; owners have freed theirs */
-    while (http->n_spare)
-        curl_easy_cleanup(http->spare[--http->n_spare]);
+    prov_handles_free(&http->handles);
     prov_curl_events_close(&http->events);
     if (http->kick)
         event_free(http->kick);
