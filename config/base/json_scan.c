@@ -12,7 +12,10 @@
  * are found with one hash set per scan, keyed by (object number, key bytes after unescaping). The
  * hash is keyed with random bits: a body must not be able to choose colliding names. */
 
-enum { NUMBER_MAX = 63 }; /* what cJSON's own buffer for a number holds */
+enum {
+    NUMBER_MAX = 63, /* what cJSON's own buffer for a number holds */
+    SCANS_A_SEED = 64,
+};
 
 struct key_slot {
     uint64_t object; /* 0: empty; otherwise the number of the object that holds the key */
@@ -147,10 +150,12 @@ static enum tg_status scan_string(struct scan *s, struct key_slot *key)
             return fail(s, "unterminated string");
         if (s->text.p[at] == '"')
             break;
-        uint32_t rune;
+        uint32_t rune = (unsigned char)s->text.p[at];
         const char *cause;
         size_t unit_at = at;
-        if (!string_unit(s->text, &at, &rune, &cause))
+        if (rune >= 0x20 && rune < 0x80 && rune != '\\')
+            at++;
+        else if (!string_unit(s->text, &at, &rune, &cause))
             return fail_at(s, TG_INVALID, unit_at, cause);
         if (key)
             hash = mix(hash + rune + 1, s->seed[1]);
@@ -361,14 +366,30 @@ static enum tg_status scan_all(struct scan *s)
     return s->at == s->text.n ? TG_OK : fail(s, "text behind the end of the value");
 }
 
+/* A system call for each small text would cost as much as reading it, so a thread's bits serve for
+ * many scans: too few to learn them by measuring how long texts take. */
+static void take_seed(uint64_t seed[2])
+{
+    static _Thread_local struct {
+        uint64_t seed[2];
+        unsigned left;
+    } own;
+    if (own.left == 0) {
+        if (getrandom(own.seed, sizeof(own.seed), GRND_NONBLOCK) != (ssize_t)sizeof(own.seed)) {
+            own.seed[0] = (uint64_t)tg_mono_ns();
+            own.seed[1] = own.seed[0] * 0x9E3779B97F4A7C15u ^ (uint64_t)(uintptr_t)&own;
+        }
+        own.left = SCANS_A_SEED;
+    }
+    own.left--;
+    seed[0] = own.seed[0];
+    seed[1] = own.seed[1] | 1;
+}
+
 enum tg_status tg_json_scan(struct tg_str text, struct tg_error *err)
 {
     struct scan s = { .text = text, .err = err };
-    if (getrandom(s.seed, sizeof(s.seed), GRND_NONBLOCK) != (ssize_t)sizeof(s.seed)) {
-        s.seed[0] = (uint64_t)tg_mono_ns();
-        s.seed[1] = s.seed[0] * 0x9E3779B97F4A7C15u ^ (uint64_t)(uintptr_t)&s;
-    }
-    s.seed[1] |= 1;
+    take_seed(s.seed);
     enum tg_status status = scan_all(&s);
     tg_free(s.keys);
     return status;
