@@ -1,5 +1,6 @@
 #include "gateway/http_answer.h"
 
+#include <stdio.h>
 #include <time.h>
 
 const char *gw_answer_reason(int status)
@@ -94,25 +95,46 @@ static void add_date(int64_t now_s, struct tg_buf *out)
 {
     static const char days[] = "SunMonTueWedThuFriSat",
                       months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static _Thread_local struct {
+        int64_t now_s;
+        char text[64]; /* "": none yet */
+    } last; /* a second has many answers */
     time_t now = (time_t)now_s;
     struct tm t;
-    if (!gmtime_r(&now, &t))
-        return;
-    tg_buf_addf(out, "Date: %.3s, %02d %.3s %d %02d:%02d:%02d GMT\r\n", days + 3 * t.tm_wday,
-                t.tm_mday, months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    if ((!last.text[0] || last.now_s != now_s) && gmtime_r(&now, &t)) {
+        last.now_s = now_s;
+        snprintf(last.text, sizeof(last.text), "Date: %.3s, %02d %.3s %d %02d:%02d:%02d GMT\r\n",
+                 days + 3 * t.tm_wday, t.tm_mday, months + 3 * t.tm_mon, t.tm_year + 1900,
+                 t.tm_hour, t.tm_min, t.tm_sec);
+    }
+    if (last.now_s == now_s)
+        tg_buf_adds(out, last.text);
+}
+
+static void add_line(struct tg_buf *out, const char *name, const char *value)
+{
+    tg_buf_adds(out, name);
+    tg_buf_adds(out, value);
+    tg_buf_adds(out, "\r\n");
 }
 
 enum tg_status gw_answer_head(const struct gw_answer *a, struct tg_buf *out)
 {
-    tg_buf_addf(out, "HTTP/1.1 %d %s\r\n", a->status, gw_answer_reason(a->status));
+    tg_buf_adds(out, "HTTP/1.1 ");
+    tg_buf_addu(out, (unsigned)a->status);
+    tg_buf_addc(out, ' ');
+    add_line(out, "", gw_answer_reason(a->status));
     add_date(a->now_s, out);
     if (a->content_type)
-        tg_buf_addf(out, "Content-Type: %s\r\n", a->content_type);
+        add_line(out, "Content-Type: ", a->content_type);
     tg_buf_add(out, a->fields.p, a->fields.n);
-    if (a->framing == GW_FRAMING_LENGTH)
-        tg_buf_addf(out, "Content-Length: %zu\r\n", a->length);
-    else if (a->framing == GW_FRAMING_CHUNKED)
+    if (a->framing == GW_FRAMING_LENGTH) {
+        tg_buf_adds(out, "Content-Length: ");
+        tg_buf_addu(out, a->length);
+        tg_buf_adds(out, "\r\n");
+    } else if (a->framing == GW_FRAMING_CHUNKED) {
         tg_buf_adds(out, "Transfer-Encoding: chunked\r\n");
+    }
     if (a->close)
         tg_buf_adds(out, "Connection: close\r\n");
     else if (a->keep_alive)

@@ -12,7 +12,9 @@
 
 static void add_member(struct tg_buf *out, const char *key, struct tg_str value)
 {
-    tg_buf_addf(out, "\"%s\":", key);
+    tg_buf_addc(out, '"');
+    tg_buf_adds(out, key);
+    tg_buf_adds(out, "\":");
     tg_buf_add_json(out, value);
 }
 
@@ -248,8 +250,8 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
 {
     const struct chat_request *r = call->request;
     const struct chat_sampling *s = &r->sampling;
-    tg_buf_addf(out, ",\"%s\":%u", call->by_vendor ? "max_completion_tokens" : "max_tokens",
-                (unsigned)call->max_tokens);
+    tg_buf_adds(out, call->by_vendor ? ",\"max_completion_tokens\":" : ",\"max_tokens\":");
+    tg_buf_addu(out, call->max_tokens);
     if (s->has_temperature)
         add_number(out, "temperature", s->temperature);
     if (s->has_top_p)

@@ -74,22 +74,36 @@ enum tg_status tg_buf_addc(struct tg_buf *b, char c)
     return tg_buf_add(b, &c, 1);
 }
 
+/* Most texts fit into the room that is there, so they are printed once. */
 enum tg_status tg_buf_addf(struct tg_buf *b, const char *fmt, ...)
 {
+    enum tg_status status = b->p ? b->failed : reserve(b, 0);
+    if (status)
+        return status;
+    size_t room = b->cap - b->n;
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    int need = vsnprintf(NULL, 0, fmt, args);
+    int need = vsnprintf(b->p + b->n, room, fmt, args);
     va_end(args);
-    if (need < 0 && !b->failed)
-        b->failed = TG_INTERNAL;
-    enum tg_status status = need < 0 ? b->failed : reserve(b, (size_t)need);
-    if (status == TG_OK) {
+    status = need < 0 ? (b->failed = TG_INTERNAL) : reserve(b, (size_t)need);
+    if (status == TG_OK && (size_t)need >= room)
         vsnprintf(b->p + b->n, (size_t)need + 1, fmt, again);
+    if (status == TG_OK)
         b->n += (size_t)need;
-    }
+    b->p[b->n] = '\0';
     va_end(again);
     return status;
+}
+
+enum tg_status tg_buf_addu(struct tg_buf *b, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    return tg_buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 void tg_buf_drop(struct tg_buf *b, size_t n)
@@ -122,7 +136,7 @@ enum tg_status tg_buf_add_json(struct tg_buf *b, struct tg_str s)
         if (!width)
             tg_buf_adds(b, "\xEF\xBF\xBD");
         else if (c == '"' || c == '\\')
-            tg_buf_addf(b, "\\%c", c);
+            tg_buf_add(b, c == '"' ? "\\\"" : "\\\\", 2);
         else if (c == '\n')
             tg_buf_adds(b, "\\n");
         else

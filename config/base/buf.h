@@ -29,6 +29,8 @@ enum tg_status tg_buf_adds(struct tg_buf *b, const char *s);
 enum tg_status tg_buf_addc(struct tg_buf *b, char c);
 enum tg_status tg_buf_addf(struct tg_buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* In decimal; many times as fast as by a format. */
+enum tg_status tg_buf_addu(struct tg_buf *b, uint64_t value);
 /* Drops the first n bytes (all when n > b->n). */
 void tg_buf_drop(struct tg_buf *b, size_t n);
 /* s as a JSON string with its quotes: control characters, quote and backslash escaped, invalid

@@ -14,7 +14,10 @@ static void add_text(struct tg_buf *out, const char *key, struct tg_str value)
 void oai_add_identity(const struct api_answer *a, const char *object, struct tg_buf *out)
 {
     add_text(out, "{\"id\":", tg_str_of(a->id));
-    tg_buf_addf(out, ",\"object\":\"%s\",\"created\":%" PRId64, object, a->created_s);
+    tg_buf_adds(out, ",\"object\":\"");
+    tg_buf_adds(out, object);
+    tg_buf_adds(out, "\",\"created\":");
+    tg_buf_addu(out, (uint64_t)a->created_s);
     add_text(out, ",\"model\":", a->model);
 }
 
@@ -23,20 +26,25 @@ static bool usage_known(const struct chat_usage *u)
     return u->input.present && u->output.present && u->input.n <= UINT64_MAX - u->output.n;
 }
 
+static void add_count(struct tg_buf *out, const char *before, uint64_t n, const char *behind)
+{
+    tg_buf_adds(out, before);
+    tg_buf_addu(out, n);
+    tg_buf_adds(out, behind);
+}
+
 void oai_add_usage(const struct chat_usage *u, struct tg_buf *out)
 {
     if (!usage_known(u))
         return;
-    tg_buf_addf(out,
-                ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
-                ",\"total_tokens\":%" PRIu64,
-                u->input.n, u->output.n, u->input.n + u->output.n);
+    add_count(out, ",\"usage\":{\"prompt_tokens\":", u->input.n, "");
+    add_count(out, ",\"completion_tokens\":", u->output.n, "");
+    add_count(out, ",\"total_tokens\":", u->input.n + u->output.n, "");
     if (u->cached_input.present)
-        tg_buf_addf(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}",
-                    u->cached_input.n);
+        add_count(out, ",\"prompt_tokens_details\":{\"cached_tokens\":", u->cached_input.n, "}");
     if (u->reasoning.present)
-        tg_buf_addf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%" PRIu64 "}",
-                    u->reasoning.n);
+        add_count(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":", u->reasoning.n,
+                  "}");
     tg_buf_adds(out, "}");
 }
 
@@ -85,7 +93,9 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
     if (w->n_calls)
         add_calls(w, out);
     add_logprobs(w->logprobs, out);
-    tg_buf_addf(out, ",\"finish_reason\":\"%s\"}]", chat_finish_name(w->finish));
+    tg_buf_adds(out, ",\"finish_reason\":\"");
+    tg_buf_adds(out, chat_finish_name(w->finish));
+    tg_buf_adds(out, "\"}]");
     oai_add_usage(&w->usage, out);
     return tg_buf_adds(out, "}");
 }

@@ -10,29 +10,35 @@ static void cut_whole(char *text)
     text[tg_utf8_complete(text, strlen(text))] = '\0';
 }
 
-static size_t extend(struct api_read *d, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static size_t extend(struct api_read *d, const char *fmt, ...)
+/* As much of text as there is room for. */
+static void extend(struct api_read *d, const char *text)
 {
-    size_t mark = d->path_n;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(d->path + mark, sizeof(d->path) - mark, fmt, args);
-    va_end(args);
+    size_t n = strlen(text), room = sizeof(d->path) - 1 - d->path_n;
+    memcpy(d->path + d->path_n, text, n < room ? n : room);
+    d->path_n += n < room ? n : room;
+    d->path[d->path_n] = '\0';
+    if (n <= room)
+        return;
     cut_whole(d->path);
     d->path_n = strlen(d->path);
-    return mark;
 }
 
 size_t api_enter(struct api_read *d, const char *key)
 {
-    return extend(d, d->path_n ? ".%s" : "%s", key);
+    size_t mark = d->path_n;
+    if (mark)
+        extend(d, ".");
+    extend(d, key);
+    return mark;
 }
 
 size_t api_enter_at(struct api_read *d, size_t i)
 {
-    return extend(d, "[%zu]", i);
+    char text[32];
+    size_t mark = d->path_n;
+    snprintf(text, sizeof(text), "[%zu]", i);
+    extend(d, text);
+    return mark;
 }
 
 void api_leave(struct api_read *d, size_t mark)

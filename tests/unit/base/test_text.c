@@ -1,4 +1,5 @@
 /* Strings, units, buffers, UTF-8, arena, status. */
+#include <stdio.h>
 #include <stdlib.h>
 #include "config/base/alloc.h"
 #include "config/base/arena.h"
@@ -137,6 +138,48 @@ static void buffer_grows_to_its_maximum(void)
     CHECK_INT(b.n, 0);
     tg_buf_free(&b);
     CHECK_INT(b.max, 1000);
+}
+
+/* Texts that fit, that need room, that are beyond the maximum, and without memory. */
+static void formats_fit_or_change_nothing(void)
+{
+    struct tg_buf b;
+    char want[1001] = "";
+    tg_buf_init(&b, 1000);
+    for (int i = 0, n = 0; n < 1000; i++) {
+        int step = i * 7 % 200 < 1000 - n ? i * 7 % 200 : 1000 - n;
+        CHECK_INT(tg_buf_addf(&b, "%*d", step, step), TG_OK);
+        n += snprintf(want + n, sizeof(want) - (size_t)n, "%*d", step, step);
+        CHECK_INT(b.n, n);
+        CHECK_STR(b.p, want);
+    }
+    CHECK_INT(tg_buf_addf(&b, "%s", ""), TG_OK);
+    CHECK_INT(tg_buf_addf(&b, "%d", 1), TG_LIMIT);
+    CHECK_INT(b.n, 1000);
+    CHECK_STR(b.p, want);
+    tg_buf_free(&b);
+    for (int fail = 1; fail <= 2; fail++) {
+        tg_alloc_fail_nth(fail);
+        enum tg_status status = tg_buf_addf(&b, "%300d", fail);
+        tg_alloc_fail_nth(0);
+        CHECK_INT(status, TG_NOMEM);
+        CHECK_INT(b.n, 0);
+        tg_buf_free(&b);
+    }
+}
+
+static void numbers_in_decimal(void)
+{
+    static const uint64_t numbers[] = { 0, 9, 10, 1234567890, UINT64_MAX };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        struct tg_buf b;
+        char want[32];
+        tg_buf_init(&b, 100);
+        snprintf(want, sizeof(want), "%llu", (unsigned long long)numbers[i]);
+        CHECK_INT(tg_buf_addu(&b, numbers[i]), TG_OK);
+        CHECK_STR(b.p, want);
+        tg_buf_free(&b);
+    }
 }
 
 static void buffer_failures(void)
@@ -347,6 +390,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(strings), CASE(whole_numbers), CASE(units), CASE(buffer_grows_to_its_maximum),
+        CASE(formats_fit_or_change_nothing), CASE(numbers_in_decimal),
         CASE(buffer_failures), CASE(json_strings), CASE(utf8_every_code_point), CASE(utf8_refused),
         CASE(utf8_plain_run),
         CASE(utf8_complete_prefix), CASE(arena), CASE(arena_without_memory), CASE(allocator),
