@@ -10,6 +10,8 @@ enum {
     END_MAX = 6 * GW_ANSWER_MAX, /* of a stream: some dialects say it all again, and again */
     VECTORS_MAX = 160 << 20, /* 12 bytes a number, of those that fit into what is kept */
     WORKER_NUMBERS = 4096,   /* above them a worker prints: about 0.3 us a number */
+    WORKER_BYTES = 64 << 10, /* and above so much text: about 1 ns a byte, and as much for memory */
+    LOGPROB_BYTES = 64,
     COMMENT_MAX = 16384,
     RETRY_AFTER_S = 5,
     LOCAL_AHEAD_MAX = 1 << 20, /* bytes of a local stream kept for a slow reader */
@@ -330,7 +332,7 @@ static void send_whole(struct gw_exchange *x)
         keep(x, NULL, &x->printed.whole);
         tell(x, TELL_WHOLE);
         tell_explanation(x);
-        gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&x->printed.out));
+        gw_http_respond_owned(x->rq, 200, "application/json", &x->printed.out);
         x->rq = NULL;
     }
     tg_buf_free(&x->printed.out);
@@ -346,21 +348,26 @@ static void printed_by_worker(void *arg)
     gw_exchange_done(x);
 }
 
-static size_t numbers_of(const struct api_whole *w)
+/* Many numbers take long to print, and so does much text. */
+static bool takes_long(const struct api_whole *w)
 {
-    size_t n = 0;
+    size_t numbers = 0, bytes = w->content.n + w->reasoning.n;
     for (size_t i = 0; i < w->n_vectors; i++)
-        n += w->vectors[i].n;
-    return n;
+        numbers += w->vectors[i].n;
+    for (size_t i = 0; i < w->n_calls; i++)
+        bytes += w->calls[i].arguments.n;
+    for (const struct chat_logprobs *l = w->logprobs; l; l = l->next)
+        bytes += l->n * LOGPROB_BYTES;
+    return numbers > WORKER_NUMBERS || bytes > WORKER_BYTES;
 }
 
-/* Many numbers take long to print. While a worker does, gw_exchange_done waits for it. */
+/* While a worker prints, gw_exchange_done waits for it. */
 static void finish_whole(struct gw_exchange *x)
 {
     x->printed.whole = whole_of(x->current);
     bool vectors = x->printed.whole.n_vectors > 0;
     tg_buf_init(&x->printed.out, vectors ? VECTORS_MAX : ANSWER_MAX);
-    x->on_worker = numbers_of(&x->printed.whole) > WORKER_NUMBERS &&
+    x->on_worker = takes_long(&x->printed.whole) &&
                    tg_workers_submit(x->app->workers, print_whole, printed_by_worker, x) == TG_OK;
     if (x->on_worker)
         return;

@@ -20,7 +20,7 @@
 #include "gateway/metrics.h"
 #include "gateway/port_holder.h"
 #include "local_engine/device.h"
-#include "providers/vector_reads.h"
+#include "providers/answer_reads.h"
 
 enum {
     SERVE_WORKERS = 2,

@@ -97,6 +97,10 @@ void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value
 /* Whole answer; ends the request: rq is invalid after it. */
 void gw_http_respond(struct gw_request *rq, int status, const char *content_type,
                      struct tg_str body);
+/* The same; the body's memory is taken where that is cheaper than a copy. Still the caller's to
+ * free. */
+void gw_http_respond_owned(struct gw_request *rq, int status, const char *content_type,
+                           struct tg_buf *body);
 /* Streamed answer: chunked for HTTP/1.1, until close for HTTP/1.0. */
 void gw_http_begin(struct gw_request *rq, int status, const char *content_type);
 /* False: output is above the high-water mark (64 KiB); wait for on_writable (the data was taken).

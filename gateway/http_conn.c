@@ -41,6 +41,21 @@ enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n)
     return evbuffer_add(output_of(c), p, n) ? TG_NOMEM : TG_OK;
 }
 
+static void free_output(const void *p, size_t n, void *arg)
+{
+    (void)n;
+    (void)arg;
+    tg_free((void *)(uintptr_t)p);
+}
+
+enum tg_status gw_conn_put_owned(struct gw_conn *c, struct tg_buf *b)
+{
+    if (evbuffer_add_reference(output_of(c), b->p, b->n, free_output, NULL))
+        return TG_NOMEM;
+    *b = (struct tg_buf){ .max = b->max };
+    return TG_OK;
+}
+
 /* The timer is only restarted when its meaning changes: a slow trickle does not extend it. */
 static void set_wait(struct gw_conn *c, enum conn_wait wait, int64_t ms)
 {

@@ -63,6 +63,8 @@ struct gw_conn {
 
 /* Adds to the output; TG_NOMEM. */
 enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n);
+/* The same without a copy: takes the buffer's memory and leaves it empty. TG_NOMEM: as it was. */
+enum tg_status gw_conn_put_owned(struct gw_conn *c, struct tg_buf *b);
 /* Bytes of output that the socket has not taken. */
 size_t gw_conn_pending(const struct gw_conn *c);
 /* Ends the connection from the loop: for callers that stand below a handler. */

@@ -4,9 +4,17 @@
 #include "config/base/log.h"
 #include "gateway/http_conn.h"
 
+enum { REFER_MIN = 64 << 10 /* bytes of an answer that are cheaper handed over than copied */ };
+
 static bool keeps_alive(const struct gw_conn *c)
 {
     return c->parser.head.keep_alive && !c->server->draining && !c->eof;
+}
+
+static void cut(struct gw_conn *c)
+{
+    tg_log(TG_LOG_ERROR, "http-out-of-memory", "an answer was cut");
+    gw_conn_break_later(c);
 }
 
 static bool put(struct gw_conn *c, const void *p, size_t n)
@@ -14,8 +22,7 @@ static bool put(struct gw_conn *c, const void *p, size_t n)
     if (c->state == CONN_BROKEN)
         return false;
     if (n && gw_conn_put(c, p, n)) {
-        tg_log(TG_LOG_ERROR, "http-out-of-memory", "an answer was cut");
-        gw_conn_break_later(c);
+        cut(c);
         return false;
     }
     return true;
@@ -69,6 +76,22 @@ void gw_http_respond(struct gw_request *rq, int status, const char *content_type
     put_head(rq, status, content_type, body.n);
     if (!rq->no_body && !bodiless(status))
         put(c, body.p, body.n);
+    gw_conn_end_request(c, keeps_alive(c));
+}
+
+void gw_http_respond_owned(struct gw_request *rq, int status, const char *content_type,
+                           struct tg_buf *body)
+{
+    struct gw_conn *c = rq->conn;
+    bool copied = rq->no_body || bodiless(status) || body->n < REFER_MIN;
+    if (copied) {
+        gw_http_respond(rq, status, content_type, tg_buf_str(body));
+        return;
+    }
+    rq->framing = GW_FRAMING_LENGTH;
+    put_head(rq, status, content_type, body->n);
+    if (c->state != CONN_BROKEN && gw_conn_put_owned(c, body))
+        cut(c);
     gw_conn_end_request(c, keeps_alive(c));
 }
 

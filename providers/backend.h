@@ -11,7 +11,7 @@ struct event_base;
 struct le_engine;
 struct prov_backend; /* opaque: one configured provider, or the local engine */
 struct prov_attempt; /* opaque: one answer under way */
-struct prov_reads;   /* opaque: vector_reads.h */
+struct prov_reads;   /* opaque: answer_reads.h */
 struct prov_http;    /* opaque: the curl multi handle on the loop */
 
 struct prov_call {
@@ -74,7 +74,7 @@ struct prov_openai_options {
     int64_t timeout_ms;         /* whole answer; default 10 min */
     size_t answer_max;     /* bytes of one answer; default 16 MiB */
     uint32_t transfers_max; /* at once; default 256 */
-    struct prov_reads *reads; /* borrowed: where large answers with vectors are read; or NULL */
+    struct prov_reads *reads; /* borrowed: where large whole answers are read; or NULL */
 };
 /* An OpenAI-compatible provider: POST base_url/chat/completions, or base_url/embeddings for
  * vectors. Options are copied. TG_INVALID for a base URL or key that cannot be used. */

@@ -6,7 +6,7 @@
 #include "providers/http_client.h"
 #include "providers/media.h"
 #include "providers/openai_reader.h"
-#include "providers/vector_reads.h"
+#include "providers/answer_reads.h"
 
 /* An attempt: SENT -> (head) -> STREAMING, WHOLE or REFUSED by status and content type -> ended.
  * Its memory outlives the callback that frees it: `depth` counts the callbacks under way. */
@@ -149,13 +149,16 @@ static void on_read(void *arg, const struct chat_event *event)
     leave(a);
 }
 
-static void read_vectors(struct attempt *a)
+static void read_whole(struct attempt *a)
 {
     struct tg_arena *arena = NULL;
     a->read = prov_read_start(a->openai->options.reads, &a->body, a->request, on_read, a);
     if (a->read)
         return;
-    prov_vectors_read(&a->reader, tg_buf_str(&a->body), a->request, &arena);
+    if (a->request->n_inputs)
+        prov_vectors_read(&a->reader, tg_buf_str(&a->body), a->request, &arena);
+    else
+        prov_reader_whole(&a->reader, tg_buf_str(&a->body));
     tg_arena_free(arena);
 }
 
@@ -169,10 +172,8 @@ static void on_done(void *arg, const struct prov_http_result *result)
         on_failed(a, result);
     else if (a->state == STREAMING)
         prov_reader_end(&a->reader);
-    else if (a->request->n_inputs)
-        read_vectors(a);
     else
-        prov_reader_whole(&a->reader, tg_buf_str(&a->body));
+        read_whole(a);
     leave(a);
 }
 

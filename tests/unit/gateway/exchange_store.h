@@ -77,7 +77,11 @@ static inline void started(struct prov_attempt *a)
     press(a, (struct chat_event){ .kind = CHAT_EVENT_STARTED });
 }
 
-/* A token of the local model, sure or not; a piece of text of the cloud's. */
+void gw_http_respond_owned(struct gw_request *rq, int status, const char *type, struct tg_buf *body)
+{
+    gw_http_respond(rq, status, type, tg_buf_str(body));
+}
+
 void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct api_dialect *dialect,
                       const struct api_error *e)
 {
@@ -86,6 +90,7 @@ void gw_router_refuse(struct gw_app *app, struct gw_request *rq, const struct ap
     gw_http_respond(rq, e->status, "application/json", tg_str_of(e->message));
 }
 
+/* A token of the local model, sure or not; a piece of text of the cloud's. */
 static inline void says(struct prov_attempt *a, const char *text, bool sure)
 {
     press(a, (struct chat_event){ .kind = CHAT_EVENT_TEXT,

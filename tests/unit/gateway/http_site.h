@@ -55,7 +55,7 @@ static inline void *on_request(void *arg, struct gw_request *rq, const struct gw
         tg_buf_add(&b, ask->method.p, ask->method.n);
         tg_buf_addc(&b, ' ');
         tg_buf_add(&b, ask->body.p, ask->body.n);
-        gw_http_respond(rq, 200, "text/plain", tg_buf_str(&b));
+        gw_http_respond_owned(rq, 200, "text/plain", &b);
         tg_buf_free(&b);
         return NULL;
     }

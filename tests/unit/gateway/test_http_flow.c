@@ -81,6 +81,35 @@ static void back_pressure(void)
     close_site(&s);
 }
 
+/* Answers whose memory is taken: whole to a client that reads, and freed with one that leaves. */
+static void large_answers(void)
+{
+    static char ask[300000], size[128];
+    struct site s;
+    open_site(&s);
+    struct client c = connect_slim(&s, 4096), gone = connect_slim(&s, 4096);
+    memset(ask, 'x', sizeof(ask));
+    int head = snprintf(ask, sizeof(ask), "POST /echo HTTP/1.1\r\nHost: a\r\n"
+                                          "Content-Length: %zu\r\n\r\n", sizeof(size) * 2000);
+    ask[head] = 'y';
+    size_t body = sizeof(size) * 2000, all = (size_t)head + body;
+    ask[all - 1] = 'z';
+    snprintf(size, sizeof(size), "Content-Length: %zu\r\n\r\nPOST yx", body + 5);
+    CHECK(say_n(&s, &gone, ask, all));
+    CHECK(say_n(&s, &c, ask, all));
+    say(&s, &c, GET("/echo"));
+    CHECK(wait_for(&s, &gone, "POST y", 1000));
+    hang_up(&gone);
+    CHECK(wait_for(&s, &c, "GET ", 3000)); /* the next answer stands right behind it */
+    CHECK(strstr(c.got.p, size) && strstr(c.got.p, "xzHTTP/1.1 200 OK\r\n"));
+    const char *echo = strstr(c.got.p, "POST y");
+    CHECK_INT(strchr(echo, 'z') - echo, 5 + body - 1);
+    hang_up(&c);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    close_site(&s);
+}
+
 static void streams(void)
 {
     struct site s;
@@ -291,6 +320,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(a_client_that_goes_cancels),
         CASE(back_pressure),
+        CASE(large_answers),
         CASE(streams),
         CASE(timeouts),
         CASE(write_stall),

@@ -3,7 +3,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/json.h"
-#include "providers/vector_reads.h"
+#include "providers/answer_reads.h"
 #include "tests/unit/check.h"
 #include "tests/unit/providers/support.h"
 
