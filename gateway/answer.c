@@ -341,7 +341,7 @@ static void send_whole(struct gw_exchange *x)
 static void printed_by_worker(void *arg)
 {
     struct gw_exchange *x = arg;
-    x->on_worker = false;
+    x->on_worker--;
     if (x->rq) /* else it is gone, or answered already */
         send_whole(x);
     tg_buf_free(&x->printed.out);
@@ -367,10 +367,11 @@ static void finish_whole(struct gw_exchange *x)
     x->printed.whole = whole_of(x->current);
     bool vectors = x->printed.whole.n_vectors > 0;
     tg_buf_init(&x->printed.out, vectors ? VECTORS_MAX : ANSWER_MAX);
-    x->on_worker = takes_long(&x->printed.whole) &&
-                   tg_workers_submit(x->app->workers, print_whole, printed_by_worker, x) == TG_OK;
-    if (x->on_worker)
+    if (takes_long(&x->printed.whole) &&
+        tg_workers_submit(x->app->workers, print_whole, printed_by_worker, x) == TG_OK) {
+        x->on_worker++;
         return;
+    }
     print_whole(x);
     send_whole(x);
 }

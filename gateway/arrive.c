@@ -215,7 +215,7 @@ static void worker_run(void *arg)
 static void worker_done(void *arg)
 {
     struct gw_exchange *x = arg;
-    x->on_worker = false;
+    x->on_worker--;
     x->app->worker_bytes -= (int64_t)x->prepared.body.n;
     if (!x->rq) /* gone, or answered already */
         gw_exchange_done(x);
@@ -238,9 +238,10 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
         return TG_NOMEM;
     p->body.p = p->body_copy;
     enum tg_status status = tg_workers_submit(app->workers, worker_run, worker_done, x);
-    x->on_worker = status == TG_OK;
-    if (x->on_worker)
+    if (status == TG_OK) {
+        x->on_worker++;
         app->worker_bytes += n;
+    }
     return status;
 }
 

@@ -12,6 +12,17 @@
 enum { TRY_OUT_MAX = 6 * GW_ANSWER_MAX };
 /* Of a key's budget: when it is as far spent, the log says so. */
 enum { KEY_ALERT_MILLIONTHS = 800000 };
+/* Larger ones a worker writes: a megabyte of text, or of an image in base64, takes 1 to 2 ms. */
+enum { WRITE_BYTES = 64 << 10 };
+
+struct gw_writing {
+    struct gw_exchange *x;
+    struct gw_try *t; /* NULL: given up meanwhile */
+    const struct prov_backend *backend;
+    struct prov_call call;
+    struct tg_buf body;
+    enum tg_status status;
+};
 
 void gw_try_init(struct gw_try *t, struct gw_exchange *x)
 {
@@ -139,7 +150,10 @@ void gw_attempt_end(struct gw_try *t, bool billed)
     if (t->ticket)
         tel_reserve_cancel(t->x->app->store, t->ticket);
     t->ticket = 0;
-    if (t->attempt && !prov_may_be_billed(t->attempt))
+    bool writing = t->x->writing && t->x->writing->t == t;
+    if (writing)
+        t->x->writing->t = NULL;
+    if (writing || (t->attempt && !prov_may_be_billed(t->attempt)))
         billed = false;
     prov_free(t->attempt);
     t->attempt = NULL;
@@ -162,31 +176,45 @@ static void refuse(struct gw_exchange *x, const struct api_error *failure, const
     gw_exchange_next(x);
 }
 
-static void launch(struct gw_try *t)
+static struct prov_backend *backend_of(const struct gw_try *t)
 {
-    struct gw_exchange *x = t->x;
-    struct gw_app *app = x->app;
-    bool local = t->step.target == POL_LOCAL;
-    struct tg_error err = { 0 };
-    struct prov_call call = { .request = &x->prepared.request };
-    struct prov_backend *backend = app->local;
-    if (local) {
-        uint32_t asked = x->prepared.request.max_tokens;
-        call.max_tokens = asked ? asked : x->config->settings->engine.max_tokens;
-        if (!asked && x->prepared.request.no_limit)
-            call.max_tokens = UINT32_MAX; /* the context ends it */
-        call.prompt = x->prepared.prompt;
-        call.n_prompt = x->prepared.n_prompt;
-    } else {
-        backend = x->named ? x->named->backend : x->config->tier[x->route][t->step.tier];
+    const struct gw_exchange *x = t->x;
+    if (t->step.target == POL_LOCAL)
+        return x->app->local;
+    return x->named ? x->named->backend : x->config->tier[x->route][t->step.tier];
+}
+
+static struct prov_call call_of(const struct gw_try *t)
+{
+    const struct gw_exchange *x = t->x;
+    const struct chat_request *r = &x->prepared.request;
+    struct prov_call call = { .request = r };
+    if (t->step.target != POL_LOCAL) {
         call.model = tg_str_of(gw_try_tier(t)->model);
         call.max_tokens = t->step.max_tokens;
+        return call;
     }
+    call.max_tokens = r->max_tokens ? r->max_tokens : x->config->settings->engine.max_tokens;
+    if (!r->max_tokens && r->no_limit)
+        call.max_tokens = UINT32_MAX; /* the context ends it */
+    call.prompt = x->prepared.prompt;
+    call.n_prompt = x->prepared.n_prompt;
+    return call;
+}
+
+/* body: NULL: the request is not written yet. */
+static void run(struct gw_try *t, struct tg_buf *body)
+{
+    struct gw_exchange *x = t->x;
+    bool local = t->step.target == POL_LOCAL;
+    struct tg_error err = { 0 };
+    struct prov_call call = call_of(t);
+    call.body = body;
     x->attempts++;
     t->outcome = "given-up";
     if (!local)
         gw_metrics_called(t);
-    t->attempt = prov_start(backend, &call, on_event, t, &err);
+    t->attempt = prov_start(backend_of(t), &call, on_event, t, &err);
     if (t->attempt) {
         x->state = GW_RUNNING;
         gw_answer_hold_back(x);
@@ -199,6 +227,71 @@ static void launch(struct gw_try *t)
         gw_failure(theirs ? 400 : 503, theirs ? "invalid_request_error" : "server_error",
                    theirs ? "unsupported" : NULL, "%s", err.text);
     refuse(x, &failure, local ? "local-unavailable" : "provider-unavailable");
+}
+
+/* --- large requests are written on a worker ------------------------------------------------ */
+
+void gw_writing_free(struct gw_writing *w)
+{
+    if (w)
+        tg_buf_free(&w->body);
+    tg_free(w);
+}
+
+static bool is_large(const struct chat_request *r)
+{
+    size_t n = chat_request_bytes(r);
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++)
+            if (r->messages[i].parts[k].media)
+                n += r->messages[i].parts[k].media->data.n;
+    return n > WRITE_BYTES;
+}
+
+static void write_request(void *arg)
+{
+    struct gw_writing *w = arg;
+    if (!atomic_load(&w->x->prepared.unwanted))
+        w->status = prov_write(w->backend, &w->call, &w->body);
+}
+
+static void written(void *arg)
+{
+    struct gw_writing *w = arg;
+    struct gw_exchange *x = w->x;
+    x->on_worker--;
+    x->writing = NULL;
+    if (!x->rq) /* gone, or answered already */
+        gw_exchange_done(x);
+    else if (w->t)
+        run(w->t, w->status ? NULL : &w->body);
+    gw_writing_free(w);
+}
+
+/* False: it has to be written here. */
+static bool write_on_worker(struct gw_try *t)
+{
+    struct gw_exchange *x = t->x;
+    if (x->writing || !is_large(&x->prepared.request))
+        return false;
+    struct gw_writing *w = tg_calloc(1, sizeof(*w));
+    if (!w)
+        return false;
+    *w = (struct gw_writing){ .x = x, .t = t, .backend = backend_of(t), .call = call_of(t),
+                              .status = TG_AGAIN };
+    if (tg_workers_submit(x->app->workers, write_request, written, w) != TG_OK) {
+        gw_writing_free(w);
+        return false;
+    }
+    x->writing = w;
+    x->on_worker++;
+    return true;
+}
+
+static void launch(struct gw_try *t)
+{
+    if (t->step.target == POL_LOCAL || !write_on_worker(t))
+        run(t, NULL);
 }
 
 /* The store's number of the budget behind a purse; a key's is declared when it is first drawn

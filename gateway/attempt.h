@@ -47,6 +47,10 @@ struct gw_try {
     struct tg_str stop; /* of the request: what ended it */
 };
 
+/* A request that a worker writes for the provider that is called next; NULL allowed. */
+struct gw_writing;
+void gw_writing_free(struct gw_writing *w);
+
 void gw_try_init(struct gw_try *t, struct gw_exchange *x);
 /* Reserves if the step is a paid one, then starts; a refusal goes on with gw_exchange_next. */
 void gw_attempt_start(struct gw_exchange *x, size_t step);

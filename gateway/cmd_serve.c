@@ -360,7 +360,7 @@ static void stop(struct server *s)
     tg_workers_free(app->workers); /* finishes what runs; exchanges on a worker are orphans now */
     gw_identity_free(app->identity);
     while (app->exchanges) {
-        app->exchanges->on_worker = false;
+        app->exchanges->on_worker = 0;
         gw_exchange_done(app->exchanges);
     }
     gw_responses_free(app->responses);

@@ -72,11 +72,27 @@ static void settle_tokens(struct gw_exchange *x)
     gw_caller_used(&x->caller, used, tg_mono_ns());
 }
 
+/* Nothing happens to it any more but that its workers come back to gw_exchange_done. */
+static void wait_for_workers(struct gw_exchange *x)
+{
+    atomic_store(&x->prepared.unwanted, true);
+    gw_attempt_end(&x->local, true);
+    gw_attempt_end(&x->remote, true);
+    gw_timer_stop(x->heartbeat);
+    gw_timer_stop(x->window);
+    gw_timer_stop(x->latency);
+    gw_timer_stop(x->deadline);
+}
+
 void gw_exchange_done(struct gw_exchange *x)
 {
     struct gw_app *app = x->app;
-    if (x->on_worker) { /* its completion comes back here */
+    if (x->on_worker && x->rq) { /* a worker prints its answer */
         atomic_store(&x->prepared.unwanted, true);
+        return;
+    }
+    if (x->on_worker) {
+        wait_for_workers(x);
         return;
     }
     gw_try_free(&x->local);
@@ -97,6 +113,7 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_timer_free(x->latency);
     gw_timer_free(x->deadline);
     gw_media_free(x->media);
+    gw_writing_free(x->writing); /* none, but at the end of the program */
     gw_prepared_free(&x->prepared);
     gw_caller_free(&x->caller);
     gw_snapshot_unref(x->config);

@@ -66,7 +66,8 @@ struct gw_exchange {
     struct gw_named *named;       /* in prepared.arena; NULL: the route is the configuration's */
     enum gw_state state;
     struct gw_request *rq; /* NULL once answered or gone */
-    bool gone, admitted, on_worker, headers_sent, blocked, local_only;
+    bool gone, admitted, headers_sent, blocked, local_only;
+    unsigned on_worker; /* how many workers are at it, which must all be through before it ends */
     bool window_over; /* confidence was judged: local may commit */
     bool weighed;     /* and a tier could have been tried for it */
     bool explain;     /* x-tollgate-explain: true */
@@ -93,6 +94,7 @@ struct gw_exchange {
         struct tg_buf out;
         enum tg_status status;
     } printed; /* a whole answer; a worker may be at it */
+    struct gw_writing *writing; /* attempt.h; NULL: no worker is at it */
     char reason[POL_REASON_MAX];
     struct api_error failure; /* of the last attempt that failed */
     const char *failure_name; /* for the row; "" */

@@ -40,6 +40,13 @@ struct prov_attempt *prov_start(struct prov_backend *b, const struct prov_call *
     return a;
 }
 
+enum tg_status prov_write(const struct prov_backend *b, const struct prov_call *call,
+                          struct tg_buf *out)
+{
+    tg_buf_init(out, 0);
+    return b->ops->write ? b->ops->write(b, call, out) : TG_UNSUPPORTED;
+}
+
 void prov_pause(struct prov_attempt *a, bool paused)
 {
     a->backend->ops->pause(a, paused);

@@ -23,6 +23,9 @@ struct prov_call {
     /* Local only: the prompt as prov_local_prepare made it, borrowed until the attempt ended. */
     const int32_t *prompt;
     uint32_t n_prompt;
+    /* Remote only: what prov_write made of the rest. prov_start takes its memory unless it fails.
+     * NULL: it is written there. */
+    struct tg_buf *body;
 };
 
 /* Events come in order, on the loop thread, never from inside prov_start, prov_pause or
@@ -34,6 +37,11 @@ typedef void (*prov_event_fn)(void *arg, const struct chat_event *event);
 /* NULL when out of memory or when the backend is full (err). Owned by the caller: prov_free. */
 struct prov_attempt *prov_start(struct prov_backend *b, const struct prov_call *call,
                                 prov_event_fn fn, void *arg, struct tg_error *err);
+/* What prov_start would send for the call, into *out, which is initialised, and the caller's to
+ * free. Any thread; only reads. For large requests: megabytes would hold up the loop. Not TG_OK:
+ * prov_start says why. */
+enum tg_status prov_write(const struct prov_backend *b, const struct prov_call *call,
+                          struct tg_buf *out);
 /* Back pressure: while paused no TEXT, REASONING or TOOL_CALL events come (a bounded number may
  * still be under way) and the producer stops when its credit is used up. */
 void prov_pause(struct prov_attempt *a, bool paused);

@@ -12,6 +12,9 @@ struct prov_ops {
     void (*end)(struct prov_attempt *a);
     void (*destroy)(struct prov_backend *b);
     bool (*may_be_billed)(const struct prov_attempt *a); /* NULL: never */
+    /* NULL: nothing is sent. Any thread; out is empty and without a maximum that holds. */
+    enum tg_status (*write)(const struct prov_backend *b, const struct prov_call *call,
+                            struct tg_buf *out);
 };
 
 /* First member of every backend. An attempt holds a reference, so that a reload can free a backend

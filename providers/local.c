@@ -441,7 +441,8 @@ static void destroy(struct prov_backend *b)
 struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *engine,
                                     struct tg_error *err)
 {
-    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy, NULL };
+    static const struct prov_ops ops = { .start = start, .pause = pause_attempt,
+                                         .end = end_attempt, .destroy = destroy };
     static const struct prov_memory_limits limits = { PROV_MEMORY_CALLS, PROV_MEMORY_BYTES,
                                                       PROV_MEMORY_AGE_MS * INT64_C(1000000) };
     struct local *l = tg_calloc(1, sizeof(*l));

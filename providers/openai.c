@@ -196,22 +196,28 @@ static enum tg_status lacks_words(const struct openai *o, const struct chat_requ
                    o->base.name);
 }
 
+static enum tg_status write_call(const struct prov_backend *b, const struct prov_call *call,
+                                 struct tg_buf *out)
+{
+    const struct openai *o = (const struct openai *)(const void *)b;
+    struct prov_call named = *call;
+    named.by_vendor = o->by_vendor;
+    tg_buf_init(out, BODY_MAX);
+    enum tg_status status =
+        call->request->n_inputs ? prov_vectors_body(call, out) : prov_openai_body(&named, out);
+    return status ? status : out->failed;
+}
+
 static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
                                 struct tg_error *err)
 {
     const struct openai *o = a->openai;
     int64_t total = o->options.timeout_ms;
-    struct tg_buf body;
-    tg_buf_init(&body, BODY_MAX);
+    struct tg_buf here = { 0 }, *body = call->body ? call->body : &here;
     bool vectors = call->request->n_inputs > 0;
-    struct prov_call named = *call;
-    named.by_vendor = o->by_vendor;
-    enum tg_status status =
-        vectors ? prov_vectors_body(call, &body) : prov_openai_body(&named, &body);
-    if (status == TG_OK)
-        status = body.failed;
+    enum tg_status status = call->body ? TG_OK : write_call(&o->base, call, &here);
     if (status) {
-        tg_buf_free(&body);
+        tg_buf_free(&here);
         if (status == TG_UNSUPPORTED)
             return lacks_words(o, call->request, err);
         return tg_fail(err, status, "%s: the request cannot be sent in the OpenAI dialect (%s)",
@@ -227,7 +233,7 @@ static enum tg_status send_call(struct attempt *a, const struct prov_call *call,
         .url = vectors ? o->vectors_url : o->url,
         .headers = headers,
         .n_headers = o->authorization ? 4 : 3,
-        .body = &body,
+        .body = body,
         .connect_timeout_ms = o->options.connect_timeout_ms,
         .idle_timeout_ms = o->options.idle_timeout_ms,
         .timeout_ms = total,
@@ -377,8 +383,8 @@ struct prov_backend *prov_openai_new(struct prov_http *http,
                                      const struct prov_openai_options *options,
                                      struct tg_error *err)
 {
-    static const struct prov_ops ops = { start, pause_attempt, end_attempt, destroy,
-                                         may_be_billed };
+    static const struct prov_ops ops = { start, pause_attempt, end_attempt,
+                                         destroy, may_be_billed, write_call };
     if (check_options(options, err))
         return NULL;
     struct openai *o = tg_calloc(1, sizeof(*o));

@@ -23,7 +23,7 @@ struct prov_backend {
 };
 
 struct prov_attempt {
-    bool live, local, paused, sent, ended;
+    bool live, written, local, paused, sent, ended;
     prov_event_fn fn;
     void *arg;
     uint32_t max_tokens;
@@ -133,7 +133,7 @@ struct prov_attempt *prov_start(struct prov_backend *b, const struct prov_call *
     }
     CHECK(fake.n_attempts < FAKE_ATTEMPTS);
     struct prov_attempt *a = &fake.attempt[fake.n_attempts++];
-    *a = (struct prov_attempt){ .max_tokens = call->max_tokens,
+    *a = (struct prov_attempt){ .max_tokens = call->max_tokens, .written = call->body != NULL,
         .live = true, .local = b->local, .sent = !b->local, .fn = fn, .arg = arg
     };
     return a;

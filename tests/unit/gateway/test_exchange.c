@@ -369,33 +369,6 @@ static void remembered_thoughts_are_tokenised_on_a_worker(void)
     tear_down();
 }
 
-/* Until the end of a long answer that is not streamed. */
-static void says_much(void)
-{
-    static char text[4096];
-    memset(text, 'x', sizeof(text) - 1);
-    set_up(1, "turns > 0");
-    ask(false);
-    for (int i = 0; i < 17; i++)
-        says(attempt(0, false), text, true);
-    finishes(attempt(0, false), 1, 1);
-}
-
-static void a_long_answer_is_printed_on_a_worker(void)
-{
-    says_much();
-    CHECK(!w.rq.over && fake.work);
-    worker_works();
-    CHECK(w.rq.over && w.rq.status == 200 && w.rq.n_text > 17 * 4095);
-    CHECK(in_headers("x-tollgate-cost-usd: ") && in_text("\"finish_reason\":\"stop\""));
-    tear_down();
-    says_much();
-    gw_exchange_gone(w.x);
-    worker_works();
-    CHECK(!w.rq.over && fake.row.status == 499);
-    tear_down();
-}
-
 static void back_pressure_follows_the_attempt(void)
 {
     set_up(1, "confidence < 0.5");
@@ -549,7 +522,6 @@ int main(int argc, char **argv)
         CASE(waiting_requests_keep_their_order),
         CASE(bodies_on_workers_are_bounded),
         CASE(remembered_thoughts_are_tokenised_on_a_worker),
-        CASE(a_long_answer_is_printed_on_a_worker),
         CASE(back_pressure_follows_the_attempt),
         CASE(a_slow_reader_does_not_stop_the_engine),
         CASE(anything_at_any_time),

@@ -216,6 +216,17 @@ static void what_differs_by_server(void)
         CHECK_INT(prov_openai_body(&call, &out), vendor ? TG_UNSUPPORTED : TG_OK);
         CHECK(vendor || strstr(out.p, ",\"top_k\":40,\"min_p\":0.05,"));
         tg_buf_free(&out);
+        if (!rows[i].url[0])
+            continue;
+        struct tg_error err; /* and what a worker writes for such a provider */
+        struct prov_openai_options options = { .name = "p", .base_url = rows[i].url };
+        struct prov_backend *b = prov_openai_new(NULL, &options, &err);
+        call.limit_name = NULL;
+        CHECK(b);
+        CHECK_INT(prov_write(b, &call, &out), TG_OK);
+        CHECK(strstr(out.p, want));
+        tg_buf_free(&out);
+        prov_backend_free(b);
     }
 }
 

@@ -1,0 +1,85 @@
+/* The life of a request with a long answer, and of a long one: what would hold up the loop is done
+ * on a worker. */
+#include "tests/unit/gateway/exchange_world.h"
+
+#include "config/base/log.h"
+
+/* Until the end of a long answer that is not streamed. */
+static void says_much(void)
+{
+    static char text[4096];
+    memset(text, 'x', sizeof(text) - 1);
+    set_up(1, "turns > 0");
+    ask(false);
+    for (int i = 0; i < 17; i++)
+        says(attempt(0, false), text, true);
+    finishes(attempt(0, false), 1, 1);
+}
+
+static void a_long_answer_is_printed_on_a_worker(void)
+{
+    says_much();
+    CHECK(!w.rq.over && fake.work);
+    worker_works();
+    CHECK(w.rq.over && w.rq.status == 200 && w.rq.n_text > 17 * 4095);
+    CHECK(in_headers("x-tollgate-cost-usd: ") && in_text("\"finish_reason\":\"stop\""));
+    tear_down();
+    says_much();
+    gw_exchange_gone(w.x);
+    worker_works();
+    CHECK(!w.rq.over && fake.row.status == 499);
+    tear_down();
+}
+
+/* Until a worker has the request to write; what prepared it has been on one, too. */
+static void asks_much(void)
+{
+    char *large = large_body(70 << 10);
+    set_up(1, "turns > 0");
+    ask_with(large, NULL, 0);
+    tg_free(large);
+    worker_works();
+    CHECK(fake.work && fake.n_attempts == 0 && fake.money[0].state == MONEY_OPEN);
+}
+
+static void large_requests_are_written_on_a_worker(void)
+{
+    asks_much();
+    worker_works();
+    CHECK(attempt(0, false)->written);
+    finishes(attempt(0, false), 1, 1);
+    CHECK(w.rq.status == 200 && fake.money[0].state == MONEY_SETTLED);
+    tear_down();
+    for (int late = 0; late < 2; late++) { /* the client goes meanwhile, or its time is over */
+        asks_much();
+        if (late)
+            fire(w.x->deadline);
+        else
+            gw_exchange_gone(w.x);
+        CHECK_INT(fake.money[0].state, MONEY_RELEASED);
+        worker_works();
+        CHECK_INT(fake.n_attempts, 0);
+        CHECK_INT(fake.row.status, late ? 504 : 499);
+        tear_down();
+    }
+    char *large = large_body(70 << 10);
+    set_up(1, "turns > 0");
+    ask_with(large, NULL, 0);
+    fake.worker_busy = true; /* then here and now */
+    worker_works();
+    CHECK(!attempt(0, false)->written);
+    finishes(attempt(0, false), 1, 1);
+    CHECK_INT(w.rq.status, 200);
+    tear_down();
+    tg_free(large);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct check_case cases[] = {
+        CASE(a_long_answer_is_printed_on_a_worker),
+        CASE(large_requests_are_written_on_a_worker),
+    };
+    tg_log_set_level(TG_LOG_ERROR);
+    return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}
