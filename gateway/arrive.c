@@ -223,8 +223,8 @@ static void worker_done(void *arg)
         scored(x);
 }
 
-/* The connection's bytes go when the client goes; the worker needs its own. They are counted, or
- * clients that leave at once could heap them up in front of the workers. */
+/* The connection goes when the client goes, so the body is taken from it. Bodies on workers are
+ * counted, or clients that leave at once could heap them up in front of these. */
 static enum tg_status hand_to_worker(struct gw_exchange *x)
 {
     struct gw_prepared *p = &x->prepared;
@@ -232,11 +232,9 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
     int64_t n = (int64_t)p->body.n;
     if (n > x->config->settings->limits.bodies_in_flight - app->worker_bytes)
         return TG_LIMIT;
-    if (!p->body_copy) /* there is one where it was decoded by a worker */
-        p->body_copy = tg_strndup(p->body.p, p->body.n);
-    if (!p->body_copy)
-        return TG_NOMEM;
-    p->body.p = p->body_copy;
+    if (!p->body_taken.p) /* it is taken where it was decoded by a worker */
+        p->body_taken = gw_http_take_body(x->rq);
+    p->body.p = p->body_taken.p;
     enum tg_status status = tg_workers_submit(app->workers, worker_run, worker_done, x);
     if (status == TG_OK) {
         x->on_worker++;

@@ -39,8 +39,8 @@ struct gw_named {
 struct gw_prepared {
     const struct api_dialect *dialect;
     struct tg_arena *arena;
-    struct tg_str body; /* borrowed from the connection, or body_copy */
-    char *body_copy;
+    struct tg_str body; /* borrowed from the connection, or body_taken */
+    struct tg_buf body_taken;
     struct prov_backend *local;
     const struct cfg_settings *settings; /* of the exchange's snapshot */
     bool unfetched; /* only decoded: there are URLs to be fetched, then it is prepared again */

@@ -90,6 +90,10 @@ void gw_http_accept(struct gw_http *h, bool on);
 /* Closes everything at once; on_gone is called for what runs. Not from inside a handler. */
 void gw_http_close(struct gw_http *h);
 
+/* The memory of the request's body, which the caller frees (tg_buf_free); ask.body lies in it. It
+ * goes on to count as held until the request ended. Empty when it was taken already. */
+struct tg_buf gw_http_take_body(struct gw_request *rq);
+
 /* An answer: headers first (gw_http_header may be called before either form), then either the whole
  * body at once, or a stream. date, content-length or transfer-encoding and connection are added. A
  * header with control characters, or one of those four, is dropped and logged. */

@@ -63,6 +63,13 @@ void gw_http_header(struct gw_request *rq, const char *name, struct tg_str value
                tg_status_name(status));
 }
 
+struct tg_buf gw_http_take_body(struct gw_request *rq)
+{
+    struct tg_buf *body = &rq->conn->parser.body, taken = *body;
+    tg_buf_init(body, taken.max);
+    return taken;
+}
+
 static bool bodiless(int status)
 {
     return status == 204 || status == 304;

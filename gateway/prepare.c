@@ -65,7 +65,7 @@ void gw_prepared_free(struct gw_prepared *p)
 {
     gw_past_free(&p->past);
     tg_arena_free(p->arena);
-    tg_free(p->body_copy);
+    tg_buf_free(&p->body_taken);
     tg_free(p->prompt);
     *p = (struct gw_prepared){ 0 };
 }

@@ -61,6 +61,7 @@ static inline void ask_with(const char *body, const struct gw_header *headers, s
 {
     struct gw_ask ask = { .headers = headers, .n_headers = n, .body = tg_str_of(body) };
     memset(&w.rq, 0, sizeof(w.rq));
+    fake_body = ask.body;
     w.x = gw_exchange_new(&w.app, &w.rq, &ask, w.dialect, &w.who);
 }
 

@@ -49,12 +49,14 @@ static inline void *on_request(void *arg, struct gw_request *rq, const struct gw
     s->asked++;
     gw_http_header(rq, "x-path", ask->path);
     if (tg_str_eq(ask->path, TG_STR("/echo"))) {
-        struct tg_buf b;
+        struct tg_buf b, body = gw_http_take_body(rq);
+        CHECK(body.p == ask->body.p && body.n == ask->body.n && !gw_http_take_body(rq).p);
         s->echoed = s->asked;
         tg_buf_init(&b, 2 << 20);
         tg_buf_add(&b, ask->method.p, ask->method.n);
         tg_buf_addc(&b, ' ');
         tg_buf_add(&b, ask->body.p, ask->body.n);
+        tg_buf_free(&body);
         gw_http_respond_owned(rq, 200, "text/plain", &b);
         tg_buf_free(&b);
         return NULL;
