@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "config/base/alloc.h"
@@ -39,6 +40,17 @@ size_t gw_conn_pending(const struct gw_conn *c)
 enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n)
 {
     return evbuffer_add(output_of(c), p, n) ? TG_NOMEM : TG_OK;
+}
+
+size_t gw_conn_send(struct gw_conn *c, struct tg_str head, struct tg_str body)
+{
+    struct iovec parts[2] = { { (void *)(uintptr_t)head.p, head.n },
+                              { (void *)(uintptr_t)body.p, body.n } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = body.n ? 2 : 1 };
+    if (c->tls || gw_conn_pending(c) > 0)
+        return 0;
+    ssize_t sent = sendmsg(bufferevent_getfd(c->bev), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent > 0 ? (size_t)sent : 0;
 }
 
 static void free_output(const void *p, size_t n, void *arg)
@@ -489,7 +501,7 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd)
     }
     c->server = server;
     gw_http_peer(fd, c->peer);
-    c->shaking = server->tls != NULL;
+    c->tls = c->shaking = server->tls != NULL;
     c->next = server->conns;
     if (c->next)
         c->next->prev = c;

@@ -54,6 +54,7 @@ struct gw_conn {
     bool served;       /* a request was answered on it */
     bool full;         /* reading is off until the input is taken */
     bool eof;          /* the peer sends nothing more */
+    bool tls;          /* began with it */
     bool shaking;      /* the handshake of TLS is not over */
     bool cut;          /* the answer was given up: its end must not look like one */
     int farewells;     /* tried in vain */
@@ -63,6 +64,10 @@ struct gw_conn {
 
 /* Adds to the output; TG_NOMEM. */
 enum tg_status gw_conn_put(struct gw_conn *c, const void *p, size_t n);
+/* Sends what the socket takes at once, if nothing waits in front of it and there is no TLS, and
+ * says how much that was: two calls of epoll_ctl and a turn of the loop less than by the output.
+ * What is left, also after an error, is the caller's to put. */
+size_t gw_conn_send(struct gw_conn *c, struct tg_str head, struct tg_str body);
 /* The same without a copy: takes the buffer's memory and leaves it empty. TG_NOMEM: as it was. */
 enum tg_status gw_conn_put_owned(struct gw_conn *c, struct tg_buf *b);
 /* Bytes of output that the socket has not taken. */

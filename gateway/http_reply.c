@@ -28,11 +28,12 @@ static bool put(struct gw_conn *c, const void *p, size_t n)
     return true;
 }
 
-static void put_head(struct gw_request *rq, int status, const char *content_type, size_t length)
+/* False: out of memory; the connection is about to end. */
+static bool make_head(struct gw_request *rq, int status, const char *content_type, size_t length,
+                      struct tg_buf *head)
 {
     struct gw_conn *c = rq->conn;
-    struct tg_buf head;
-    tg_buf_init(&head, GW_CONN_HEAD_MAX);
+    tg_buf_init(head, GW_CONN_HEAD_MAX);
     bool close = !keeps_alive(c) || rq->framing == GW_FRAMING_CLOSE;
     struct gw_answer a = {
         .status = status,
@@ -47,10 +48,17 @@ static void put_head(struct gw_request *rq, int status, const char *content_type
     rq->begun = true;
     if (status >= 100 && status < 600)
         c->server->counters.responses[status / 100 - 1]++;
-    if (gw_answer_head(&a, &head))
-        gw_conn_break_later(c);
-    else
-        put(c, head.p, head.n);
+    if (gw_answer_head(&a, head) == TG_OK)
+        return c->state != CONN_BROKEN;
+    gw_conn_break_later(c);
+    return false;
+}
+
+static void put_head(struct gw_request *rq, int status, const char *content_type, size_t length)
+{
+    struct tg_buf head;
+    if (make_head(rq, status, content_type, length, &head))
+        put(rq->conn, head.p, head.n);
     tg_buf_free(&head);
 }
 
@@ -79,10 +87,16 @@ void gw_http_respond(struct gw_request *rq, int status, const char *content_type
                      struct tg_str body)
 {
     struct gw_conn *c = rq->conn;
+    struct tg_buf head;
     rq->framing = bodiless(status) ? GW_FRAMING_NONE : GW_FRAMING_LENGTH;
-    put_head(rq, status, content_type, body.n);
-    if (!rq->no_body && !bodiless(status))
-        put(c, body.p, body.n);
+    if (make_head(rq, status, content_type, body.n, &head)) {
+        size_t n = rq->no_body || bodiless(status) ? 0 : body.n;
+        size_t sent = gw_conn_send(c, tg_buf_str(&head), (struct tg_str){ body.p, n });
+        size_t of_head = sent < head.n ? sent : head.n, of_body = sent - of_head;
+        if (put(c, head.p + of_head, head.n - of_head))
+            put(c, n ? body.p + of_body : "", n - of_body);
+    }
+    tg_buf_free(&head);
     gw_conn_end_request(c, keeps_alive(c));
 }
 
