@@ -15,7 +15,6 @@ enum { SSE_EVENT_MAX = 1 << 20 };
 void prov_reader_init(struct prov_reader *r, size_t answer_max, prov_event_fn emit, void *arg)
 {
     *r = (struct prov_reader){ .emit = emit, .arg = arg, .left = answer_max };
-    prov_salt(&r->salt);
     size_t event_max = answer_max < SSE_EVENT_MAX ? answer_max : SSE_EVENT_MAX;
     prov_sse_init(&r->sse, event_max + 64, event_max);
 }
@@ -297,6 +296,8 @@ static void take_call(struct prov_reader *r, const struct tg_json *call, bool wh
         tg_json_string(tg_json_get(function, "name"), &event.name);
     }
     if (first && !event.id.n) {
+        if (!r->salt)
+            prov_salt(&r->salt);
         prov_call_id(id, r->salt, event.index);
         event.id = tg_str_of(id);
     }

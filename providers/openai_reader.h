@@ -24,7 +24,7 @@ struct prov_reader {
     prov_event_fn emit;
     void *arg;
     size_t left;      /* bytes of the answer that may still come */
-    uint64_t salt;    /* for ids of calls that have none */
+    uint64_t salt;    /* for ids of calls that have none; 0: not needed yet */
     bool dead; /* set by the owner inside emit: nothing more is emitted, *this is left alone */
     bool logprobs;    /* set by the owner: those are asked for, and read */
     bool held;        /* set by the owner: prov_reader_feed stops between two SSE events */
