@@ -59,10 +59,18 @@ const struct cfg_tier *gw_try_tier(const struct gw_try *t)
 
 void gw_try_route(const struct gw_try *t, char *out, size_t n)
 {
-    if (t->step.target == POL_LOCAL)
-        snprintf(out, n, "local");
-    else
-        snprintf(out, n, "%s/%s", gw_try_tier(t)->provider, gw_try_tier(t)->model);
+    bool local = t->step.target == POL_LOCAL;
+    const char *first = local ? "local" : gw_try_tier(t)->provider;
+    size_t at = strlen(first), more = local ? 0 : strlen(gw_try_tier(t)->model);
+    if (at + 1 + more >= n) { /* it is made for each request, several times */
+        snprintf(out, n, "%s%s%s", first, local ? "" : "/", local ? "" : gw_try_tier(t)->model);
+        return;
+    }
+    memcpy(out, first, at + 1);
+    if (local)
+        return;
+    out[at] = '/';
+    memcpy(out + at + 1, gw_try_tier(t)->model, more + 1);
 }
 
 static uint64_t part_of(struct chat_count count, uint64_t whole)
