@@ -208,7 +208,8 @@ static void what_differs_by_server(void)
         tg_buf_init(&out, 4096);
         CHECK(vendor == rows[i].vendor);
         CHECK_INT(prov_openai_body(&call, &out), TG_OK);
-        CHECK(strstr(out.p, vendor ? ",\"max_completion_tokens\":7," : ",\"max_tokens\":7,"));
+        const char *want = vendor ? ",\"max_completion_tokens\":7," : ",\"max_tokens\":7,";
+        CHECK(strstr(out.p, want));
         CHECK(!strstr(out.p, "top_k") && !strstr(out.p, "min_p"));
         tg_buf_reset(&out);
         r.sampling = (struct chat_sampling){ .has_top_k = true, .top_k = 40, .has_min_p = true,
@@ -221,7 +222,8 @@ static void what_differs_by_server(void)
         struct tg_error err; /* and what a worker writes for such a provider */
         struct prov_openai_options options = { .name = "p", .base_url = rows[i].url };
         struct prov_backend *b = prov_openai_new(NULL, &options, &err);
-        call.limit_name = NULL;
+        call.by_vendor = !vendor;
+        r.sampling = (struct chat_sampling){ 0 };
         CHECK(b);
         CHECK_INT(prov_write(b, &call, &out), TG_OK);
         CHECK(strstr(out.p, want));
