@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "config/base/clock.h"
+#include "config/base/utf8.h"
 
 enum {
     ANSWER_MAX = 2 * GW_ANSWER_MAX,
@@ -24,6 +25,7 @@ struct api_error gw_failure(int status, const char *type, const char *code, cons
     va_start(args, fmt);
     vsnprintf(e.message, sizeof(e.message), fmt, args);
     va_end(args);
+    e.message[tg_utf8_complete(e.message, strlen(e.message))] = '\0'; /* where it was cut */
     return e;
 }
 

@@ -4,6 +4,7 @@
 
 #include "config/base/clock.h"
 #include "gateway/api/openai_responses.h"
+#include "gateway/api/read.h"
 #include "gateway/exchange.h"
 #include "gateway/query.h"
 
@@ -45,7 +46,7 @@ static void not_found(struct gw_app *app, struct gw_request *rq, const struct pl
 {
     refuse(app, rq, gw_failure(404, "invalid_request_error", NULL,
                                "Response with id '%.*s' not found.",
-                               at->id.n > 64 ? 64 : (int)at->id.n, at->id.p));
+                               TG_FMT(api_short(at->id))));
 }
 
 /* The response of the path; NULL: the request was answered with 404. */
@@ -65,7 +66,7 @@ static void not_served(struct gw_app *app, struct gw_request *rq, const struct g
     refuse(app, rq, gw_failure(404, "invalid_request_error", "not_found",
                                "nothing is served at %.*s; see GET and DELETE /v1/responses/{id}, "
                                "GET /v1/responses/{id}/input_items",
-                               ask->path.n > 200 ? 200 : (int)ask->path.n, ask->path.p));
+                               TG_FMT(api_short(ask->path))));
 }
 
 static void respond(struct gw_app *app, struct gw_request *rq, struct tg_buf *out)

@@ -39,7 +39,7 @@ enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
     if (is_one_of(type, known, COUNT(known)))
         return api_bad(d, "%.*s blocks have no place here", TG_FMT(type));
     if (!is_one_of(type, documented, COUNT(documented)))
-        return api_bad(d, "unknown block type \"%.*s\"", type.n > 64 ? 64 : (int)type.n, type.p);
+        return api_bad(d, "unknown block type \"%.*s\"", TG_FMT(api_short(type)));
     enum tg_status status = api_unsupported(d);
     snprintf(d->err->message, sizeof(d->err->message),
              "%s: %.*s blocks are not supported in this version", d->path, TG_FMT(type));

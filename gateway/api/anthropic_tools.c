@@ -51,7 +51,7 @@ static enum tg_status check_type(struct api_read *d, const struct tg_json *v)
         enum tg_status status = api_unsupported(d);
         snprintf(d->err->message, sizeof(d->err->message),
                  "%s: tools of type \"%.*s\" are not supported in this version, only \"custom\"",
-                 d->path, s.n > 64 ? 64 : (int)s.n, s.p);
+                 d->path, TG_FMT(api_short(s)));
         return status;
     }
     api_leave(d, mark);

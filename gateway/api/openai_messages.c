@@ -32,7 +32,7 @@ static enum tg_status read_role(struct api_read *d, const struct tg_json *v,
     }
     if (tg_str_eq(s, TG_STR("function")))
         return api_bad(d, "the role \"function\" is not supported in this version; use \"tool\"");
-    return api_bad(d, "unknown role \"%.*s\"", s.n > 64 ? 64 : (int)s.n, s.p);
+    return api_bad(d, "unknown role \"%.*s\"", TG_FMT(api_short(s)));
 }
 
 /* What members a message of that role may have. */

@@ -130,7 +130,7 @@ static enum tg_status bad_type(struct api_read *d, struct tg_str type, bool medi
                  "%s: %.*s parts are not supported in this version", d->path, TG_FMT(type));
         return status;
     }
-    return api_bad(d, "unknown part type \"%.*s\"", type.n > 64 ? 64 : (int)type.n, type.p);
+    return api_bad(d, "unknown part type \"%.*s\"", TG_FMT(api_short(type)));
 }
 
 static enum tg_status read_part(struct api_read *d, const struct tg_json *v, bool media,

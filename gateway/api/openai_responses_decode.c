@@ -86,7 +86,7 @@ static enum tg_status read_include(struct api_read *d, const struct tg_json *v)
             enum tg_status status = api_unsupported(d);
             snprintf(d->err->message, sizeof(d->err->message),
                      "%s: %.*s is not supported in this version", d->path,
-                     word.n > 64 ? 64 : (int)word.n, word.p);
+                     TG_FMT(api_short(word)));
             return status;
         }
         reading_of(d)->asked->sealed |= sealed;

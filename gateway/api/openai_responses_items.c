@@ -127,7 +127,7 @@ static enum tg_status refuse_type(struct api_read *d, struct tg_str type, const 
                  "%s: %s %ss are not supported in this version", d->path, known[i], what);
         return status;
     }
-    return api_bad(d, "unknown %s type \"%.*s\"", what, type.n > 64 ? 64 : (int)type.n, type.p);
+    return api_bad(d, "unknown %s type \"%.*s\"", what, TG_FMT(api_short(type)));
 }
 
 /* A hint: prefixes are found by their content here. */

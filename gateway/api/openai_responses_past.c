@@ -33,7 +33,7 @@ static enum tg_status not_found(struct api_read *d, const char *code, const char
                                 struct tg_str id)
 {
     enum tg_status status = api_bad(d, "%s with id '%.*s' not found.", what,
-                                    id.n > 64 ? 64 : (int)id.n, id.p);
+                                    TG_FMT(api_short(id)));
     d->err->status = 404;
     d->err->code = code;
     return status == TG_INVALID ? TG_NOTFOUND : status;

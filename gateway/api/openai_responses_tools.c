@@ -20,7 +20,7 @@ static enum tg_status read_type(struct api_read *d, const struct tg_json *v)
     enum tg_status status = api_unsupported(d);
     snprintf(d->err->message, sizeof(d->err->message),
              "%s: %.*s is not supported in this version; tools of type function are", d->path,
-             type.n > 64 ? 64 : (int)type.n, type.p);
+             TG_FMT(api_short(type)));
     return status;
 }
 

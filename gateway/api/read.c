@@ -4,6 +4,8 @@
 #include "config/base/utf8.h"
 #include "gateway/api/read.h"
 
+enum { SHORT_BYTES = 64 };
+
 /* Cuts text that was made with snprintf where it does not end inside a UTF-8 sequence. */
 static void cut_whole(char *text)
 {
@@ -66,6 +68,13 @@ enum tg_status api_bad(struct api_read *d, const char *fmt, ...)
     snprintf(d->err->message, sizeof(d->err->message), "%s%s%.360s", d->path, colon, text);
     cut_whole(d->err->message);
     return TG_INVALID;
+}
+
+struct tg_str api_short(struct tg_str s)
+{
+    if (s.n > SHORT_BYTES)
+        s.n = tg_utf8_complete(s.p, SHORT_BYTES);
+    return s;
 }
 
 enum tg_status api_unsupported(struct api_read *d)

@@ -28,6 +28,8 @@ enum tg_status api_bad(struct api_read *d, const char *fmt, ...)
 enum tg_status api_unsupported(struct api_read *d);
 /* Out of memory or above the arena's maximum: 503. Always TG_NOMEM. */
 enum tg_status api_no_memory(struct api_read *d);
+/* What an error quotes of s: whole characters, 64 bytes at most. */
+struct tg_str api_short(struct tg_str s);
 /* "an object was expected, not a string" and so on. v may be NULL: "is missing". */
 enum tg_status api_wrong_type(struct api_read *d, const struct tg_json *v,
                               enum tg_json_type wanted);

@@ -3,6 +3,7 @@
 #define TESTS_UNIT_GATEWAY_DECODE_TRIAL_H
 
 #include "config/base/alloc.h"
+#include "config/base/utf8.h"
 #include "gateway/api/dialect.h"
 #include "tests/unit/check.h"
 
@@ -51,8 +52,9 @@ static inline void check_bad(const struct api_dialect *dialect, const struct bad
     struct trial t = decode_as(dialect, tg_str_of(row->body));
     struct api_error err = t.err;
     bool refused = t.status == TG_INVALID || t.status == TG_UNSUPPORTED;
+    bool utf8 = tg_utf8_valid(err.message, strlen(err.message));
     finish(&t);
-    if (!refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
+    if (!utf8 || !refused || err.status != 400 || strcmp(err.param, row->param) != 0 ||
         !strstr(err.message, row->says) || strcmp(err.type, "invalid_request_error") != 0)
         CHECK_FAIL("%s\n  refused %d, %d, param \"%s\" (want \"%s\"), \"%s\" (want \"%s\")",
                    row->body, refused, err.status, err.param, row->param, err.message, row->says);

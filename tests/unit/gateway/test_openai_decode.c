@@ -146,6 +146,10 @@ static void refuses_bad_messages(void)
         { MSG("\"content\":\"a\""), "messages[0].role", "missing" },
         { MSG("\"role\":3,\"content\":\"a\""), "messages[0].role", "a string" },
         { MSG("\"role\":\"wizard\",\"content\":\"a\""), "messages[0].role", "\"wizard\"" },
+        { MSG("\"role\":\"0123456789012345678901234567890123456789012345678901234567890123"
+              "\xC3\xA9\""), "messages[0].role", "90123\"" }, /* cut between characters */
+        { MSG("\"role\":\"x12345678901234567890123456789012345678901234567890123456789012"
+              "\xC3\xA9z\""), "messages[0].role", "89012\"" },
         { MSG("\"role\":\"function\",\"content\":\"a\""), "messages[0].role", "use \"tool\"" },
         { MSG("\"role\":\"user\""), "messages[0].content", "missing" },
         { USER("null"), "messages[0].content", "missing" },
