@@ -141,6 +141,8 @@ void gw_answer_heartbeat(struct gw_exchange *x)
 {
     const struct api_dialect *dialect = x->prepared.dialect;
     struct tg_buf out;
+    if (x->blocked) /* there is enough to read */
+        return;
     begin_stream(x, TELL_HEARTBEAT);
     if (dialect->heartbeat) {
         write_out(x, tg_str_of(dialect->heartbeat));

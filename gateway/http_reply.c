@@ -137,7 +137,8 @@ bool gw_http_write(struct gw_request *rq, struct tg_str data)
         if (!fine)
             return false;
     }
-    rq->blocked = gw_conn_pending(c) > GW_CONN_OUTPUT_HIGH;
+    /* Once blocked it stays so until on_writable, whatever has left meanwhile: the caller waits. */
+    rq->blocked = rq->blocked || gw_conn_pending(c) > GW_CONN_OUTPUT_HIGH;
     return !rq->blocked;
 }
 

@@ -378,6 +378,9 @@ static void back_pressure_follows_the_attempt(void)
     for (int i = 0; i < 4; i++)
         says(attempt(0, true), "local", false);
     CHECK(attempt(1, false)->paused && !attempt(0, true)->paused);
+    size_t said = w.rq.n_text;
+    fire(w.x->heartbeat);
+    CHECK_INT(w.rq.n_text, said); /* there is enough to read */
     fake.full_output = false;
     gw_exchange_writable(w.x);
     CHECK(!attempt(1, false)->paused);
