@@ -328,6 +328,7 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
     }
     if (!gw_gate(door, ask, found->access, &who, &e)) {
         gw_gate_refuse(app, rq, ask, dialect_of(ask, found), &who, &e, 0);
+        gw_caller_free(&who);
         return NULL;
     }
     tg_turn_mark(found->path);
