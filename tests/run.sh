@@ -33,4 +33,5 @@ mkdir -p build/suite
 cat >build/suite/CTestTestfile.cmake <<END
 subdirs("$PWD/build" "$PWD/build-asan" "$PWD/build-tsan" "$PWD/build-fuzz")
 END
-exec ctest --test-dir build/suite --output-on-failure -j "$(nproc)" "$@"
+# One more than there are cores: tests of the whole program wait half of their time.
+exec ctest --test-dir build/suite --output-on-failure -j "$(($(nproc) + 1))" "$@"

@@ -84,6 +84,7 @@ async function crash({ dataDir, config, headers = {}, rounds }) {
     const load = Array.from({ length: 40 }, (_, i) =>
       (i % 2 ? chat : sse)(gw, { max_tokens: 4 }, headers).catch(() => null),
     );
+    if (round === 0) await waitFor(() => served() > 0); /* or nothing was at stake */
     await new Promise((done) => setTimeout(done, 20 + Math.random() * 250));
     await gw.kill();
     await Promise.all(load);

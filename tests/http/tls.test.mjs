@@ -74,8 +74,8 @@ async function rawTls(gw, options = {}) {
 
 test('whole answers, streams, large ones, and what the start says', async () => {
   const gw = await startTls({ models: ['answer', 'huge:{"bytes":3000000}'] });
-  assert.match(gw.stdout, /ready at https:\/\/127\.0\.0\.1:\d+\n/);
-  assert.match(gw.stdout, /curl -s https:\/\//);
+  const told = /ready at https:\/\/127\.0\.0\.1:\d+\n[^]*curl -s https:\/\//;
+  await waitFor(() => told.test(gw.stdout));
   const whole = await chat(gw);
   assert.equal(JSON.parse(whole.text).choices[0].message.content, 'word0 word1 word2 word3 word4 ');
   assert.equal(whole.subject, 'first');
