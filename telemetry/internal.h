@@ -18,10 +18,10 @@ enum {
      * tier of a plan */
     TEL_CHAIN_MAX = 2 * CFG_TIERS_MAX,
     TEL_BATCH_MAX = 512,
-    TEL_ROW_BATCH_MAX = 256,
+    TEL_ROW_BATCH_MAX = 512,
     TEL_RETRY_FIRST_MS = 250,
     TEL_RETRY_LAST_MS = 5000,
-    TEL_GATHER_MS = 25, /* ends and rows that nobody waits for are written together */
+    TEL_GATHER_MS = 10, /* ends and rows that nobody waits for are written together */
     TEL_KEYS_LOOK_MS = 400, /* how often another process's changes of keys.db are looked for */
 };
 
@@ -85,6 +85,7 @@ struct tel_worker {
     struct tel_log_item row[TEL_ROW_BATCH_MAX];
     size_t n_rows;
     struct tel_keys_db keys;
+    struct tel_pace pace;
     char told[3][512]; /* the failures that were logged last, of ledger, log and keys */
     int64_t ledger_retry_ns, log_retry_ns; /* 0: healthy; else not before */
     int64_t keys_next_ns;                  /* the next look at the keys */

@@ -290,6 +290,7 @@ enum tg_status tel_ledger_commit(struct tel_ledger_db *db, const struct tel_op *
             status = apply_ask(db, &ops[i], &replies[(*n_replies)++], err);
         else
             status = apply_end(db, &ops[i], err);
+        tel_pace_row(db->pace);
     }
     if (!status)
         status = accounts_write(db, err);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "telemetry/pace.h"
 #include "telemetry/sql.h"
 #include "telemetry/store.h"
 
@@ -85,6 +86,7 @@ struct tel_ledger_db {
     struct tel_alert alert[TEL_BUDGETS_MAX]; /* fired in this transaction */
     struct tel_account account[TEL_ACCOUNTS_MAX]; /* that this transaction has touched */
     size_t n_accounts;
+    struct tel_pace *pace; /* between ends, borrowed; NULL: no pauses */
 };
 
 /* Path and names are borrowed for the life of db. */

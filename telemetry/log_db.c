@@ -131,9 +131,11 @@ enum tg_status tel_log_write(struct tel_log_db *db, const struct tel_log_item *i
     if (tel_sql_moved(db->db)) /* a new one is made at the next try */
         return tg_fail(err, TG_IO, "%s: moved or deleted while in use", db->path);
     enum tg_status status = tel_sql_exec(db->db, db->path, "BEGIN IMMEDIATE", err);
-    for (size_t i = 0; !status && i < n; i++)
+    for (size_t i = 0; !status && i < n; i++) {
         if (!insert_row(db->insert, &items[i]))
             status = tel_sql_fail(db->db, db->path, "writing a request", err);
+        tel_pace_row(db->pace);
+    }
     if (!status)
         status = tel_sql_exec(db->db, db->path, "COMMIT", err);
     if (status)

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "telemetry/pace.h"
 #include "telemetry/sql.h"
 #include "telemetry/store.h"
 
@@ -17,6 +18,7 @@ struct tel_log_db {
     char *path;
     sqlite3 *db; /* NULL: closed */
     sqlite3_stmt *insert;
+    struct tel_pace *pace; /* between rows, borrowed; NULL: no pauses */
 };
 
 /* Copies row; strings too long are cut between characters. */

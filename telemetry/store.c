@@ -151,6 +151,7 @@ static enum tg_status make_parts(struct tel_store *s, struct tg_error *err)
         return tg_fail(err, TG_NOMEM, "%s: out of memory or descriptors", s->dir);
     tel_ledger_init(&s->work->ledger, tel_path(s->dir, "ledger.db"), s->name);
     tel_log_init(&s->work->log, tel_path(s->dir, "log.db"));
+    s->work->ledger.pace = s->work->log.pace = &s->work->pace;
     tel_keys_db_init(&s->work->keys, tel_path(s->dir, "keys.db"));
     if (!s->work->ledger.path || !s->work->log.path || !s->work->keys.path)
         return tg_fail(err, TG_NOMEM, "%s: out of memory", s->dir);

@@ -77,6 +77,15 @@ static void log_worked(struct tel_store *s)
     atomic_store(&s->log_up, true);
 }
 
+/* For an answer to an ask somebody may wait; for ends and rows nobody does. */
+static bool has_ask(const struct tel_worker *w)
+{
+    for (size_t i = 0; i < w->n_batch; i++)
+        if (w->batch[i].kind == TEL_OP_ASK)
+            return true;
+    return false;
+}
+
 /* One batch. False when the ledger is down; force: try now, whatever the back-off says. */
 static bool ledger_step(struct tel_store *s, bool force)
 {
@@ -88,6 +97,7 @@ static bool ledger_step(struct tel_store *s, bool force)
         w->n_batch++;
     if (w->n_batch == 0 && !w->ledger_retry_ns)
         return true;
+    tel_pace_start(&w->pace, force || w->n_batch == TEL_BATCH_MAX || has_ask(w));
     size_t n_replies = 0;
     enum tg_status status = TG_OK;
     if (!w->ledger.db)
@@ -115,6 +125,7 @@ static bool log_step(struct tel_store *s, bool force)
         w->n_rows++;
     if (w->n_rows == 0 && !w->log_retry_ns)
         return true;
+    tel_pace_start(&w->pace, force || w->n_rows == TEL_ROW_BATCH_MAX);
     enum tg_status status = TG_OK;
     if (!w->log.db)
         status = tel_log_open(&w->log, &err);
@@ -148,7 +159,8 @@ static void wait_for_work(struct tel_store *s)
         retry_ns = w->log_retry_ns;
     int64_t left_ms = (retry_ns - tg_mono_ns()) / 1000000 + 1;
     /* A commit costs the same for one row as for a hundred: without haste more are let come. */
-    if (poll(fds, n, left_ms > 0 ? (int)left_ms : 0) > 0 && !fds[0].revents && !fds[1].revents)
+    if (poll(fds, n, left_ms > 0 ? (int)left_ms : 0) > 0 && !fds[0].revents && !fds[1].revents &&
+        tg_queue_count(s->ops) < TEL_BATCH_MAX && tg_queue_count(s->rows) < TEL_ROW_BATCH_MAX)
         poll(fds, 2, TEL_GATHER_MS);
     uint64_t count;
     ssize_t got = fds[0].revents ? read(s->wake_fd, &count, sizeof(count)) : 0;
@@ -163,6 +175,7 @@ void *tel_thread_run(void *store)
     sigset_t all; /* signals are the loop's business */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
+    s->work->pace.wake_fd = s->wake_fd;
     while (!stop) {
         pthread_mutex_lock(&s->lock);
         uint64_t wanted = s->flush_wanted;
@@ -212,6 +225,7 @@ static enum tg_status abandon(struct tel_store *s, struct tg_error *err)
     struct tel_worker *w = s->work;
     size_t total = 0, n_replies;
     enum tg_status status = TG_OK;
+    tel_pace_start(&w->pace, true);
     for (size_t i = 0; !status && s->holds.count && i < s->holds.cap; i++) {
         const struct tel_hold *h = &s->holds.hold[i];
         if (h->used && !h->waiting) {
