@@ -2,6 +2,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stddef.h>
 
 #include "config/base/alloc.h"
 #include "config/base/utf8.h"
@@ -17,14 +18,75 @@ static const struct tg_json *wrap(const cJSON *v)
     return (const struct tg_json *)(const void *)v;
 }
 
+/* ---- a tree's memory ----
+ *
+ * cJSON allocates each node and each string by itself. A tree of ours is read-only, so all of it
+ * lies in a few blocks that are freed together; the root is the first that is allocated, at the
+ * beginning of the first block. */
+
+enum { ALIGN = 16, BLOCK_MIN = 512, BLOCK_MAX = 1 << 20, BYTES_A_BYTE = 4 };
+
+struct block {
+    struct block *next;
+    size_t used, size; /* of data */
+    _Alignas(ALIGN) char data[];
+};
+
+struct blocks {
+    struct block *first, *last;
+};
+
+static _Thread_local struct blocks *building; /* while a tree is */
+
+static struct block *add_block(struct blocks *b, size_t size)
+{
+    struct block *block = tg_alloc(sizeof(*block) + size);
+    if (!block)
+        return NULL;
+    *block = (struct block){ .size = size };
+    if (b->last)
+        b->last->next = block;
+    else
+        b->first = block;
+    b->last = block;
+    return block;
+}
+
+static void *take(struct blocks *b, size_t n)
+{
+    struct block *block = b->last;
+    if (n > SIZE_MAX - BLOCK_MAX)
+        return NULL;
+    n = (n + ALIGN - 1) / ALIGN * ALIGN;
+    if (n > block->size - block->used) {
+        size_t size = block->size < BLOCK_MAX / 2 ? block->size * 2 : BLOCK_MAX;
+        block = add_block(b, n > size ? n : size);
+    }
+    if (!block)
+        return NULL;
+    void *p = block->data + block->used;
+    block->used += n;
+    return p;
+}
+
+static void free_blocks(struct block *block)
+{
+    while (block) {
+        struct block *next = block->next;
+        tg_free(block);
+        block = next;
+    }
+}
+
 static void *hook_alloc(size_t size)
 {
-    return tg_alloc(size);
+    return building ? take(building, size) : tg_alloc(size);
 }
 
 static void hook_free(void *p)
 {
-    tg_free(p);
+    if (!building)
+        tg_free(p);
 }
 
 __attribute__((constructor)) static void install_hooks(void)
@@ -81,7 +143,7 @@ static bool keep_numbers(cJSON *v, struct tg_str text, size_t *at)
         struct tg_str number = next_number(text, at);
         if (prints_alike(number))
             continue;
-        if (!(v->valuestring = tg_alloc(number.n + 1)))
+        if (!(v->valuestring = take(building, number.n + 1)))
             return false;
         memcpy(v->valuestring, number.p, number.n);
         v->valuestring[number.n] = '\0';
@@ -90,27 +152,42 @@ static bool keep_numbers(cJSON *v, struct tg_str text, size_t *at)
     return true;
 }
 
+/* NULL when out of memory. */
+static cJSON *build(struct tg_str text, struct blocks *b)
+{
+    size_t size = text.n < BLOCK_MAX / BYTES_A_BYTE ? text.n * BYTES_A_BYTE : BLOCK_MAX;
+    if (!add_block(b, size > BLOCK_MIN ? size : BLOCK_MIN))
+        return NULL;
+    size_t at = 0;
+    building = b;
+    cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
+    if (tree && !keep_numbers(tree, text, &at))
+        tree = NULL;
+    building = NULL;
+    return tree;
+}
+
 enum tg_status tg_json_parse(struct tg_str text, struct tg_json **root, struct tg_error *err)
 {
     *root = NULL;
     enum tg_status status = tg_json_scan(text, err);
     if (status)
         return status;
-    cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
-    size_t at = 0;
-    if (tree && !keep_numbers(tree, text, &at)) {
-        cJSON_Delete(tree);
-        tree = NULL;
+    struct blocks b = { 0 };
+    cJSON *tree = build(text, &b);
+    if (!tree || (char *)tree != b.first->data) {
+        free_blocks(b.first);
+        return tree ? tg_fail(err, TG_INTERNAL, "this version of cJSON allocates no root first")
+                    : tg_fail(err, TG_NOMEM, "out of memory while reading JSON");
     }
-    if (!tree)
-        return tg_fail(err, TG_NOMEM, "out of memory while reading JSON");
     *root = (struct tg_json *)(void *)tree;
     return TG_OK;
 }
 
 void tg_json_free(struct tg_json *root)
 {
-    cJSON_Delete((cJSON *)(void *)root);
+    if (root)
+        free_blocks((struct block *)(void *)((char *)root - offsetof(struct block, data)));
 }
 
 enum tg_json_type tg_json_type(const struct tg_json *v)
