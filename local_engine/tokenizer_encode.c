@@ -1,5 +1,7 @@
 /* Text to ids: special tokens are cut out first, then runs of newlines, then each run is merged
  * with a heap over a linked list of symbols. */
+#include <string.h>
+
 #include "config/base/alloc.h"
 #include "config/base/utf8.h"
 #include "local_engine/tokenizer_internal.h"
@@ -19,13 +21,34 @@ struct entry {
     uint32_t rank, left;
 };
 
+enum { FEW = 64 }; /* the pieces of a template and most lines need no memory of their own */
+
 struct work {
     struct symbol *sym;
     size_t n, cap;
     struct entry *heap;
     size_t n_heap, heap_cap;
     uint64_t steps; /* of all loops below whose length depends on the text */
+    struct symbol few_sym[FEW];
+    struct entry few_heap[FEW];
 };
+
+static void work_init(struct work *w)
+{
+    w->sym = w->few_sym;
+    w->heap = w->few_heap;
+    w->n = w->n_heap = 0;
+    w->cap = w->heap_cap = FEW;
+    w->steps = 0;
+}
+
+static void work_free(struct work *w)
+{
+    if (w->sym != w->few_sym)
+        tg_free(w->sym);
+    if (w->heap != w->few_heap)
+        tg_free(w->heap);
+}
 
 enum tg_status le_ids_add(struct le_ids *ids, int32_t id)
 {
@@ -56,10 +79,13 @@ static bool before(struct entry a, struct entry b)
 static enum tg_status heap_push(struct work *w, struct entry e)
 {
     if (w->n_heap == w->heap_cap) {
-        size_t cap = w->heap_cap ? w->heap_cap * 2 : 256;
-        struct entry *grown = tg_realloc_array(w->heap, cap, sizeof(*grown));
+        size_t cap = w->heap_cap * 4;
+        bool own = w->heap != w->few_heap;
+        struct entry *grown = tg_realloc_array(own ? w->heap : NULL, cap, sizeof(*grown));
         if (!grown)
             return TG_NOMEM;
+        if (!own)
+            memcpy(grown, w->few_heap, sizeof(w->few_heap));
         w->heap = grown;
         w->heap_cap = cap;
     }
@@ -96,11 +122,12 @@ static enum tg_status split(struct work *w, const struct le_tokenizer *t, struct
 {
     w->n = w->n_heap = 0;
     if (run.n > w->cap) {
-        tg_free(w->sym);
-        w->cap = 0;
-        w->sym = tg_realloc_array(NULL, run.n, sizeof(*w->sym));
-        if (!w->sym)
+        struct symbol *larger = tg_realloc_array(NULL, run.n, sizeof(*larger));
+        if (!larger)
             return TG_NOMEM;
+        if (w->sym != w->few_sym)
+            tg_free(w->sym);
+        w->sym = larger;
         w->cap = run.n;
     }
     for (size_t i = 0; i < run.n;) {
@@ -232,7 +259,8 @@ enum tg_status le_tok_encode(const struct le_tokenizer *t, struct tg_str text, b
     *steps = 0;
     if (text.n > INT32_MAX)
         return TG_LIMIT;
-    struct work w = { 0 };
+    struct work w;
+    work_init(&w);
     size_t n_before = out->n, begin = 0;
     enum tg_status status = TG_OK;
     for (size_t i = 0; special && i < text.n && !status;) {
@@ -252,8 +280,7 @@ enum tg_status le_tok_encode(const struct le_tokenizer *t, struct tg_str text, b
     if (status)
         out->n = n_before;
     *steps = w.steps;
-    tg_free(w.sym);
-    tg_free(w.heap);
+    work_free(&w);
     return status;
 }
 
