@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
@@ -260,6 +259,7 @@ static curl_socket_t curl_opens(void *arg, curlsocktype purpose, struct curl_soc
     if (fd < 0)
         return CURL_SOCKET_BAD;
     t->http->opened++;
+    prov_curl_events_opened(&t->http->events, fd);
     return fd;
 }
 
@@ -407,6 +407,7 @@ static CURLcode configure_handle(CURL *easy)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, curl_opens);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, prov_curl_events_close_socket);
     SET(CURLOPT_PREREQFUNCTION, curl_may_send);
     SET(CURLOPT_READFUNCTION, curl_reads);
     SET(CURLOPT_SEEKFUNCTION, curl_seeks);
@@ -424,6 +425,7 @@ static CURLcode configure(struct prov_transfer *t, const struct prov_http_reques
     SET(CURLOPT_ERRORBUFFER, t->curl_text);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
     SET(CURLOPT_OPENSOCKETDATA, t);
+    SET(CURLOPT_CLOSESOCKETDATA, &t->http->events); /* the connection outlives t */
     SET(CURLOPT_FRESH_CONNECT, t->may_connect ? 1L : 0L);
     SET(CURLOPT_FORBID_REUSE, t->may_connect ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.n);

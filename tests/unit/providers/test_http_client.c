@@ -1,6 +1,7 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "providers/http_client.h"
 #include "tests/unit/check.h"
@@ -130,6 +131,24 @@ static void nothing_is_sent_again(void)
     }
 }
 
+/* A server that closes a kept connection while nobody uses it: what is still watched for that
+ * connection does not turn the loop, and the next request goes on another one. */
+static void an_idle_connection_is_closed(void)
+{
+    struct bench b;
+    open_bench(&b);
+    b.mock.script.close_idle_ms = 5;
+    post(&b, SMALL);
+    clock_t used = clock();
+    loop_for(b.base, 100);
+    used = clock() - used;
+    CHECK(used < CLOCKS_PER_SEC / 20);
+    post(&b, SMALL);
+    CHECK_INT(b.end, PROV_HTTP_DONE);
+    CHECK_INT(b.mock.accepted, 2);
+    close_bench(&b);
+}
+
 /* Nothing counts as sent before there is a connection. */
 static void not_sent_without_a_connection(void)
 {
@@ -151,6 +170,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(bodies_arrive),
         CASE(nothing_is_sent_again),
+        CASE(an_idle_connection_is_closed),
         CASE(not_sent_without_a_connection),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
