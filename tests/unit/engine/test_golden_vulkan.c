@@ -53,8 +53,8 @@ static void bundled_moe_q4_0(void)
  * part in it: the full set has the other models. */
 static void halves_within_their_row(void)
 {
-    check_opened(&(struct golden_case){ GOLDEN, "tiny-e.json", "tiny-e-Q4_0.gguf",
-                                        "hfdeq_Q4_0", "hfdeq/Q4_0", GOLDEN_F16 }, open_vulkan_fast);
+    check_opened(&(struct golden_case){ GOLDEN, "tiny-dense.json", "tiny-dense-Q8_0.gguf",
+                                        "hfdeq_Q8_0", "hfdeq/Q8_0", GOLDEN_F16 }, open_vulkan_fast);
 }
 
 enum { LONG = 560, TAIL = 4, VOCAB = 4096 }; /* more than a full step; rings are of 528 positions */
