@@ -20,8 +20,8 @@ static const char *const statements[LEDGER_STMTS] = {
     [LEDGER_LEASE_READ] = "SELECT granted_nano FROM lease WHERE session = ? AND id = ?",
 };
 
-/* The check of settlement.state is for those who write by hand: SQLite makes a table of the words it
- * may be at each insert, which is half of an insert's cost, and end_state gives no others. */
+/* The check of settlement.state is for those who write by hand: SQLite makes a table of the words
+ * that it may be at each insert, half of an insert's cost, and end_state gives no others. */
 static enum tg_status prepare(struct tel_ledger_db *db, struct tg_error *err)
 {
     enum tg_status status =
