@@ -5,16 +5,19 @@
 #include <string.h>
 
 #include "config/base/alloc.h"
+#include "gateway/responses_shares.h"
 
 enum { BUCKETS_MIN = 64, READ_FACTOR = 4, SPANS_MIN = 4 };
 
-/* The list by use: whatever is used takes those before it along, in front of itself. So nothing is
- * ever older than what goes on from it, and the oldest has nothing behind it. */
+/* Two lines by use, of all and of each owner: whatever is used takes those before it along, in
+ * front of itself. So nothing is ever older than what goes on from it, and the oldest has nothing
+ * behind it. (A conversation has one owner.) */
 struct gw_responses {
     pthread_mutex_t lock;
     struct gw_response **bucket;
     size_t n_buckets; /* a power of two */
-    struct gw_response *newest, *oldest;
+    struct gw_response_line line;
+    struct gw_shares shares;
     size_t n, bytes, max_bytes, reading;
     int64_t ttl_ms;
 };
@@ -98,26 +101,48 @@ static void grow(struct gw_responses *s)
     s->n_buckets = n;
 }
 
-static void unlink_list(struct gw_responses *s, struct gw_response *r)
+static void unlink_from(struct gw_response_line *line, struct gw_response *r,
+                        enum gw_response_order by)
 {
-    *(r->in.newer ? &r->in.newer->in.older : &s->newest) = r->in.older;
-    *(r->in.older ? &r->in.older->in.newer : &s->oldest) = r->in.newer;
-    r->in.newer = r->in.older = NULL;
+    struct gw_response *newer = r->in.newer[by], *older = r->in.older[by];
+    *(newer ? &newer->in.older[by] : &line->newest) = older;
+    *(older ? &older->in.newer[by] : &line->oldest) = newer;
+    r->in.newer[by] = r->in.older[by] = NULL;
 }
 
-static void link_newest(struct gw_responses *s, struct gw_response *r)
+static void link_newest(struct gw_response_line *line, struct gw_response *r,
+                        enum gw_response_order by)
 {
-    r->in.older = s->newest;
-    *(s->newest ? &s->newest->in.newer : &s->oldest) = r;
-    s->newest = r;
+    r->in.older[by] = line->newest;
+    *(line->newest ? &line->newest->in.newer[by] : &line->oldest) = r;
+    line->newest = r;
+}
+
+static void unlink_lines(struct gw_responses *s, struct gw_response *r)
+{
+    unlink_from(&s->line, r, GW_RESPONSE_OF_ALL);
+    unlink_from(&r->in.share->line, r, GW_RESPONSE_OF_OWNER);
+}
+
+static void link_lines(struct gw_responses *s, struct gw_response *r)
+{
+    link_newest(&s->line, r, GW_RESPONSE_OF_ALL);
+    link_newest(&r->in.share->line, r, GW_RESPONSE_OF_OWNER);
+}
+
+/* Of one that is in the lines, or was until now. */
+static void count_bytes(struct gw_responses *s, struct gw_response *r, size_t was, size_t now)
+{
+    s->bytes += now - was;
+    gw_shares_count(&s->shares, r->in.share, r->in.share->bytes + now - was);
 }
 
 static void touch(struct gw_responses *s, struct gw_response *r, int64_t now_ms)
 {
     for (; r && r->in.kept; r = r->before) {
         r->in.used_ms = now_ms;
-        unlink_list(s, r);
-        link_newest(s, r);
+        unlink_lines(s, r);
+        link_lines(s, r);
     }
 }
 
@@ -129,9 +154,10 @@ static void take_out(struct gw_responses *s, struct gw_response *r)
     while (*at != r)
         at = &(*at)->in.next;
     *at = r->in.next;
-    unlink_list(s, r);
+    unlink_lines(s, r);
     r->in.kept = false;
-    s->bytes -= r->in.bytes;
+    count_bytes(s, r, r->in.bytes, 0);
+    r->in.share = NULL;
     s->n--;
 }
 
@@ -144,7 +170,7 @@ static void release(struct gw_responses *s, struct gw_response *r)
         if (r->in.kept && r->in.deleted) {
             gw_spans_free(&r->input);
             gw_spans_free(&r->output);
-            s->bytes -= r->in.bytes - sizeof(*r);
+            count_bytes(s, r, r->in.bytes, sizeof(*r));
             r->in.bytes = sizeof(*r);
             if (r->in.children == 0)
                 take_out(s, r);
@@ -168,8 +194,10 @@ static void evict(struct gw_responses *s, struct gw_response *r)
 
 static void trim(struct gw_responses *s, int64_t now_ms)
 {
-    while (s->oldest && (s->bytes > s->max_bytes || now_ms - s->oldest->in.used_ms >= s->ttl_ms))
-        evict(s, s->oldest);
+    while (s->line.oldest && now_ms - s->line.oldest->in.used_ms >= s->ttl_ms)
+        evict(s, s->line.oldest);
+    while (s->bytes > s->max_bytes)
+        evict(s, gw_shares_largest(&s->shares)->line.oldest);
 }
 
 /* --- references ------------------------------------------------------------------------------ */
@@ -219,9 +247,10 @@ void gw_responses_free(struct gw_responses *s)
 {
     if (!s)
         return;
-    while (s->oldest)
-        evict(s, s->oldest);
+    while (s->line.oldest)
+        evict(s, s->line.oldest);
     assert(s->n == 0 && s->bytes == 0 && s->reading == 0);
+    gw_shares_free(&s->shares);
     pthread_mutex_destroy(&s->lock);
     tg_free(s->bucket);
     tg_free(s);
@@ -267,7 +296,9 @@ void gw_responses_put(struct gw_responses *s, struct gw_response *r, int64_t now
     r->chain = r->in.bytes + (before ? before->chain : 0);
     r->depth = 1 + (before ? before->depth : 0);
     pthread_mutex_lock(&s->lock);
-    if (!is_whole(before) || look_up(s, r->number)) {
+    bool fits = r->in.bytes <= s->max_bytes && is_whole(before) && !look_up(s, r->number);
+    r->in.share = fits ? gw_shares_of(&s->shares, r->owner) : NULL;
+    if (!r->in.share) {
         pthread_mutex_unlock(&s->lock);
         gw_response_drop(s, r);
         return;
@@ -277,9 +308,9 @@ void gw_responses_put(struct gw_responses *s, struct gw_response *r, int64_t now
     r->in.next = *bucket_of(s, r->number);
     *bucket_of(s, r->number) = r;
     r->in.kept = true;
-    link_newest(s, r);
+    link_lines(s, r);
     s->n++;
-    s->bytes += r->in.bytes;
+    count_bytes(s, r, 0, r->in.bytes);
     if (before)
         before->in.children++;
     touch(s, r, now_ms);

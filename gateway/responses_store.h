@@ -1,7 +1,8 @@
 /* What later requests may go on from: responses, each with a reference to the one before it, in
  * memory, bounded by bytes and by the time since they were last used. Each belongs to an owner, and
- * to all others it does not exist. Any thread: a mutex around small steps; what a response holds is
- * never changed once it is in the store, and a reference keeps it and all before it readable. */
+ * to all others it does not exist; where room is short, the owner that holds the most makes it. Any
+ * thread: a mutex around small steps; what a response holds is never changed once it is in the
+ * store, and a reference keeps it and all before it readable. */
 #ifndef GATEWAY_RESPONSES_STORE_H
 #define GATEWAY_RESPONSES_STORE_H
 
@@ -14,6 +15,10 @@
 #include "config/base/str.h"
 
 struct gw_responses; /* opaque: the store */
+struct gw_share;
+
+/* The lines by use that a response stands in. */
+enum gw_response_order { GW_RESPONSE_OF_ALL, GW_RESPONSE_OF_OWNER, GW_RESPONSE_ORDERS };
 
 /* One item inside a text: its JSON object, and the value of its id. */
 struct gw_span {
@@ -39,7 +44,8 @@ struct gw_response {
     size_t depth;  /* responses up to this one, itself counted */
     size_t chain;  /* bytes of them */
     struct {       /* of the store, under its lock */
-        struct gw_response *newer, *older, *next;
+        struct gw_response *newer[GW_RESPONSE_ORDERS], *older[GW_RESPONSE_ORDERS], *next;
+        struct gw_share *share; /* its owner's, while it is kept */
         size_t bytes, refs, children;
         int64_t used_ms;
         bool kept, deleted;
@@ -63,9 +69,11 @@ void gw_responses_expire(struct gw_responses *s, int64_t now_ms);
 struct gw_response *gw_response_new(struct gw_response *before);
 /* Frees a response that was not put, and gives its reference to the one before back. */
 void gw_response_drop(struct gw_responses *s, struct gw_response *r);
-/* Keeps r, which is the store's from then on; least recently used ones make room, the newest of a
- * conversation first. One that is too large, or goes on from something that is gone, is not kept,
- * and neither is anything if there is no memory. */
+/* Keeps r, which is the store's from then on. Whoever holds the most bytes makes room, with what it
+ * used least recently, the newest of a conversation first; so nobody loses what is within an equal
+ * part (the bytes by the number of owners, but for one response) to somebody else. One that is too
+ * large, or goes on from something that is gone, is not kept, and neither is anything if there is
+ * no memory. Takes time by what it evicts, and log2 of the number of owners. */
 void gw_responses_put(struct gw_responses *s, struct gw_response *r, int64_t now_ms);
 
 /* The response of that number. NULL: unknown, expired, deleted or another's. whole: only if all

@@ -77,9 +77,75 @@ static void the_least_recently_used_goes_first(void)
     CHECK(there(0, 1, false, 1));
     put_behind(4, 0, 2);
     CHECK(there(0, 1, false, 3) && !there(0, 2, false, 3) && there(0, 4, false, 3));
-    gw_responses_put(s, made(0, 5, 4 * TEXT, NULL), 4); /* fits nowhere */
+    gw_responses_put(s, made(0, 5, 4 * TEXT, NULL), 4); /* fits nowhere: nothing makes room */
     CHECK(!there(0, 5, false, 5));
+    CHECK_INT(gw_responses_state(s).n, 3);
+    close_store();
+}
+
+static size_t count_of(uint64_t owner, uint64_t from, uint64_t to, int64_t now)
+{
+    size_t n = 0;
+    for (uint64_t i = from; i <= to; i++)
+        n += there(owner, i, false, now);
+    return n;
+}
+
+/* Whoever holds the most makes room, even for others: what the others have stays. */
+static void one_owner_cannot_evict_the_others(void)
+{
+    open_store((int64_t)(10 * one()));
+    for (uint64_t i = 1; i <= 3; i++)
+        gw_responses_put(s, made(1, i, TEXT, NULL), 0);
+    for (uint64_t i = 100; i < 200; i++)
+        gw_responses_put(s, made(2, i, TEXT, NULL), 1);
+    CHECK_INT(count_of(1, 1, 3, 2), 3);
+    CHECK_INT(count_of(2, 193, 199, 2), 7); /* its own newest */
+    CHECK_INT(gw_responses_state(s).n, 10);
+    gw_responses_put(s, made(2, 200, 9 * TEXT, NULL), 3); /* above what the first one leaves */
+    CHECK_INT(count_of(1, 1, 3, 4), 3);
+    CHECK_INT(count_of(2, 100, 200, 4), 0);
+    for (uint64_t i = 300; i < 310; i++)
+        gw_responses_put(s, made(2, i, TEXT, NULL), 5);
+    for (uint64_t i = 400; i < 410; i++) /* a third one gets its part from the largest */
+        gw_responses_put(s, made(3, i, TEXT, NULL), 6);
+    CHECK_INT(count_of(1, 1, 3, 7), 3);
+    CHECK_INT(count_of(2, 306, 309, 7) + count_of(3, 406, 409, 7), 7);
+    CHECK(count_of(2, 306, 309, 7) >= 3 && count_of(3, 406, 409, 7) >= 3);
+    CHECK_INT(gw_responses_state(s).n, 10);
+    gw_responses_limit(s, (int64_t)(3 * one()), TTL, 8);
+    CHECK_INT(count_of(1, 1, 3, 8) * count_of(2, 300, 309, 8) * count_of(3, 400, 409, 8), 1);
+    gw_responses_expire(s, 8 + TTL);
     CHECK_INT(gw_responses_state(s).n, 0);
+    close_store();
+}
+
+/* Against sums over everything: the largest gives way, and the bytes are those of what is there. */
+static void shares_follow_what_happens(void)
+{
+    enum { OWNERS = 40, NUMBERS = 400, STEPS = 4000 };
+    static size_t bytes[NUMBERS + 1]; /* as it was put; 0: never */
+    uint64_t noise = 7;
+    const size_t room = 60 * one();
+    open_store((int64_t)room);
+    for (int64_t step = 0; step < STEPS; step++) {
+        noise = noise * 6364136223846793005U + 1442695040888963407U;
+        uint64_t number = 1 + (noise >> 33) % NUMBERS, owner = number % OWNERS;
+        if ((noise >> 20) % 5 == 0) {
+            gw_responses_delete(s, owner, number, step / 5);
+        } else if (!there(owner, number, false, step / 5)) {
+            bytes[number] = 1 + (noise >> 40) % (3 * TEXT);
+            gw_responses_put(s, made(owner, number, bytes[number], NULL), step / 5);
+        }
+        size_t sum = 0, n = 0;
+        for (uint64_t i = 1; step % 1000 == 0 && i <= NUMBERS; i++)
+            if (bytes[i] && there(i % OWNERS, i, false, step / 5)) {
+                sum += bytes[i] + sizeof(struct gw_response);
+                n++;
+            }
+        CHECK(step % 1000 || (sum == gw_responses_state(s).bytes && n == gw_responses_state(s).n));
+        CHECK(gw_responses_state(s).bytes <= room);
+    }
     close_store();
 }
 
@@ -201,14 +267,35 @@ static void failing_allocations(void)
     close_store();
 }
 
+/* Of the place that an owner needs: then nothing of it is kept, and nothing else is lost. */
+static void failing_allocations_of_owners(void)
+{
+    open_store(1 << 20);
+    for (uint64_t owner = 0; owner < 17; owner++) {
+        bool grows = owner % 16 == 0;
+        for (uint64_t nth = 1; nth <= 1 + (uint64_t)grows; nth++) {
+            struct gw_response *r = made(owner, owner + 1, TEXT, NULL);
+            tg_alloc_fail_nth(nth);
+            gw_responses_put(s, r, 0);
+            tg_alloc_fail_nth(0);
+            CHECK(!there(owner, owner + 1, true, 0));
+        }
+        gw_responses_put(s, made(owner, owner + 1, TEXT, NULL), 0);
+        CHECK(there(owner, owner + 1, true, 0));
+        CHECK_INT(gw_responses_state(s).bytes, (owner + 1) * one());
+    }
+    close_store();
+}
+
 enum { THREADS = 4, TURNS = 400 };
 static atomic_int found;
 
 static void *worker(void *arg)
 {
     uint64_t base = (uint64_t)(uintptr_t)arg * 1000 + 1000, before = 0;
+    uint64_t owner = (uint64_t)(uintptr_t)arg / 2; /* of two threads each */
     for (uint64_t i = 0; i < TURNS; i++) {
-        struct gw_response *b = gw_responses_find(s, 0, before, true, 0);
+        struct gw_response *b = gw_responses_find(s, owner, before, true, 0);
         size_t bytes = 0;
         for (struct gw_response *r = b; r; r = r->before)
             bytes += r->output.text ? (size_t)r->output.text[0] + r->output.n_text : 0;
@@ -216,12 +303,13 @@ static void *worker(void *arg)
         struct gw_response *r = gw_response_new(b);
         if (!r)
             break;
+        r->owner = owner;
         r->number = base + i;
         r->output.text = tg_calloc(TEXT, 1);
         r->output.n_text = TEXT;
         gw_responses_put(s, r, 0);
         if (i % 7 == 0)
-            gw_responses_delete(s, 0, base + i, 0);
+            gw_responses_delete(s, owner, base + i, 0);
         before = i % 5 == 4 ? 0 : base + i;
     }
     return NULL;
@@ -245,6 +333,8 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(owners_do_not_see_each_other),
         CASE(the_least_recently_used_goes_first),
+        CASE(one_owner_cannot_evict_the_others),
+        CASE(shares_follow_what_happens),
         CASE(age_counts_from_the_last_use),
         CASE(conversations_go_from_their_newest_end),
         CASE(a_deleted_part_ends_what_goes_on_from_it),
@@ -253,6 +343,7 @@ int main(int argc, char **argv)
         CASE(many_are_found),
         CASE(spans_name_their_items),
         CASE(failing_allocations),
+        CASE(failing_allocations_of_owners),
         CASE(threads),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
