@@ -32,7 +32,9 @@ struct gw_snapshot {
     struct cfg_settings *settings;
     struct gw_tls *tls; /* NULL: the listener speaks plain HTTP */
     struct pol_route routes[CFG_ROUTES_MAX];
-    int budget[CFG_ROUTES_MAX]; /* of each route; -1: none could be declared */
+    int budget[CFG_ROUTES_MAX]; /* of each route, as far as declared; dropped with the snapshot */
+    size_t n_budgets;           /* declared in store */
+    struct tel_store *store;    /* borrowed; NULL until it is bound */
     struct prov_backend *tier[CFG_ROUTES_MAX][CFG_TIERS_MAX]; /* borrowed from providers */
     struct prov_backend *providers[CFG_PROVIDERS_MAX];
     struct gw_calibrations calibrations; /* those of dataDir, then those beside the model */
@@ -60,7 +62,7 @@ struct gw_app {
     struct gw_http *http, *admin_http; /* admin_http NULL: it has no listener of its own */
     struct gw_door doors[2];           /* of these two */
     struct gw_responses *responses; /* what may be gone on from; NULL: nothing is kept */
-    struct gw_timer *expire;        /* of them: the old ones go */
+    struct gw_timer *expire;        /* of them, and of keys: the old ones go */
     struct gw_snapshot *now;
     struct tel_keys *keys;             /* API keys, as requests are judged by */
     bool keys_lost;                    /* the file has none any more, and that was logged */

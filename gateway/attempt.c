@@ -10,8 +10,6 @@
 /* Held-back bytes are bounded by the window; behind commit they leave at once. But one event may
  * print all that was said before, and again: a dialect that tells an item's text at its end. */
 enum { TRY_OUT_MAX = 6 * GW_ANSWER_MAX };
-/* Of a key's budget: when it is as far spent, the log says so. */
-enum { KEY_ALERT_MILLIONTHS = 800000 };
 /* Larger ones a worker writes: a megabyte of text, or of an image in base64, takes 1 to 2 ms. */
 enum { WRITE_BYTES = 64 << 10 };
 
@@ -306,16 +304,9 @@ static void launch(struct gw_try *t)
  * from. -1: it could not be. */
 static int budget_of(const struct gw_exchange *x, enum gw_purse purse)
 {
-    struct gw_lane *lane = x->caller.lane;
-    char name[8 + TEL_KEY_ID];
     if (purse == GW_PURSE_ROUTE)
         return x->config->budget[x->route];
-    if (!lane->budget) {
-        snprintf(name, sizeof(name), "key:%s", x->caller.key->id);
-        lane->budget = 1 + tel_budget(x->app->store, name, lane->cap_nano, lane->period,
-                                      KEY_ALERT_MILLIONTHS);
-    }
-    return lane->budget - 1;
+    return gw_caller_budget(&x->caller, x->app->store);
 }
 
 /* What is only reserved may come back in a moment; what is spent, with the next period. */
@@ -347,6 +338,18 @@ static struct api_error over_budget(const struct gw_try *t, enum gw_purse purse)
                                             : "cloud budget of its route");
 }
 
+/* The store cannot say yes. */
+static struct api_error unpayable(const struct gw_exchange *x, enum gw_purse purse)
+{
+    if (budget_of(x, purse) >= 0)
+        return gw_failure(503, "server_error", "ledger_unavailable",
+                          "the ledger cannot be written, so nothing may be paid");
+    return gw_failure(503, "server_error", "ledger_unavailable",
+                      "the budget of this request's API key cannot be kept: %d budgets are in use, "
+                      "which is the most; revoke API keys that have one and are not needed",
+                      TEL_BUDGETS_MAX);
+}
+
 static void reserve_from(struct gw_try *t, enum gw_purse purse);
 
 static void reserved(struct gw_try *t, enum gw_purse purse, enum tel_outcome outcome, uint64_t id)
@@ -372,8 +375,7 @@ static void reserved(struct gw_try *t, enum gw_purse purse, enum tel_outcome out
                purse == GW_PURSE_KEY ? "key-budget-exhausted" : "budget-exhausted");
         return;
     case TEL_UNAVAILABLE:
-        failure = gw_failure(503, "server_error", "ledger_unavailable",
-                             "the ledger cannot be written, so nothing may be paid");
+        failure = unpayable(t->x, purse);
         release(t);
         refuse(t->x, &failure, "ledger-unavailable");
         return;

@@ -11,6 +11,8 @@
 #include "gateway/exchange.h"
 
 enum { SECRET_MAX = 256, BUSY_WAIT_MS = 1000 };
+/* Of a key's budget: when it is as far spent, the log says so. */
+enum { KEY_ALERT_MILLIONTHS = 800000 };
 
 /* --- who --- */
 
@@ -149,8 +151,11 @@ bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms
 
 static void let_go(struct gw_lane *lane)
 {
-    if (lane && --lane->refs == 0)
-        tg_free(lane);
+    if (!lane || --lane->refs > 0)
+        return;
+    if (lane->budget)
+        tel_budget_drop(lane->store, lane->budget - 1);
+    tg_free(lane);
 }
 
 /* Both are in the order of creation. */
@@ -171,12 +176,23 @@ void gw_auth_move(struct tel_keys *was, struct tel_keys *now)
     }
 }
 
+static void let_go_at(struct tel_keys *keys, size_t i)
+{
+    let_go(keys->slot[i]);
+    keys->slot[i] = NULL;
+}
+
+void gw_auth_retire(struct tel_keys *keys, int64_t now_ms)
+{
+    for (size_t i = 0; i < keys->n; i++)
+        if (tel_key_state(&keys->key[i], now_ms) != TEL_KEY_ACTIVE)
+            let_go_at(keys, i);
+}
+
 void gw_auth_drop(struct tel_keys *keys)
 {
-    for (size_t i = 0; i < keys->n; i++) {
-        let_go(keys->slot[i]);
-        keys->slot[i] = NULL;
-    }
+    for (size_t i = 0; i < keys->n; i++)
+        let_go_at(keys, i);
 }
 
 /* The lane of the key, made when it is used for the first time. */
@@ -221,7 +237,7 @@ bool gw_caller_enter(struct gw_caller *c, int64_t now_ns, struct api_error *e, i
         return false;
     }
     if (lane->cap_nano != c->key->budget_nano || lane->period != c->key->period)
-        lane->budget = 0;
+        lane->declared = false;
     lane->cap_nano = c->key->budget_nano;
     lane->period = c->key->period;
     lane->refs++;
@@ -290,6 +306,24 @@ size_t gw_caller_names(const struct gw_caller *c, const struct cfg_settings *s, 
         if (gw_caller_choose(c, s, tg_str_of(names[i]), &choice))
             names[kept++] = names[i];
     return kept;
+}
+
+int gw_caller_budget(const struct gw_caller *c, struct tel_store *store)
+{
+    struct gw_lane *lane = c->lane;
+    char name[8 + TEL_KEY_ID];
+    if (lane->declared)
+        return lane->budget - 1;
+    snprintf(name, sizeof(name), "key:%s", c->key->id);
+    int budget = tel_budget(store, name, lane->cap_nano, lane->period, KEY_ALERT_MILLIONTHS);
+    if (budget < 0)
+        return -1;
+    if (lane->budget) /* the same one, on other terms: held once is enough */
+        tel_budget_drop(store, budget);
+    lane->store = store;
+    lane->budget = budget + 1;
+    lane->declared = true;
+    return budget;
 }
 
 bool gw_caller_local_only(const struct gw_caller *c)

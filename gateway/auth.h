@@ -17,7 +17,9 @@ struct gw_lane {
     struct pol_bucket requests, tokens;
     int64_t cap_nano; /* the budget, as the latest request knew it */
     enum cfg_period period;
-    int budget; /* the store's number of it plus one; 0: to be declared (again) */
+    int budget; /* the store's number of it plus one, dropped with the lane; 0: not declared */
+    bool declared; /* on these terms */
+    struct tel_store *store; /* what budget is of; borrowed */
 };
 
 /* The key that a request came with, as it was then; all zero: no key was needed. */
@@ -40,6 +42,9 @@ bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms
                  struct gw_caller *c, struct api_error *e);
 /* now replaces was: lanes move over. was may be NULL, or equal to now. */
 void gw_auth_move(struct tel_keys *was, struct tel_keys *now);
+/* Lets go of the lanes of keys that may not be used any more, revoked or expired: each ends with
+ * the last request that has it. */
+void gw_auth_retire(struct tel_keys *keys, int64_t now_ms);
 /* Lets go of all lanes that keys has. */
 void gw_auth_drop(struct tel_keys *keys);
 
@@ -62,6 +67,9 @@ bool gw_caller_choose(const struct gw_caller *c, const struct cfg_settings *s, s
                       struct pol_choice *out);
 size_t gw_caller_names(const struct gw_caller *c, const struct cfg_settings *s, bool remote,
                        const char *names[POL_NAMES_MAX]);
+/* The store's number of the key's budget, on the terms of the latest request; declared when it is
+ * first asked for. -1: there is no place for it, or no memory. c has a lane. */
+int gw_caller_budget(const struct gw_caller *c, struct tel_store *store);
 bool gw_caller_local_only(const struct gw_caller *c);
 /* What is kept for one key and for no other belongs to this; 0: there are no keys. */
 uint64_t gw_caller_owner(const struct gw_caller *c);

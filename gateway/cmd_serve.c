@@ -171,6 +171,7 @@ static void on_expire(void *arg)
 {
     struct gw_app *app = arg;
     gw_responses_expire(app->responses, tg_mono_ns() / 1000000);
+    gw_auth_retire(app->keys, tg_wall_ms());
     gw_timer_set(app->expire, SERVE_EXPIRE_MS);
 }
 

@@ -165,6 +165,7 @@ void gw_gate_sync(struct gw_app *app)
     }
     app->keys_lost = false;
     gw_auth_move(was, now);
+    gw_auth_retire(now, tg_wall_ms());
     app->keys = tel_keys_ref(now);
     if (now->n)
         tg_log(TG_LOG_INFO, "keys", "%zu of %zu API key(s) may be used", count_active(now), now->n);

@@ -36,13 +36,17 @@ static void collect_money(struct gw_app *app)
 {
     struct tel_load load = tel_load(app->store);
     struct tel_counters counters = tel_counters(app->store);
-    const char *name;
-    for (int i = 0; (name = tel_budget_name(app->store, i)); i++) {
+    for (int i = 0; i < tel_budgets(app->store); i++) {
+        const char *name = tel_budget_name(app->store, i);
+        if (!name)
+            continue;
         struct tel_budget_state b = tel_budget_state(app->store, i);
         set_of(app, GW_M_BUDGET_CAP, name, b.cap);
         set_of(app, GW_M_BUDGET_SPENT, name, b.spent);
         set_of(app, GW_M_BUDGET_RESERVED, name, b.reserved);
     }
+    for (int metric = GW_M_BUDGET_CAP; metric <= GW_M_BUDGET_RESERVED; metric++)
+        tel_metrics_sweep(app->metrics, (size_t)metric); /* budgets that are gone */
     set_of(app, GW_M_RESERVATIONS, "open", (int64_t)load.open);
     set_of(app, GW_M_RESERVATIONS, "waiting", (int64_t)load.waiting);
     set(app, GW_M_LEDGER_AVAILABLE, load.available);

@@ -19,6 +19,8 @@ void gw_snapshot_unref(struct gw_snapshot *s)
         prov_backend_free(s->providers[i]);
     for (size_t i = 0; s->settings && i < s->settings->n_routes; i++)
         pol_route_free(&s->routes[i]);
+    for (size_t i = 0; i < s->n_budgets; i++)
+        tel_budget_drop(s->store, s->budget[i]);
     gw_calibrations_free(&s->calibrations);
     gw_tls_free(s->tls);
     cfg_free(s->settings);
@@ -121,16 +123,21 @@ static enum tg_status open_providers(struct gw_snapshot *s, struct gw_app *app,
     return TG_OK;
 }
 
-/* Without a cap the spending of a route is still recorded, under the largest one. */
+/* Without a cap the spending of a route is still recorded, under the largest one. May be called
+ * again, after another snapshot: these terms hold again. */
 static bool declare_budgets(struct gw_snapshot *s, struct gw_app *app)
 {
+    s->store = app->store;
     for (size_t i = 0; i < s->settings->n_routes; i++) {
         const struct cfg_route *r = &s->settings->routes[i];
-        s->budget[i] =
-            tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
-                       r->has_budget ? r->period : CFG_PERIOD_MONTH, r->alert_millionths);
-        if (s->budget[i] < 0)
+        int budget = tel_budget(app->store, r->name, r->has_budget ? r->budget_nano : INT64_MAX,
+                                r->has_budget ? r->period : CFG_PERIOD_MONTH, r->alert_millionths);
+        if (budget < 0)
             return false;
+        if (i < s->n_budgets)
+            tel_budget_drop(app->store, budget); /* it is held once */
+        else
+            s->budget[s->n_budgets++] = budget;
     }
     return true;
 }
@@ -154,7 +161,7 @@ enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *app, struc
     if (app->now != s)
         declare_budgets(app->now, app); /* a refused reload changes nothing: no cap either */
     return tg_fail(err, TG_LIMIT,
-                   "more than %d budgets since the start: restart to forget "
-                   "the old ones",
+                   "more than %d budgets are in use, of routes and of API keys: have fewer routes, "
+                   "or revoke keys that have a budget and are not needed",
                    TEL_BUDGETS_MAX);
 }

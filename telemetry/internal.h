@@ -71,6 +71,9 @@ struct tel_purse {
     bool changed;   /* the thread knows an older cap or alert */
     bool denied;    /* the ledger had less room than the purse expected: reported once */
     bool drawn;     /* a reservation was asked for in this period */
+    bool leaving;   /* the ask under way gives all back: its answer frees the place */
+    size_t users;   /* tel_budget without its tel_budget_drop */
+    size_t holds;   /* of any period, and those that wait */
     int32_t first, last; /* waiting holds */
 };
 
@@ -105,11 +108,13 @@ struct tel_store {
     struct tg_queue *rows;    /* loop to thread */
     struct tg_queue *key_ops; /* loop to thread: struct tel_key_op * */
     struct tg_queue *replies; /* thread to loop */
-    const char *name[TEL_BUDGETS_MAX]; /* written by the loop before the first op that means it */
+    /* written by the loop before the first op that means it; NULL: a free place, written when all
+     * such ops were answered */
+    const char *name[TEL_BUDGETS_MAX];
 
     /* loop */
     struct tel_purse purse[TEL_BUDGETS_MAX];
-    size_t n_budgets;
+    size_t n_budgets; /* one above the highest that was ever in use */
     struct tel_holds holds;
     uint64_t last_id;
     size_t admitted, slots, row_slots; /* slots: taken in ops and not used yet */

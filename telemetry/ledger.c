@@ -119,7 +119,7 @@ static int64_t wanted(const struct tel_store *s, const struct tel_purse *p)
 {
     int64_t used = tel_add(tel_add(p->spent, p->reserved), p->lease);
     int64_t room = used < p->cap ? p->cap - used : 0;
-    bool ahead = p->drawn && !p->denied && p->lease < p->lease_size / 2;
+    bool ahead = p->users && p->drawn && !p->denied && p->lease < p->lease_size / 2;
     int64_t want = ahead ? p->lease_size : 0;
     int64_t line = 0, most = tel_add(room, p->lease);
     int32_t at = p->first;
@@ -200,6 +200,12 @@ static bool refresh(struct tel_store *s, struct tel_purse *p)
     return p->loaded && in_period(p, now_ms);
 }
 
+/* NULL: there is no such budget. */
+static struct tel_purse *purse_of(struct tel_store *s, int budget)
+{
+    return tel_budget_name(s, budget) ? &s->purse[budget] : NULL;
+}
+
 static int64_t lease_size(const struct tel_store *s, int64_t cap)
 {
     const int64_t least = 10000000, most = 1000000000; /* $0.01, $1 */
@@ -213,19 +219,45 @@ static int64_t lease_size(const struct tel_store *s, int64_t cap)
 
 static struct tel_purse *find_purse(struct tel_store *s, const char *name)
 {
+    size_t place = s->n_budgets;
     for (size_t i = 0; i < s->n_budgets; i++)
-        if (strcmp(s->name[i], name) == 0)
+        if (!s->name[i])
+            place = i;
+        else if (strcmp(s->name[i], name) == 0)
             return &s->purse[i];
-    if (s->n_budgets == TEL_BUDGETS_MAX)
+    if (place == TEL_BUDGETS_MAX)
         return NULL;
     const char *copy = tg_strdup(name);
     if (!copy)
         return NULL;
-    struct tel_purse *p = &s->purse[s->n_budgets];
+    struct tel_purse *p = &s->purse[place];
     *p = (struct tel_purse){ .first = TEL_NO_HOLD, .last = TEL_NO_HOLD };
-    p->key.budget = (int)s->n_budgets;
-    s->name[s->n_budgets++] = copy;
+    p->key.budget = (int)place;
+    s->name[place] = copy;
+    s->n_budgets += place == s->n_budgets;
     return p;
+}
+
+/* Of a budget that nobody uses and nothing is reserved of or waits for: its lease goes back with an
+ * ask for nothing. The answer tells that the thread is through with all that was queued about it;
+ * then its place is free for another name. True: that ask is on its way. */
+static bool retire(struct tel_store *s, struct tel_purse *p)
+{
+    if (p->users || p->holds || p->asked)
+        return false;
+    int64_t drop = p->lease;
+    p->lease = 0;
+    p->leaving = true;
+    ask(s, p, &p->key, drop);
+    return true;
+}
+
+static void forget(struct tel_store *s, struct tel_purse *p)
+{
+    int place = p->key.budget;
+    tg_free((char *)(uintptr_t)s->name[place]);
+    s->name[place] = NULL;
+    *p = (struct tel_purse){ .first = TEL_NO_HOLD, .last = TEL_NO_HOLD };
 }
 
 int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg_period period,
@@ -239,15 +271,25 @@ int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg
     p->alert_millionths = alert_millionths > 0 ? alert_millionths : 0;
     p->lease_size = lease_size(s, p->cap);
     p->changed = true;
-    p->denied = false;
+    p->denied = p->leaving = false;
+    p->users++;
     refresh(s, p);
     return p->key.budget;
+}
+
+void tel_budget_drop(struct tel_store *s, int budget)
+{
+    struct tel_purse *p = purse_of(s, budget);
+    if (!p || !p->users)
+        return;
+    p->users--;
+    retire(s, p);
 }
 
 struct tel_budget_state tel_budget_state(const struct tel_store *s, int budget)
 {
     struct tel_budget_state state = { 0 };
-    if (budget < 0 || (size_t)budget >= s->n_budgets)
+    if (!tel_budget_name(s, budget))
         return state;
     const struct tel_purse *p = &s->purse[budget];
     state.cap = p->cap;
@@ -271,8 +313,11 @@ static void draw(struct tel_purse *p, struct tel_hold *h)
 
 static void drop_hold(struct tel_store *s, struct tel_hold *h)
 {
+    struct tel_purse *p = &s->purse[h->key.budget];
     tel_holds_remove(&s->holds, h);
     trim_slots(s);
+    p->holds--;
+    retire(s, p);
 }
 
 /* Takes a hold out of the line and tells its owner. */
@@ -294,11 +339,11 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
                              uint64_t request, tel_reserved_fn fn, void *arg, uint64_t *id)
 {
     *id = 0;
-    if (budget < 0 || (size_t)budget >= s->n_budgets || !s->available)
+    struct tel_purse *p = purse_of(s, budget);
+    if (!p || !p->users || !s->available)
         return TEL_UNAVAILABLE;
     if (amount_nano < 0) /* a bound that overflowed */
         return TEL_OVER_CAP;
-    struct tel_purse *p = &s->purse[budget];
     bool ready = refresh(s, p);
     if (ready && over_cap(p, amount_nano))
         return TEL_OVER_CAP;
@@ -308,6 +353,7 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
     if (!h)
         return TEL_UNAVAILABLE;
     p->drawn = true;
+    p->holds++;
     *id = ++s->last_id;
     h->request = request;
     h->amount = amount_nano;
@@ -432,6 +478,11 @@ struct tel_load tel_load(const struct tel_store *s)
     return load;
 }
 
+int tel_budgets(const struct tel_store *s)
+{
+    return (int)s->n_budgets;
+}
+
 const char *tel_budget_name(const struct tel_store *s, int budget)
 {
     return budget >= 0 && (size_t)budget < s->n_budgets ? s->name[budget] : NULL;
@@ -475,6 +526,10 @@ static void on_lease(struct tel_store *s, const struct tel_reply *reply)
 {
     struct tel_purse *p = &s->purse[reply->budget];
     p->asked = false;
+    if (p->leaving) { /* nobody came back to it */
+        forget(s, p);
+        return;
+    }
     p->lease = tel_add(p->lease, reply->granted);
     if (!p->loaded) {
         p->spent = tel_add(p->spent, reply->spent);
@@ -482,6 +537,8 @@ static void on_lease(struct tel_store *s, const struct tel_reply *reply)
     } else if (reply->granted < p->want) {
         deny(s, p);
     }
+    if (retire(s, p))
+        return;
     refresh(s, p);
     serve_line(s, p);
     shed(s, p);

@@ -12,6 +12,7 @@ struct tel_series {
     struct tel_series *chain; /* of the table */
     const struct tel_metric *metric;
     uint32_t hash;
+    bool fresh; /* set since the last sweep */
     int64_t value;   /* histogram: the sum */
     uint64_t *count; /* histogram: of each bucket alone, the last one above all bounds */
     char *key;       /* the label values, each with its end */
@@ -217,8 +218,39 @@ void tel_series_add(struct tel_series *s, int64_t n)
 
 void tel_series_set(struct tel_series *s, int64_t value)
 {
-    if (s)
-        s->value = value;
+    if (!s)
+        return;
+    s->value = value;
+    s->fresh = true;
+}
+
+static void leave_table(struct tel_metrics *m, const struct tel_series *s)
+{
+    struct tel_series **at = &m->table[s->hash % BUCKETS];
+    while (*at != s)
+        at = &(*at)->chain;
+    *at = s->chain;
+}
+
+void tel_metrics_sweep(struct tel_metrics *m, size_t family)
+{
+    struct family *f = &m->families[family];
+    struct tel_series **at = &f->first;
+    assert(m->metrics[family].type == TEL_GAUGE);
+    f->last = NULL;
+    while (*at) {
+        struct tel_series *s = *at;
+        if (s->fresh) {
+            s->fresh = false;
+            f->last = s;
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        leave_table(m, s);
+        series_free(s);
+        f->n--;
+    }
 }
 
 void tel_series_observe(struct tel_series *s, int64_t value)

@@ -39,11 +39,12 @@ struct tel_metrics *tel_metrics_new(const struct tel_metric *families, size_t n)
 void tel_metrics_free(struct tel_metrics *m); /* NULL allowed */
 
 /* The series of a family (its index) for these label values, one for each of its labels (UTF-8,
- * copied); it stays until tel_metrics_free. Only values that a configuration or the program names
- * belong here, never a client's text; all the same their number is bounded: above
- * TEL_METRIC_SERIES_MAX of a family, what is new shares one series whose values are all "other",
- * and of a gauge, where a sum would say nothing, is left out. NULL then, without memory, and for
- * m NULL; the functions below take it and do nothing. A lookup allocates nothing but at first. */
+ * copied); it stays until tel_metrics_free or tel_metrics_sweep. Only values that a configuration
+ * or the program names belong here, never a client's text; all the same their number is bounded:
+ * above TEL_METRIC_SERIES_MAX of a family, what is new shares one series whose values are all
+ * "other", and of a gauge, where a sum would say nothing, is left out. NULL then, without memory,
+ * and for m NULL; the functions below take it and do nothing. A lookup allocates nothing but at
+ * first. */
 struct tel_series *tel_series(struct tel_metrics *m, size_t family, const char *const *values);
 /* Counter or gauge; stops at INT64_MAX. */
 void tel_series_add(struct tel_series *s, int64_t n);
@@ -51,6 +52,8 @@ void tel_series_add(struct tel_series *s, int64_t n);
 void tel_series_set(struct tel_series *s, int64_t value);
 /* Histogram. What is negative counts as 0. */
 void tel_series_observe(struct tel_series *s, int64_t value);
+/* Of a family of gauges: series that were not set since the last sweep are gone, freed. */
+void tel_metrics_sweep(struct tel_metrics *m, size_t family);
 
 /* All families in their order, those without series by HELP and TYPE alone. Errors stick in out. */
 enum tg_status tel_metrics_print(const struct tel_metrics *m, struct tg_buf *out);

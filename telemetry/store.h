@@ -51,15 +51,22 @@ bool tel_admit(struct tel_store *s);
 void tel_retire(struct tel_store *s);
 
 /* --- money --- */
-enum { TEL_BUDGETS_MAX = 1088 }; /* of routes, and of keys that have one and are used */
+/* At once: of routes, and of keys that have one and are used. */
+enum { TEL_BUDGETS_MAX = 1088 };
 
-/* Declares or changes a budget (by name, also at reload); returns its index, -1 above the maximum
- * or when out of memory. Spending is kept per name and calendar period across restarts; it is read
+/* Declares or changes a budget (by name, also at reload); returns its index, which is good until
+ * tel_budget_drop was called as often as this for it; -1 above the maximum or when out of memory.
+ * Spending is kept per name and calendar period across restarts; it is read
  * by the thread and counts as 0 in tel_budget_state until then (at start: tel_flush, then
  * tel_dispatch), while reservations wait for it. alert_millionths of the cap: spending that fires
  * the alert, an event "budget-alert" in the log once per period and cap; 0: no alert. */
 int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg_period period,
                int64_t alert_millionths);
+
+/* The caller uses that index no more. Once nobody does, and what was reserved has ended, the lease
+ * goes back to the ledger and the place is free for another budget; what was spent stays known by
+ * the name. */
+void tel_budget_drop(struct tel_store *s, int budget);
 
 struct tel_budget_state {
     int64_t cap, spent, reserved; /* nano-dollars, current period; spent includes lost leases */
@@ -106,7 +113,9 @@ struct tel_load {
     bool available;       /* the ledger can be written */
 };
 struct tel_load tel_load(const struct tel_store *s);
-/* The name of a budget by its index, borrowed; NULL behind the last. */
+/* All indexes are below it. */
+int tel_budgets(const struct tel_store *s);
+/* The name of a budget by its index, borrowed; NULL: there is none at that place. */
 const char *tel_budget_name(const struct tel_store *s, int budget);
 
 /* --- rows --- */

@@ -229,7 +229,7 @@ test('what clients make up is never a label', async () => {
   assert.ok(series(now) - series(before) < 80, 'four histograms and a few counters');
 });
 
-test('a reload keeps what was counted; a route that went keeps its series', async () => {
+test('a reload keeps what was counted; a route that went keeps its series, no budget', async () => {
   const before = await scrape();
   const fewer = { ...config, dataDir: gw.dataDir, routes: config.routes.slice(0, 2) };
   await writeFile(gw.configFile, JSON.stringify(fewer));
@@ -239,6 +239,13 @@ test('a reload keeps what was counted; a route that went keeps its series', asyn
   const now = await scrape();
   const judged = { dialect: 'openai', route: 'judged', outcome: 'escalated' };
   assert.equal(valueOf(now, 'tollgate_requests_total', judged), '1');
+  const spent = async (budget) =>
+    valueOf(await scrape(), 'tollgate_budget_spent_dollars', { budget });
+  assert.ok(valueOf(before, 'tollgate_budget_cap_dollars', { budget: 'judged' }));
+  assert.ok(await spent('cloud'));
+  await waitFor(async () => (await spent('judged')) === undefined);
+  const [book] = await gw.rows('ledger.db', "select * from period where budget = 'judged'");
+  assert.deepEqual([book.leased_nano, book.spent_nano], [0, answerCost]);
   for (const family of before.values())
     for (const s of family.type === 'counter' ? family.samples : [])
       assert.ok(Number(valueOf(now, family.name, s.labels)) >= Number(s.text), family.name);
@@ -286,5 +293,30 @@ test('with a listener for the administrator it is there, and counts both', async
   assert.equal(valueOf(now, 'tollgate_http_responses_total', { class: '2xx' }), '2');
   assert.equal(valueOf(now, 'tollgate_http_responses_total', { class: '4xx' }), '2');
   assert.equal(sumOf(now, 'tollgate_requests_total'), 1);
+  await governed.stop();
+});
+
+test("a revoked key's budget is gone, its spending is not", async () => {
+  const top = { admin: { listen: '127.0.0.1:0' } };
+  const cloud = hybridConfig(mock, { trigger: 'turns > 0', top });
+  const governed = await startGateway({ config: cloud });
+  const admin = governed.log().find((e) => e.event === 'admin-listening').text;
+  const ask = (method, path, body) =>
+    request(Number(/:(\d+)/.exec(admin)[1]), { method, path, body });
+  const spent = async (budget) => {
+    const r = await ask('GET', '/metrics');
+    return valueOf(readExposition(r.text), 'tollgate_budget_spent_dollars', { budget });
+  };
+  const made = (await ask('POST', '/admin/keys', { name: 'app', budget: '$1/month' })).json;
+  const bearer = { authorization: `Bearer ${made.key}` };
+  assert.equal((await chat(governed, {}, bearer)).headers['x-tollgate-route'], 'mock/answer');
+  const name = `key:${made.id}`;
+  const told = (answerCost / 1e9).toFixed(9);
+  await waitFor(async () => (await spent(name)) === told);
+  assert.equal((await ask('DELETE', `/admin/keys/${made.id}`)).status, 200);
+  await waitFor(async () => (await spent(name)) === undefined);
+  assert.equal(await spent('default'), told);
+  const [book] = await governed.rows('ledger.db', `select * from period where budget = '${name}'`);
+  assert.deepEqual([book.leased_nano, book.spent_nano], [0, answerCost]);
   await governed.stop();
 });

@@ -57,8 +57,8 @@ static struct fake {
     enum tel_outcome outcome, key_outcome; /* of the next reservations: a route's, a key's */
     int64_t spent;                         /* of each budget; its cap is 1000000 */
     int64_t key_cap;
-    int budgets_declared;
-    bool full_output, no_slots, refuse_start, worker_busy, local_cannot, accepting;
+    int budgets_declared, budgets_held; /* none if no_budget */
+    bool full_output, no_slots, no_budget, refuse_start, worker_busy, local_cannot, accepting;
     size_t recall_max;
     int rows, retired, admitted;
     struct tel_row row;

@@ -22,6 +22,8 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
 {
     (void)s;
     CHECK(request && amount_nano > 0 && fake.n_money < FAKE_MONEY);
+    if (budget < 0)
+        return TEL_UNAVAILABLE;
     enum tel_outcome outcome = budget == FAKE_KEY_BUDGET ? fake.key_outcome : fake.outcome;
     if (outcome == TEL_OVER_CAP || outcome == TEL_UNAVAILABLE)
         return outcome;
@@ -38,9 +40,19 @@ int tel_budget(struct tel_store *s, const char *name, int64_t cap_nano, enum cfg
     (void)s;
     (void)period;
     CHECK(strncmp(name, "key:key_", 8) == 0 && alert_millionths > 0);
+    if (fake.no_budget)
+        return -1;
     fake.key_cap = cap_nano;
     fake.budgets_declared++;
+    fake.budgets_held++;
     return FAKE_KEY_BUDGET;
+}
+
+void tel_budget_drop(struct tel_store *s, int budget)
+{
+    (void)s;
+    CHECK_INT(budget, FAKE_KEY_BUDGET);
+    CHECK(--fake.budgets_held >= 0);
 }
 
 static inline struct fake_reservation *reservation(uint64_t id, enum fake_money state)

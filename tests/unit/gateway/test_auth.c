@@ -1,6 +1,10 @@
 /* Keys on the way in: which secret, whose, what its limits leave. The clock is turned by hand. */
 #include "tests/unit/check.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "config/base/alloc.h"
 #include "gateway/auth.h"
 #include "telemetry/keys_db.h"
@@ -324,6 +328,76 @@ static void lanes_move_to_a_new_set(void)
     tel_keys_unref(now);
 }
 
+static void pump(struct tel_store *store)
+{
+    for (int i = 0; i < 4; i++) {
+        tel_flush(store);
+        tel_dispatch(store);
+    }
+}
+
+static int enter_with_budget(struct tel_keys *k, size_t secret, int64_t nano, struct gw_caller *out,
+                             struct tel_store *store)
+{
+    int64_t wait;
+    k->key[secret].budget_nano = nano;
+    CHECK(identify(k, secrets[secret], 1) && gw_caller_enter(&who, 0, &e, &wait));
+    *out = who;
+    return gw_caller_budget(out, store);
+}
+
+/* A key that is revoked or has expired gives the place of its budget back, behind the last of its
+ * requests. */
+static void budgets_go_with_their_keys(void)
+{
+    char dir[] = P_tmpdir "/tollgate-auth-XXXXXX";
+    struct tel_options options = { .dir = mkdtemp(dir), .lease_nano = 100 };
+    struct tel_keys *was = tel_keys_new(3), *now = tel_keys_new(3);
+    struct tel_store *store;
+    struct tg_error err;
+    struct gw_caller running[3], again;
+    CHECK(options.dir && tel_open(&options, &store, &err) == TG_OK);
+    for (size_t i = 0; i < 3; i++) {
+        add(was, i, (int64_t)i + 1);
+        add(now, i, (int64_t)i + 1);
+    }
+    tel_keys_index(was);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(enter_with_budget(was, i, 1000, &running[i], store), i);
+    CHECK_INT(enter_with_budget(was, 0, 500, &again, store), 0); /* other terms, the same budget */
+    CHECK_INT(tel_budget_state(store, 0).cap, 500);
+    gw_caller_free(&again);
+    gw_caller_free(&running[1]);
+    now->key[0].revoked_ms = now->key[1].revoked_ms = 2;
+    tel_keys_index(now);
+    gw_auth_move(was, now);
+    gw_auth_retire(now, 3);
+    tel_keys_unref(was);
+    pump(store);
+    CHECK(tel_budget_name(store, 0) && !tel_budget_name(store, 1) && tel_budget_name(store, 2));
+    gw_caller_free(&running[0]);
+    gw_caller_free(&running[2]);
+    pump(store);
+    CHECK(!tel_budget_name(store, 0) && tel_budget_name(store, 2)); /* which may be used */
+    now->key[2].expires_ms = 9;
+    gw_auth_retire(now, 8);
+    pump(store);
+    CHECK_STR(tel_budget_name(store, 2), "key:key_000000000067");
+    gw_auth_retire(now, 9);
+    pump(store);
+    CHECK(!tel_budget_name(store, 2));
+    gw_auth_drop(now);
+    tel_keys_unref(now);
+    tel_close(store);
+    static const char *const files[] = { "ledger.db", "log.db", "keys.db", "lock" };
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        char path[96];
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        remove(path);
+    }
+    CHECK(rmdir(dir) == 0);
+}
+
 static struct cfg_settings settings;
 
 static bool may(struct tel_keys *k, const char *name)
@@ -397,6 +471,7 @@ int main(int argc, char **argv)
         CASE(tokens_are_charged_as_expected_and_corrected),
         CASE(headers_tell_what_is_left),
         CASE(lanes_move_to_a_new_set),
+        CASE(budgets_go_with_their_keys),
         CASE(lists_say_what_a_request_may_name),
         CASE(a_lane_without_memory),
     };

@@ -169,6 +169,22 @@ static void leases_are_waited_for_one_after_the_other(void)
     over();
 }
 
+static void a_budget_that_has_no_place_is_told(void)
+{
+    with_budget();
+    fake.no_budget = true;
+    fake.local_cannot = true;
+    ask(false);
+    CHECK(fake.n_money == 0 && w.rq.status == 503);
+    CHECK(in_text("1088 budgets are in use") && in_text("revoke API keys"));
+    over();
+    with_budget();
+    ask(false); /* the next one looks again */
+    CHECK(fake.n_money == 2 && fake.budgets_held == 1);
+    finishes(attempt(0, false), 1, 1);
+    over();
+}
+
 static void an_unknown_price_is_not_paid_by_a_key_with_a_budget(void)
 {
     with_budget();
@@ -272,6 +288,7 @@ int main(int argc, char **argv)
         CASE(who_is_over_the_budget_hears_when_to_ask_again),
         CASE(the_routes_budget_is_over_and_the_keys_is_given_back),
         CASE(leases_are_waited_for_one_after_the_other),
+        CASE(a_budget_that_has_no_place_is_told),
         CASE(an_unknown_price_is_not_paid_by_a_key_with_a_budget),
         CASE(marks_of_the_key_hold),
         CASE(what_the_key_may_not_use),

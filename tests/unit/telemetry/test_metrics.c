@@ -179,6 +179,33 @@ static void a_value_may_be_called_other(void)
     CHECK(has("\nt_wait_seconds_count{route=\"other\"} 2\n"));
 }
 
+static void what_was_not_set_is_swept(void)
+{
+    set_up();
+    tel_metrics_sweep(m, LEFT);
+    for (int round = 0; round < 3; round++) {
+        tel_series_set(one(LEFT, "a", ""), 1);
+        tel_series_set(one(LEFT, "b", ""), 2);
+        tel_series_set(one(LEFT, "c", ""), 3);
+        tel_metrics_sweep(m, LEFT);
+        CHECK(has("{budget=\"a\"}") && has("{budget=\"b\"}") && has("{budget=\"c\"}"));
+        tel_series_set(one(LEFT, "b", ""), 2);
+        tel_metrics_sweep(m, LEFT);
+        CHECK(!has("{budget=\"a\"}") && has("{budget=\"b\"}") && !has("{budget=\"c\"}"));
+        tel_series_set(one(LEFT, "d", ""), 4); /* behind what is left */
+        CHECK(has("{budget=\"b\"}") && has("{budget=\"d\"}"));
+        tel_metrics_sweep(m, LEFT);
+        tel_metrics_sweep(m, LEFT);
+        CHECK(!has("t_left_dollars{"));
+    }
+    for (int i = 0; i < 3 * TEL_METRIC_SERIES_MAX; i++) { /* the bound counts what is there */
+        char name[16];
+        snprintf(name, sizeof(name), "n%d", i);
+        CHECK(one(LEFT, name, ""));
+        tel_metrics_sweep(m, LEFT);
+    }
+}
+
 static void nothing_is_taken(void)
 {
     tel_series_add(NULL, 1);
@@ -244,6 +271,7 @@ int main(int argc, char **argv)
         CASE(a_sum_stops_at_the_largest_number),
         CASE(the_number_of_series_is_bounded),
         CASE(a_value_may_be_called_other),
+        CASE(what_was_not_set_is_swept),
         CASE(nothing_is_taken),
         CASE(failing_allocations),
         CASE(known_series_allocate_nothing),
