@@ -10,6 +10,7 @@
 #include "config/base/workers.h"
 #include "config/settings.h"
 #include "gateway/calibrations.h"
+#include "gateway/failures.h"
 #include "gateway/http.h"
 #include "gateway/loop.h"
 #include "gateway/tls.h"
@@ -66,8 +67,8 @@ struct gw_app {
     struct gw_snapshot *now;
     struct tel_keys *keys;             /* API keys, as requests are judged by */
     bool keys_lost;                    /* the file has none any more, and that was logged */
-    uint64_t strangers;                /* refused for their key, and not logged yet */
-    int64_t tell_strangers_ns;         /* not before */
+    struct tg_log_seldom strangers;    /* refused for their key */
+    struct gw_failures failures;       /* of calls of backends: lines of the log */
     struct gw_admin_job *admin_jobs;   /* doubly linked: changes that the store has under way */
     struct gw_exchange *exchanges;                   /* doubly linked: all that live */
     struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */

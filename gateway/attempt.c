@@ -344,6 +344,13 @@ static struct api_error unpayable(const struct gw_exchange *x, enum gw_purse pur
     if (budget_of(x, purse) >= 0)
         return gw_failure(503, "server_error", "ledger_unavailable",
                           "the ledger cannot be written, so nothing may be paid");
+    uint64_t untold;
+    if (gw_failure_due(&x->app->failures, "", "budgets-full", 0, tg_mono_ns(), &untold))
+        tg_log(TG_LOG_ERROR, "budgets-full",
+               "API key %s cannot pay: %d budgets are in use, which is the most: revoke keys that "
+               "have one and are not needed (%llu more such requests since the last of these "
+               "lines)",
+               x->caller.key->id, TEL_BUDGETS_MAX, (unsigned long long)untold);
     return gw_failure(503, "server_error", "ledger_unavailable",
                       "the budget of this request's API key cannot be kept: %d budgets are in use, "
                       "which is the most; revoke API keys that have one and are not needed",

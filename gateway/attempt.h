@@ -41,6 +41,7 @@ struct gw_try {
     struct chat_logprobs *tokens, **tokens_end; /* of content, in kept */
     struct api_vector *vectors;             /* [n_inputs], in kept */
     size_t output_bytes;
+    int http_status;     /* of a provider that refused; 0: none */
     const char *outcome; /* for metrics: how it ended, or is about to; NULL: never called */
     struct chat_usage usage;
     enum chat_finish finish;

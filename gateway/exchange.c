@@ -4,7 +4,6 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
-#include "config/base/log.h"
 #include "gateway/metrics.h"
 
 const struct cfg_route *gw_exchange_route(const struct gw_exchange *x)
@@ -403,8 +402,7 @@ static void on_failed(struct gw_try *t, const struct api_error *failure, const c
     struct gw_exchange *x = t->x;
     bool local = t == &x->local, current = x->current == t;
     gw_attempt_end(t, billed);
-    tg_log(TG_LOG_WARN, "attempt-failed", "request %016llx: %s: %s", (unsigned long long)x->id,
-           name, failure->message);
+    gw_failure_tell(t, name, failure);
     if (local && !current) { /* parked: the tier that runs has to answer */
         x->local_parked = false;
         return;
@@ -449,8 +447,7 @@ static struct api_error refused_by_provider(const struct gw_try *t, const struct
 {
     int status = status_for_client(t->x, e->http_status);
     if (e->http_status == 401) { /* providers repeat parts of the key */
-        tg_log(TG_LOG_ERROR, "provider-key", "%s answered 401: %.*s; check the provider's apiKey",
-               who, TG_FMT(e->text));
+        gw_failure_tell_key(t, e->text);
         return gw_failure(status, "upstream_error", "provider_key",
                           "%s does not accept the key that this gateway has for it", who);
     }
@@ -563,6 +560,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
         return;
     case CHAT_EVENT_ERROR:
         t->outcome = chat_error_name(e->error);
+        t->http_status = e->http_status;
         failure = client_error(t, e);
         x->retry_after_ms = e->retry_after_ms;
         on_failed(t, &failure, t == &x->local ? "local-failed" : "provider-failed", e->billed);

@@ -7,8 +7,6 @@
 #include "config/host.h"
 #include "gateway/exchange.h"
 
-enum { TELL_S = 10 };
-
 /* --- the administrator --- */
 
 static bool is_admin_key(const char *key, struct tg_str sent)
@@ -110,16 +108,12 @@ bool gw_gate(const struct gw_door *door, const struct gw_ask *ask, enum gw_acces
 /* Guessing must not fill the log. */
 static void count_stranger(struct gw_app *app, const struct gw_ask *ask, const char *why)
 {
-    int64_t now = tg_mono_ns();
-    app->strangers++;
-    if (now < app->tell_strangers_ns)
-        return;
-    tg_log(TG_LOG_WARN, "unauthorized",
-           "%llu request(s) without a valid key since the last line like this; the latest from "
-           "%.*s: %s",
-           (unsigned long long)app->strangers, TG_FMT(ask->peer), why);
-    app->strangers = 0;
-    app->tell_strangers_ns = now + (int64_t)TELL_S * 1000000000;
+    uint64_t untold;
+    if (tg_log_seldom(&app->strangers, tg_mono_ns(), &untold))
+        tg_log(TG_LOG_WARN, "unauthorized",
+               "%llu request(s) without a valid key since the last line like this; the latest from "
+               "%.*s: %s",
+               (unsigned long long)untold + 1, TG_FMT(ask->peer), why);
 }
 
 void gw_gate_refuse(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,

@@ -17,7 +17,6 @@ enum {
     INPUT_MAX = 64 * 1024,   /* read ahead of the request that runs; one read more at most */
     OUTPUT_LOW = 16 * 1024,
     WATCH_MS = 50,           /* with the input full, how often the peer's end is looked for */
-    COMPLAIN_S = 10,
     LINGER_MS = 2000,
     TURN_US = 1000,          /* of pipelined requests that are answered at once: others wait */
 };
@@ -368,14 +367,11 @@ static void on_write(struct bufferevent *bev, void *arg)
 
 static void tell_fault(struct gw_http *server, const char *why)
 {
-    int64_t now = tg_mono_ns();
-    server->tls_untold++;
-    if (now < server->next_tls_line_ns)
-        return;
-    tg_log(TG_LOG_WARN, "tls-refused",
-           "%zu handshakes failed since the last such line; the last: %s", server->tls_untold, why);
-    server->next_tls_line_ns = now + (int64_t)COMPLAIN_S * 1000000000;
-    server->tls_untold = 0;
+    uint64_t untold;
+    if (tg_log_seldom(&server->tls_line, tg_mono_ns(), &untold))
+        tg_log(TG_LOG_WARN, "tls-refused",
+               "%llu handshakes failed since the last such line; the last: %s",
+               (unsigned long long)untold + 1, why);
 }
 
 static bool attach(struct gw_conn *c);

@@ -2,6 +2,7 @@
 #ifndef GATEWAY_HTTP_INTERNAL_H
 #define GATEWAY_HTTP_INTERNAL_H
 
+#include "config/base/log.h"
 #include "gateway/http.h"
 #include "gateway/http_parse.h"
 
@@ -28,9 +29,7 @@ struct gw_http {
     bool draining;
     struct gw_conn *conns; /* doubly linked */
     size_t n_conns, n_running;
-    int64_t next_complaint_ns; /* monotonic: when a failing accept may be logged again */
-    int64_t next_tls_line_ns;  /* the same for failing handshakes, and how many were not told */
-    size_t tls_untold;
+    struct tg_log_seldom accept_line, tls_line; /* of what fails: accepting, handshakes */
     int64_t bodies; /* bytes of request bodies held now */
     struct gw_http_counters counters;
 };

@@ -15,7 +15,7 @@
 #include "config/base/turn.h"
 #include "gateway/http_internal.h"
 
-enum { BACKLOG = 511, ACCEPTS_PER_TURN = 64, BACKOFF_MS = 100, COMPLAIN_S = 10 };
+enum { BACKLOG = 511, ACCEPTS_PER_TURN = 64, BACKOFF_MS = 100 };
 
 static void set_accepting(struct gw_http *h, unsigned bit, bool off)
 {
@@ -41,11 +41,9 @@ static void backoff_over(evutil_socket_t fd, short what, void *arg)
 static void back_off(struct gw_http *h, int cause)
 {
     struct timeval wait = { 0, BACKOFF_MS * 1000 };
-    int64_t now = tg_mono_ns();
-    if (now >= h->next_complaint_ns) { /* it lasts: once in a while is enough */
+    uint64_t untold;
+    if (tg_log_seldom(&h->accept_line, tg_mono_ns(), &untold)) /* it lasts */
         tg_log(TG_LOG_WARN, "accept-failed", "cannot accept connections: %s", strerror(cause));
-        h->next_complaint_ns = now + (int64_t)COMPLAIN_S * 1000000000;
-    }
     if (event_add(h->backoff_event, &wait) == 0)
         set_accepting(h, GW_OFF_BACKOFF, true);
 }

@@ -15,7 +15,6 @@ enum {
     NS_PER_MS = 1000000,
     QUIET_TICKS = 8, /* without a turn: then it sleeps */
     LATE_TICKS = 3,  /* a tick that takes so many was not run in time */
-    TELL_S = 10,     /* lags are logged so far apart at least; stalls each */
 };
 
 struct gw_watchdog {
@@ -39,8 +38,7 @@ struct gw_watchdog {
 
     /* the loop's */
     atomic_uint_fast64_t lags;
-    int64_t tell_ns; /* when a lag may be logged again */
-    uint64_t untold;
+    struct tg_log_seldom line; /* of lags; stalls are told each */
 };
 
 /* --- the thread ----------------------------------------------------------------------------- */
@@ -136,23 +134,22 @@ static void tell_lag(struct gw_watchdog *w, int64_t held_ns)
 {
     const struct tg_turn *t = w->turn;
     uint64_t n = atomic_load_explicit(&t->n, memory_order_relaxed);
-    int64_t now = tg_mono_ns(), cpu = tg_turn_cpu_ns() - t->cpu_ns;
+    int64_t cpu = tg_turn_cpu_ns() - t->cpu_ns;
+    uint64_t untold;
     char more[64] = "";
-    if (now < w->tell_ns && atomic_load(&w->told) != n) {
-        w->untold++;
+    if (atomic_load(&w->told) == n) /* its beginning was told */
+        w->line.next_ns = 0;
+    if (!tg_log_seldom(&w->line, tg_mono_ns(), &untold))
         return;
-    }
-    if (w->untold)
+    if (untold)
         snprintf(more, sizeof(more), "; %llu more since the last of these lines",
-                 (unsigned long long)w->untold);
+                 (unsigned long long)untold);
     if (cpu > held_ns) /* it was read a little before the turn */
         cpu = held_ns;
     const char *what = atomic_load(&w->seen) == n ? atomic_load(&w->what) : atomic_load(&t->what);
     tg_log(TG_LOG_WARN, "loop-lag",
            "the loop was held up for %lld ms (%lld ms of processor time) in %u steps; at: %s%s",
            (long long)(held_ns / NS_PER_MS), (long long)(cpu / NS_PER_MS), t->marks, what, more);
-    w->untold = 0;
-    w->tell_ns = now + (int64_t)TELL_S * 1000 * NS_PER_MS;
 }
 
 int64_t gw_watchdog_turn(struct gw_watchdog *w, int64_t held_ns)

@@ -188,3 +188,15 @@ void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     pthread_mutex_unlock(&log_lock);
     tg_buf_free(&line);
 }
+
+bool tg_log_seldom(struct tg_log_seldom *line, int64_t now_ns, uint64_t *untold)
+{
+    *untold = line->untold;
+    if (now_ns < line->next_ns) {
+        line->untold++;
+        return false;
+    }
+    line->untold = 0;
+    line->next_ns = now_ns + (int64_t)TG_LOG_SELDOM_S * 1000000000;
+    return true;
+}

@@ -3,6 +3,9 @@
 #ifndef TG_BASE_LOG_H
 #define TG_BASE_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "config/base/status.h"
 #include "config/base/str.h"
 
@@ -17,6 +20,16 @@ void tg_log_set_fd(int fd);
  * out tells how many were. */
 void tg_log(enum tg_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* For a line that may come too often, whose owner keeps one of these, all zero at first. */
+enum { TG_LOG_SELDOM_S = 10 };
+struct tg_log_seldom {
+    int64_t next_ns; /* not before */
+    uint64_t untold; /* since the last one */
+};
+/* True: it may be written now, the next one TG_LOG_SELDOM_S later, and *untold were left out since
+ * the last one; false: this one is left out. now_ns: any clock that does not go back. One thread
+ * for each line. */
+bool tg_log_seldom(struct tg_log_seldom *line, int64_t now_ns, uint64_t *untold);
 /* A secret of 8 bytes or more that must never be printed. The 64 that were registered last are
  * kept: secrets change while a server runs, and each reload registers those in use again.
  * TG_NOMEM. */

@@ -99,6 +99,10 @@ test('a failure of the named model is told: nobody else answers', async () => {
     assert.match(key.json.error.message, /does not accept the key that this gateway has/);
     assert.doesNotMatch(key.text, /mo\*/, 'parts of the key are for the log alone');
     assert.ok(other.log().some((e) => e.event === 'provider-key' && /mo\*{4}ey/.test(e.text)));
+    for (let i = 0; i < 10; i++) await chat(other, { model: 'mock/error' });
+    const lines = other.log().filter((e) => e.event === 'attempt-failed');
+    assert.equal(lines.length, 2, 'of each cause the first'); /* 500 and 401 */
+    assert.match(lines[0].text, /^request \w{16}: provider-failed: mock\/error answered 500: /);
     const free = await chat(other, { model: 'mock/anything' });
     assert.equal(free.status, 200, 'no budget, no price needed');
   } finally {

@@ -132,6 +132,23 @@ static void old_secrets_make_way(void)
     CHECK(!masked("000-number")); /* bounded */
 }
 
+/* The first at once, then one in TG_LOG_SELDOM_S, which knows how many were left out. */
+static void a_line_that_comes_too_often(void)
+{
+    const int64_t second = 1000000000, span = TG_LOG_SELDOM_S * second;
+    struct tg_log_seldom line = { 0 }, other = { 0 };
+    uint64_t untold = 9;
+    CHECK(tg_log_seldom(&line, 5, &untold) && untold == 0);
+    for (int i = 0; i < 100; i++)
+        CHECK(!tg_log_seldom(&line, 5 + i * second / 100, &untold));
+    CHECK(tg_log_seldom(&other, 6, &untold) && untold == 0);
+    CHECK(!tg_log_seldom(&line, 4 + span, &untold));
+    CHECK(tg_log_seldom(&line, 5 + span, &untold) && untold == 101);
+    CHECK(!tg_log_seldom(&line, 5 + span, &untold));
+    CHECK(tg_log_seldom(&line, 5 + 3 * span, &untold) && untold == 1);
+    CHECK(tg_log_seldom(&line, 5 + 5 * span, &untold) && untold == 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -141,6 +158,7 @@ int main(int argc, char **argv)
         CASE(worst_case_text_is_not_dropped),
         CASE(secrets_are_masked),
         CASE(old_secrets_make_way),
+        CASE(a_line_that_comes_too_often),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
