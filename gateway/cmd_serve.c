@@ -129,6 +129,7 @@ static void reload_swap(void *arg)
                            tg_mono_ns() / 1000000);
         gw_snapshot_unref(old);
         tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
+        gw_gate_warn(c, s->app.keys);
         gw_identity_tell(&s->app);
     } else {
         tg_log(TG_LOG_ERROR, "reload-refused", "%s; the old configuration stays in force",
@@ -459,6 +460,10 @@ static int check(const char *path)
     }
     printf("%s: ok, %zu route(s), %zu provider(s), prices of %s\n", path, s->settings->n_routes,
            s->settings->n_providers, s->settings->prices_version);
+    struct tel_keys *keys = NULL; /* those that cannot be read are doctor's business, and serve's */
+    if (tel_keys_load(s->settings->data_dir, &keys, &err) == TG_OK)
+        gw_gate_warn(s->settings, keys);
+    tel_keys_unref(keys);
     gw_snapshot_unref(s);
     return 0;
 }

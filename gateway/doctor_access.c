@@ -5,6 +5,17 @@
 #include "gateway/doctor.h"
 #include "telemetry/keys.h"
 
+/* The gateway warns of the same: gw_gate_warn. */
+static void check_pages(struct gw_doctor *d, const struct tel_keys *keys)
+{
+    if (d->settings && d->settings->cors.any && keys->n == 0)
+        gw_check_add(d, GW_CHECK_WARN, "access",
+                     "tollgate key create --name NAME with the same --config, or list the origins "
+                     "that may",
+                     "cors.origins is \"*\" and there is no API key: every web page that a browser "
+                     "on this machine opens may use the gateway and read its answers");
+}
+
 /* Who is let in, as far as keys tell. */
 static void check_api_keys(struct gw_doctor *d, const struct tel_keys *keys)
 {
@@ -54,11 +65,13 @@ void gw_check_access(struct gw_doctor *d)
     struct tg_error err;
     if (!d->survey->data_dir)
         return;
-    if (tel_keys_load(d->survey->data_dir, &keys, &err))
+    if (tel_keys_load(d->survey->data_dir, &keys, &err) == TG_OK) {
+        check_api_keys(d, keys);
+        check_pages(d, keys);
+    } else {
         gw_check_add(d, GW_CHECK_FAIL, "access", "nobody is served before that is mended", "%s",
                      err.text);
-    else
-        check_api_keys(d, keys);
+    }
     tel_keys_unref(keys);
     check_admin(d);
 }

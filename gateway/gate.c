@@ -135,6 +135,16 @@ void gw_gate_refuse(struct gw_app *app, struct gw_request *rq, const struct gw_a
 
 /* --- changes --- */
 
+void gw_gate_warn(const struct cfg_settings *s, const struct tel_keys *keys)
+{
+    if (s->cors.any && keys->n == 0)
+        tg_log(TG_LOG_WARN, "cors-open",
+               "cors.origins is \"*\" and there is no API key: every web page that a browser on "
+               "this machine opens may use this gateway and read its answers; make a key with "
+               "`tollgate key create --config %s --name NAME`, or list the origins that may",
+               s->path);
+}
+
 static size_t count_active(const struct tel_keys *keys)
 {
     int64_t now_ms = tg_wall_ms();
@@ -169,6 +179,7 @@ void gw_gate_sync(struct gw_app *app)
                "through a proxy that runs here too, nobody else; `tollgate key create --config %s "
                "--name NAME` makes one",
                app->now->settings->path);
+    gw_gate_warn(app->now->settings, now);
     tel_keys_unref(was);
 }
 

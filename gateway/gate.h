@@ -25,6 +25,8 @@ void gw_gate_refuse(struct gw_app *app, struct gw_request *rq, const struct gw_a
 /* Takes over what the store knows of the keys now, with what each has under way; says so when
  * something changed. At the start, and after each tel_dispatch. */
 void gw_gate_sync(struct gw_app *app);
+/* Logs what is dangerous about letting in whom these settings and keys let in. Any thread. */
+void gw_gate_warn(const struct cfg_settings *s, const struct tel_keys *keys);
 /* At the end, when no request lives any more. */
 void gw_gate_free(struct gw_app *app);
 

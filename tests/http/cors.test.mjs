@@ -1,7 +1,10 @@
 // Web pages of other origins, and OPTIONS without one.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { rawSocket, request, startGateway } from './lib.mjs';
+import { promisify } from 'node:util';
+import { tollgate } from './key_support.mjs';
+import { rawSocket, request, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { hybridConfig, localConfig } from './support.mjs';
 
@@ -123,6 +126,20 @@ test('other origins beside a list: as without one', async () => {
   assert.deepEqual([other.status, told(other)], [200, []]);
 });
 
+test('"*" without an API key: the start, --check, doctor and a reload warn', async () => {
+  const lines = (gw) => gw.log().filter((e) => e.event === 'cors-open');
+  assert.deepEqual([lines(off), lines(listed)], [[], []]);
+  assert.match(lines(any)[0].text, /every web page .*`tollgate key create --config \S+ --name/);
+  any.signal('SIGHUP');
+  await waitFor(() => lines(any).length === 2);
+  const look = (gw, ...args) => tollgate(...args, '--config', gw.configFile);
+  assert.match((await look(any, 'serve', '--check')).stderr, /"cors-open"/);
+  const doctor = (await look(any, 'doctor', '--no-selftest')).stdout;
+  assert.match(doctor, /^warn +access +cors\.origins is "\*".*\n +-> tollgate key create/m);
+  assert.doesNotMatch((await look(listed, 'serve', '--check')).stderr, /cors-open/);
+  assert.doesNotMatch((await look(listed, 'doctor', '--no-selftest')).stdout, /cors\.origins/);
+});
+
 test('"*": every page may call, never with credentials', async () => {
   for (const origin of ['https://anybody.example', 'null']) {
     const r = await preflight(any, origin);
@@ -142,6 +159,12 @@ test('with keys a preflight needs none, a 401 can be read; admin has no pages', 
   const bearer = { authorization: `Bearer ${secret}` };
   const made = await call(gw, 'POST', '/admin/keys', bearer, { name: 'app' });
   assert.equal(made.status, 201, made.text);
+  const checked = await promisify(execFile)(
+    process.env.TOLLGATE_BIN,
+    ['serve', '--check', '--config', gw.configFile],
+    { env: { ...process.env, TG_ADMIN: secret } },
+  );
+  assert.equal(checked.stderr, '', 'with a key there is nothing to warn of');
   const asked = await preflight(gw, page);
   assert.deepEqual([asked.status, asked.headers['access-control-allow-origin']], [204, '*']);
   const refused = await chat(gw, page, { max_tokens: 1 });
