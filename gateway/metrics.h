@@ -53,6 +53,7 @@ enum gw_metric {
     GW_M_HTTP_REQUESTS,
     GW_M_HTTP_RESPONSES,
     GW_M_HTTP_REFUSED,
+    GW_M_TLS_END,
     GW_M_DRAINING,
     GW_M_BUILD,
     GW_M_RSS,

@@ -118,6 +118,9 @@ static void collect_http(struct gw_app *app)
         if (c.refused[i])
             set_of(app, GW_M_HTTP_REFUSED, code, capped(c.refused[i]));
     }
+    if (app->now->tls)
+        set(app, GW_M_TLS_END, gw_tls_facts(app->now->tls)->until_s);
+    tel_metrics_sweep(app->metrics, GW_M_TLS_END); /* a reload may have ended TLS */
     set_of(app, GW_M_BODY_BYTES, "connections", c.body_bytes);
     set_of(app, GW_M_BODY_BYTES, "workers", app->worker_bytes);
 }

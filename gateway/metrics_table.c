@@ -122,6 +122,9 @@ const struct tel_metric gw_metric_table[GW_METRICS] = {
     [GW_M_HTTP_REFUSED] = { .name = "tollgate_http_refused_total",
                             COUNTER("Requests refused before they were whole, by status."),
                             .labels = { "code" } },
+    [GW_M_TLS_END] = { .name = "tollgate_tls_certificate_not_after_seconds",
+                       GAUGE("When the certificate of new connections ends, in seconds since "
+                             "1970.") },
     [GW_M_DRAINING] = { .name = "tollgate_draining",
                         GAUGE("1 once the gateway is ending and takes no new connection.") },
     [GW_M_BUILD] = { .name = "tollgate_build_info", GAUGE("1; the version that runs."),

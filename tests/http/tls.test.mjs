@@ -1,6 +1,7 @@
 // TLS on the listener: versions, client certificates, streams, leaving clients, reload under load.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
@@ -18,7 +19,7 @@ before(async () => {
   dir = await tempDir();
   ca = makeCertificate(dir, 'ca');
   first = makeCertificate(dir, 'first', ca);
-  second = makeCertificate(dir, 'second', ca);
+  second = makeCertificate(dir, 'second', ca, 40);
 });
 after(async () => {
   await mock.stop();
@@ -199,6 +200,12 @@ test('a new certificate under load: nothing fails, a bad one changes nothing', a
     await waitFor(() => lines(event).length > before && asked > requests + 10, { ms: 20000 });
   };
   await reload('reloaded');
+  const ends = async () =>
+    /^tollgate_tls_certificate_not_after_seconds (\d+)$/m.exec(
+      (await ask(gw, { path: '/metrics' })).text,
+    )?.[1];
+  const endOf = (pair) => String(Date.parse(new X509Certificate(pair.cert).validTo) / 1000);
+  assert.equal(await ends(), endOf(first));
   put(second, first);
   await reload('reload-refused');
   assert.match(lines('reload-refused')[0].text, /now\.key is not the key of the certificate in/);
@@ -206,6 +213,7 @@ test('a new certificate under load: nothing fails, a bad one changes nothing', a
   put(second, second);
   await reload('reloaded');
   assert.equal((await ask(gw, { path: '/healthz' })).subject, 'second');
+  assert.equal(await ends(), endOf(second));
   on = false;
   await Promise.all(load);
   const kept = await ask(gw, { path: '/healthz', agent });
