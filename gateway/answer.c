@@ -76,10 +76,11 @@ static void tell_id(struct gw_exchange *x)
 static void tell(struct gw_exchange *x, enum occasion occasion)
 {
     char text[160];
+    const struct pol_score *complexity = gw_complexity(x);
     tell_id(x);
     gw_caller_tell(&x->caller, x->rq, x->prepared.dialect->anthropic_limits);
-    if (x->state != GW_RECEIVED && x->prepared.complexity.known) /* a worker may be at it */
-        header(x, "x-tollgate-complexity", "%.4f", x->prepared.complexity.value);
+    if (complexity->known)
+        header(x, "x-tollgate-complexity", "%.4f", complexity->value);
     if (occasion == TELL_HEARTBEAT)
         return;
     if (occasion != TELL_ERROR) {
@@ -131,9 +132,9 @@ static void write_out(struct gw_exchange *x, struct tg_str bytes)
  * get well ahead first: at its speed that is most answers. */
 void gw_answer_hold_back(struct gw_exchange *x)
 {
-    struct gw_try *t = x->current;
-    bool local = t->step.target == POL_LOCAL;
-    if (x->blocked && t->attempt && (!local || t->out.n > LOCAL_AHEAD_MAX))
+    struct gw_try *t = x->current; /* NULL: nothing but heartbeats can have been written */
+    bool local = t && t->step.target == POL_LOCAL;
+    if (t && x->blocked && t->attempt && (!local || t->out.n > LOCAL_AHEAD_MAX))
         prov_pause(t->attempt, true);
 }
 
@@ -204,18 +205,21 @@ static void add_note(struct gw_exchange *x, struct tg_buf *out)
 {
     char text[160];
     struct pol_score confidence = last_confidence(x);
+    const struct pol_score *complexity = gw_complexity(x);
     tg_buf_addf(out, "{\"request_id\":\"%016llx\"", (unsigned long long)x->id);
     if (x->state == GW_COMMITTED) {
         gw_try_route(x->current, text, sizeof(text));
         tg_buf_adds(out, ",\"route\":");
         tg_buf_add_json(out, tg_str_of(text));
     }
-    tg_buf_adds(out, ",\"reason\":");
-    tg_buf_add_json(out, tg_str_of(x->reason));
+    if (x->reason[0]) {
+        tg_buf_adds(out, ",\"reason\":");
+        tg_buf_add_json(out, tg_str_of(x->reason));
+    }
     if (confidence.known)
         tg_buf_addf(out, ",\"confidence\":%.4f", confidence.value);
-    if (x->prepared.complexity.known)
-        tg_buf_addf(out, ",\"complexity\":%.4f", x->prepared.complexity.value);
+    if (complexity->known)
+        tg_buf_addf(out, ",\"complexity\":%.4f", complexity->value);
     if (!x->cost_unknown)
         tg_buf_addf(out, ",\"cost_usd\":%s", dollars(x->cost_nano, text));
     if (x->explain) {

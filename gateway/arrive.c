@@ -139,28 +139,63 @@ static double expected_tokens(const struct gw_prepared *p)
     return prompt + p->request.max_tokens;
 }
 
-/* RECEIVED -> SCORED -> RUNNING. */
-static void scored(struct gw_exchange *x)
+static bool has_streams(const struct api_dialect *d)
+{
+    return d->heartbeat || d->beat;
+}
+
+/* From here on it is known whether there will be a stream. One that asks nothing is answered whole
+ * all the same. */
+static void begin_heartbeats(struct gw_exchange *x)
+{
+    const struct chat_request *r = &x->prepared.request;
+    bool stream = has_streams(x->prepared.dialect) && r->stream && !chat_is_empty(r);
+    if (x->beats && !stream)
+        gw_timer_stop(x->heartbeat);
+    if (stream && !x->beats)
+        gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
+    x->beats = stream;
+    if (stream && x->overdue)
+        gw_answer_heartbeat(x);
+}
+
+/* Decoded: all that can be refused by that alone is, before a heartbeat has told a status. False:
+ * x ended, or waits on. */
+static bool decoded(struct gw_exchange *x)
 {
     struct gw_prepared *p = &x->prepared;
+    struct api_error e;
+    if (p->failed && p->error.status >= 500 && !x->admitted) { /* there may be room when it is */
+        gw_prepared_forget(p);
+        return false;
+    }
     if (p->failed) {
         gw_exchange_fail(x, &p->error, "invalid-request");
-        return;
+        return false;
     }
-    struct api_error e;
     if (!find_route(x, &e)) {
         gw_exchange_fail(x, &e, e.status == 404   ? "model-not-found"
                                 : e.status == 403 ? "not-permitted"
                                                   : "overloaded");
-        return;
+        return false;
     }
     if (p->past.local_only) /* what was said on this machine only stays on it */
         x->local_only = true;
-    if (p->unfetched) {
-        gw_timer_set(x->deadline, gw_exchange_left_ms(x, gw_exchange_route(x)->timeout_ms));
-        gw_media_fetch(x);
-        return;
-    }
+    if (p->unfetched && !gw_media_list(x))
+        return false;
+    x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
+    if (p->request.model_said.n)
+        x->answer.model = p->request.model_said;
+    gw_timer_set(x->deadline, gw_exchange_left_ms(x, gw_exchange_route(x)->timeout_ms));
+    begin_heartbeats(x);
+    return true;
+}
+
+/* RECEIVED -> SCORED -> RUNNING. */
+static void scored(struct gw_exchange *x)
+{
+    struct gw_prepared *p = &x->prepared;
+    struct api_error e;
     x->state = GW_SCORED;
     if (p->dialect->count) {
         if (p->local_can)
@@ -169,9 +204,6 @@ static void scored(struct gw_exchange *x)
             refuse_local(x);
         return;
     }
-    x->answer.model = p->request.model.n ? p->request.model : tg_str_of(gw_exchange_route(x)->name);
-    if (p->request.model_said.n)
-        x->answer.model = p->request.model_said;
     if (chat_is_empty(&p->request)) {
         gw_answer_idle(x);
         gw_exchange_done(x);
@@ -199,10 +231,25 @@ static void scored(struct gw_exchange *x)
         refuse_plan(x);
         return;
     }
-    gw_timer_set(x->deadline, gw_exchange_left_ms(x, gw_exchange_route(x)->timeout_ms));
-    if (p->request.stream)
-        gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
     gw_exchange_next(x);
+}
+
+static void prepare(struct gw_exchange *x);
+
+/* On with what was received, as far as it can be now. */
+static void advance(struct gw_exchange *x)
+{
+    struct gw_prepared *p = &x->prepared;
+    if ((p->decoded || p->failed) && !x->routed && !decoded(x))
+        return;
+    if (!x->admitted)
+        return;
+    if (p->unfetched)
+        gw_media_fetch(x);
+    else if (!p->ready)
+        prepare(x);
+    else
+        scored(x);
 }
 
 static void worker_run(void *arg)
@@ -220,7 +267,7 @@ static void worker_done(void *arg)
     if (!x->rq) /* gone, or answered already */
         gw_exchange_done(x);
     else
-        scored(x);
+        advance(x);
 }
 
 /* The connection goes when the client goes, so the body is taken from it. Bodies on workers are
@@ -243,13 +290,18 @@ static enum tg_status hand_to_worker(struct gw_exchange *x)
     return status;
 }
 
-static void begin(struct gw_exchange *x)
+static bool takes_long(const struct gw_prepared *p)
 {
-    struct gw_prepared *p = &x->prepared;
-    bool looks_back = p->dialect->looks_back && p->dialect->looks_back(p->body);
-    if (!looks_back && p->body.n + prov_local_recall_max(p->local, p->body) <= WORKER_BODY) {
-        gw_prepare(p);
-        scored(x);
+    return p->body.n > WORKER_BODY ||
+           (p->dialect->looks_back && p->dialect->looks_back(p->body)) ||
+           p->body.n + prov_local_recall_max(p->local, p->body) > WORKER_BODY;
+}
+
+static void prepare(struct gw_exchange *x)
+{
+    if (!takes_long(&x->prepared)) {
+        gw_prepare(&x->prepared);
+        advance(x);
         return;
     }
     enum tg_status status = hand_to_worker(x);
@@ -262,7 +314,16 @@ static void begin(struct gw_exchange *x)
 
 void gw_arrival_fetched(struct gw_exchange *x)
 {
-    begin(x);
+    x->prepared.unfetched = false;
+    advance(x);
+}
+
+/* On a worker, whatever its size: many may be due at once, and none of them is in a hurry. */
+void gw_arrival_overdue(struct gw_exchange *x)
+{
+    x->overdue = true;
+    if (!x->on_worker)
+        hand_to_worker(x); /* refused: at the next heartbeat, or when there are slots */
 }
 
 void gw_arrival_left(struct gw_exchange *x)
@@ -289,7 +350,8 @@ void gw_arrival_admit(struct gw_app *app)
         struct gw_exchange *x = app->waiting_head;
         gw_arrival_left(x);
         x->admitted = true;
-        begin(x);
+        if (!x->on_worker)
+            advance(x);
     }
     if (app->waiting_head)
         gw_timer_set(app->look_again, LOOK_AGAIN_MS);
@@ -316,6 +378,9 @@ static void wait_for_slots(struct gw_exchange *x)
         app->waiting_head = x;
     app->waiting_tail = x;
     gw_timer_set(x->deadline, longest_timeout_ms(x->config->settings));
+    x->beats = has_streams(x->prepared.dialect);
+    if (x->beats)
+        gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
     gw_timer_set(app->look_again, LOOK_AGAIN_MS);
     if (++app->n_waiting >= WAITING_MAX)
         gw_http_accept(app->http, false);
@@ -434,7 +499,7 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
     if (!gw_exchange_timers(x) || !read_marks(x, ask, &e)) {
         gw_exchange_fail(x, &e, "invalid-request");
     } else if (x->admitted) {
-        begin(x);
+        prepare(x);
     } else {
         wait_for_slots(x);
     }

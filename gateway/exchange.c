@@ -75,6 +75,8 @@ static void settle_tokens(struct gw_exchange *x)
 static void wait_for_workers(struct gw_exchange *x)
 {
     atomic_store(&x->prepared.unwanted, true);
+    if (!x->admitted)
+        gw_arrival_left(x);
     gw_attempt_end(&x->local, true);
     gw_attempt_end(&x->remote, true);
     gw_timer_stop(x->heartbeat);
@@ -279,7 +281,10 @@ static void on_heartbeat(void *arg)
     if (!x->rq)
         return;
     gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
-    gw_answer_heartbeat(x);
+    if (x->routed)
+        gw_answer_heartbeat(x);
+    else
+        gw_arrival_overdue(x);
 }
 
 static void on_window(void *arg)

@@ -3,7 +3,7 @@
  * backends and pays, answer.c writes to the client, explain.c says what scores are made of. Loop
  * thread, but for gw_prepare.
  *
- *   RECEIVED -> SCORED          scored, after gw_prepare here or on a worker
+ *   RECEIVED -> SCORED          scored: decoded and routed, admitted, fetched, prepared
  *   SCORED -> RUNNING           gw_exchange_next: the plan's first step
  *   RUNNING -> RUNNING          gw_exchange_next: failure; escalate: low confidence, slow start
  *   RUNNING -> COMMITTED        gw_answer_commit: the first delta is written to the client
@@ -43,7 +43,9 @@ struct gw_prepared {
     struct tg_buf body_taken;
     struct prov_backend *local;
     const struct cfg_settings *settings; /* of the exchange's snapshot */
-    bool unfetched; /* only decoded: there are URLs to be fetched, then it is prepared again */
+    bool decoded;   /* request may be read, by all threads: it is not changed any more */
+    bool unfetched; /* there are URLs to be fetched, then it is prepared again */
+    bool ready;     /* scored, too: there is nothing left to prepare */
     atomic_bool unwanted; /* set by the loop: a worker that has not begun need not */
     bool failed;
     struct api_error error;
@@ -62,12 +64,14 @@ struct gw_exchange {
     struct gw_app *app;
     struct gw_snapshot *config;
     size_t route;
-    bool routed;                  /* false: the request named no route of ours */
+    bool routed;                  /* false: not decoded yet, or it named no route of ours */
     struct gw_named *named;       /* in prepared.arena; NULL: the route is the configuration's */
     enum gw_state state;
     struct gw_request *rq; /* NULL once answered or gone */
     bool gone, admitted, headers_sent, blocked, local_only;
     unsigned on_worker; /* how many workers are at it, which must all be through before it ends */
+    bool beats;       /* the heartbeat's timer is set, and sets itself again */
+    bool overdue;     /* it fired when nobody knew whether this is a stream */
     bool window_over; /* confidence was judged: local may commit */
     bool weighed;     /* and a tier could have been tried for it */
     bool explain;     /* x-tollgate-explain: true */
@@ -108,9 +112,12 @@ struct gw_exchange {
     int status; /* HTTP status told or, for 499, that would have been */
 };
 
-/* prepare.c: decode, tokenise, score; or only decode, where media is to be fetched, and the rest
- * when it is called again. Touches only p: any thread. */
+/* prepare.c: decode, tokenise, score; or only decode, where media is to be fetched or a stream is
+ * to have heartbeats from then on, and the rest when it is called again: until p is ready, or has
+ * failed. Touches only p: any thread. */
 void gw_prepare(struct gw_prepared *p);
+/* Undoes that of a p that has failed. Any thread. */
+void gw_prepared_forget(struct gw_prepared *p);
 void gw_prepared_free(struct gw_prepared *p);
 /* What triggers are evaluated over, as known now. */
 struct pol_facts gw_facts(const struct gw_exchange *x);
@@ -123,6 +130,8 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
                                     struct gw_caller *who);
 /* Starts those that wait for slots, as far as there are any. */
 void gw_arrival_admit(struct gw_app *app);
+/* A heartbeat is due, but x is not decoded yet: so that waiting does not keep it from that. */
+void gw_arrival_overdue(struct gw_exchange *x);
 /* x waits no more. */
 void gw_arrival_left(struct gw_exchange *x);
 /* All its media are here now: on to the scores. */
@@ -153,6 +162,8 @@ void gw_exchange_end_all(struct gw_app *app);
  * is given too (key may be NULL). */
 struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span,
                                struct pol_key *key);
+/* Unknown until x is scored; borrowed from it. */
+const struct pol_score *gw_complexity(const struct gw_exchange *x);
 /* What x-tollgate-explain gives: JSON in one line, below GW_EXPLAIN_MAX bytes (README.md). */
 enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out);
 
@@ -176,6 +187,8 @@ void gw_answer_idle(struct gw_exchange *x);
 void gw_answer_count(struct gw_exchange *x);
 /* An error in the client's dialect, before or after the headers. x->rq is NULL after. */
 void gw_answer_refuse(struct gw_exchange *x, const struct api_error *e);
+/* Something that the client passes over, in a stream; headers first if they are still due. x is
+ * decoded. */
 void gw_answer_heartbeat(struct gw_exchange *x);
 /* The row of the request log. */
 void gw_answer_row(struct gw_exchange *x);

@@ -20,6 +20,13 @@ struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span,
                                 pol_calibration_find(c->list, c->n, &own));
 }
 
+/* A worker may be at it until then. */
+const struct pol_score *gw_complexity(const struct gw_exchange *x)
+{
+    static const struct pol_score unknown;
+    return x->state == GW_RECEIVED ? &unknown : &x->prepared.complexity;
+}
+
 static void add_number(struct tg_buf *out, const char *name, bool known, double value)
 {
     tg_buf_addf(out, "\"%s\":", name);
@@ -64,7 +71,7 @@ static struct pol_score deciding_score(const struct gw_exchange *x, struct pol_k
 
 enum tg_status gw_explain(const struct gw_exchange *x, struct tg_buf *out)
 {
-    const struct pol_score *complexity = &x->prepared.complexity;
+    const struct pol_score *complexity = gw_complexity(x);
     tg_buf_adds(out, "{\"confidence\":");
     if (x->local.used) {
         struct pol_key key;

@@ -169,7 +169,7 @@ static void start_more(struct gw_media *m)
     }
 }
 
-void gw_media_fetch(struct gw_exchange *x)
+bool gw_media_list(struct gw_exchange *x)
 {
     const struct chat_request *r = &x->prepared.request;
     size_t n = list_remote(r, NULL);
@@ -177,19 +177,23 @@ void gw_media_fetch(struct gw_exchange *x)
     if (!x->media) {
         struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
         gw_exchange_fail(x, &e, "out-of-memory");
-        return;
+        return false;
     }
     x->media->x = x;
     x->media->n = list_remote(r, x->media);
-    if (!x->local_only) {
-        start_more(x->media);
-        return;
-    }
+    if (!x->local_only)
+        return true;
     const struct item *first = &x->media->item[0];
     struct api_error e = refused(400, "unsupported", first->media->field,
                                  "a request that stays on this machine fetches nothing; send the "
                                  "bytes, as base64");
     gw_exchange_fail(x, &e, "invalid-request");
+    return false;
+}
+
+void gw_media_fetch(struct gw_exchange *x)
+{
+    start_more(x->media);
 }
 
 void gw_media_free(struct gw_media *m)

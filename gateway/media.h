@@ -18,8 +18,11 @@ bool gw_media_check(const struct chat_request *r, const struct cfg_media_limits 
                     struct api_error *e);
 /* Whether something is only a URL. Pure, any thread. */
 bool gw_media_is_remote(const struct chat_request *r);
-/* Fetches all of that, then calls gw_arrival_fetched; or ends x with an error, now or later. Loop
- * thread. */
+/* Lists that, to be fetched. False: x was ended with an error, since it stays on this machine or
+ * there is no memory. Loop thread; once. */
+bool gw_media_list(struct gw_exchange *x);
+/* Fetches what was listed, then calls gw_arrival_fetched; or ends x with an error, now or later.
+ * Loop thread. */
 void gw_media_fetch(struct gw_exchange *x);
 /* Ends what is under way and frees what was fetched: nobody may read the request's media any more.
  * Loop thread; NULL allowed. */

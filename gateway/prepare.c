@@ -38,19 +38,8 @@ static bool decode(struct gw_prepared *p)
            gw_media_check(&p->request, &p->settings->limits.media, &p->error);
 }
 
-void gw_prepare(struct gw_prepared *p)
+static void score(struct gw_prepared *p)
 {
-    if (p->unfetched) { /* it is the second time */
-        p->unfetched = false;
-    } else if (!decode(p)) {
-        p->failed = true;
-        return;
-    } else {
-        p->unfetched = p->settings->fetch.n_hosts && !p->dialect->count &&
-                       gw_media_is_remote(&p->request);
-    }
-    if (p->unfetched || chat_is_empty(&p->request)) /* not all here, or asks for nothing */
-        return;
     if (may_be_local(p)) {
         enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,
                                                    &p->n_prompt, &p->local_error);
@@ -59,6 +48,34 @@ void gw_prepare(struct gw_prepared *p)
     }
     if (p->request.n_messages) /* vectors cost what their text does, however hard it is */
         p->complexity = pol_complexity(&p->request, p->n_prompt);
+}
+
+void gw_prepare(struct gw_prepared *p)
+{
+    if (!p->decoded) {
+        p->decoded = decode(p);
+        p->failed = !p->decoded;
+        if (p->failed)
+            return;
+        p->unfetched = p->settings->fetch.n_hosts && !p->dialect->count &&
+                       gw_media_is_remote(&p->request);
+        if (p->unfetched || p->request.stream)
+            return;
+    }
+    if (!chat_is_empty(&p->request)) /* which asks for nothing */
+        score(p);
+    p->ready = true;
+}
+
+void gw_prepared_forget(struct gw_prepared *p)
+{
+    gw_past_free(&p->past);
+    p->past.local_only = false;
+    tg_arena_free(p->arena);
+    p->arena = NULL;
+    p->request = (struct chat_request){ 0 };
+    p->error = (struct api_error){ 0 };
+    p->failed = p->decoded = false;
 }
 
 void gw_prepared_free(struct gw_prepared *p)

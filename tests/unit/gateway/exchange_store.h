@@ -52,15 +52,27 @@ enum tg_status prov_write(const struct prov_backend *b, const struct prov_call *
     return tg_buf_adds(out, "written");
 }
 
-static inline char *large_body(size_t n)
+/* To be freed. more: further members, with a comma before each. */
+static inline char *large_with(size_t n, const char *more)
 {
-    static const char head[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"", tail[] = "\"}]}";
-    char *body = tg_calloc(1, n + sizeof(head) + sizeof(tail));
+    static const char head[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"";
+    size_t room = n + sizeof(head) + strlen(more) + 8;
+    char *body = tg_calloc(1, room);
     CHECK(body);
     memcpy(body, head, sizeof(head) - 1);
     memset(body + sizeof(head) - 1, 'x', n);
-    memcpy(body + sizeof(head) - 1 + n, tail, sizeof(tail) - 1);
+    snprintf(body + sizeof(head) - 1 + n, room - n - sizeof(head), "\"}]%s}", more);
     return body;
+}
+
+static inline char *large_body(size_t n)
+{
+    return large_with(n, "");
+}
+
+static inline char *large_stream(size_t n)
+{
+    return large_with(n, ",\"stream\":true");
 }
 
 enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),

@@ -481,14 +481,14 @@ static void anything_at_any_time(void)
 {
     static const struct gw_header why = { { "x-tollgate-explain", 18 }, { "true", 4 } };
     static const char *const triggers[] = { NULL, "confidence < 0.5", "turns > 0" };
-    char *large = large_body(70 << 10);
+    char *large[] = { large_body(70 << 10), large_stream(70 << 10) };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         dice = seed;
         set_up(roll(4), triggers[roll(3)]);
         w.settings.routes[0].max_latency_ms = roll(2) ? 100 : 0;
         fake.no_slots = roll(5) == 0;
         fake.local_cannot = roll(5) == 0;
-        ask_with(roll(5) == 0 ? large : roll(2) ? streamed : whole, &why, roll(2));
+        ask_with(roll(5) == 0 ? large[roll(2)] : roll(2) ? streamed : whole, &why, roll(2));
         for (int i = 0; i < 300 && w.app.exchanges; i++)
             press_anything();
         bool cut = w.app.exchanges && w.app.exchanges->rq;
@@ -499,7 +499,8 @@ static void anything_at_any_time(void)
         CHECK(!cut || w.rq.aborted);
         tear_down();
     }
-    tg_free(large);
+    tg_free(large[0]);
+    tg_free(large[1]);
 }
 
 int main(int argc, char **argv)

@@ -45,6 +45,7 @@ static void answers_are_kept_and_gone_on_from(void)
     memset(&w.rq, 0, sizeof(w.rq));
     ask_with("{" GO_ON("1") ",\"input\":\"more\",\"stream\":true}", NULL, 0);
     worker_works(); /* it looks back */
+    worker_works(); /* a stream is decoded first, then scored */
     CHECK_INT(w.x->prepared.request.n_messages, 3);
     says(attempt(1, false), "again", true);
     CHECK(!kept(2));
@@ -120,6 +121,7 @@ static void long_requests_begin_and_fail(void)
     memset(body + n, 'a', LONG);
     snprintf(body + n + LONG, sizeof(body) - (size_t)n - LONG, "\"}");
     ask_with(body, NULL, 0);
+    worker_works();
     worker_works();
     says(attempt(0, false), "text", true);
     CHECK(in_text("event: response.in_progress") && w.rq.n_text > (size_t)2 * LONG);
