@@ -20,7 +20,7 @@ before(async () => {
     script: (body) => ({ behaviour: 'answer', ...(body.user === 'long' ? { text } : {}) }),
   });
   gw = await startGateway({
-    config: hybridConfig(mock, { trigger: 'turns > 0', budget: '$10/month' }),
+    config: hybridConfig(mock, { trigger: 'turns > 0', budget: '$100/month' }),
   });
 });
 after(async () => {
