@@ -75,7 +75,7 @@ test('a slow reader of a stream holds the provider back, not memory', async () =
   });
 });
 
-test('a reload that is refused half-way changes no cap', async () => {
+test('reloads with other routes each time never run out of budgets', async () => {
   await withGateway({ trigger: always, budget: '$1/day' }, async (gw) => {
     const base = JSON.parse(readFileSync(gw.configFile));
     const extra = (n, prefix) =>
@@ -83,16 +83,13 @@ test('a reload that is refused half-way changes no cap', async () => {
         name: `${prefix}${i}`,
         primary: { provider: 'local' },
       }));
-    const reload = async (routes, event, times) => {
+    const reloads = () => gw.log().filter((e) => e.event === 'reloaded').length;
+    for (let i = 1; i <= 40; i++) { // 40 * 31 are more than a process may know at once
+      const routes = [...base.routes, ...extra(31, `a${i}-`)];
       writeFileSync(gw.configFile, JSON.stringify({ ...base, routes }));
       gw.signal('SIGHUP');
-      await waitFor(() => gw.log().filter((e) => e.event === event).length === times);
-    };
-    // 1088 budgets are what a process can know: those of routes that are gone are among them
-    for (let i = 1; i <= 35; i++)
-      await reload([...base.routes, ...extra(31, `a${i}-`)], 'reloaded', i);
-    const broke = { ...base.routes[0], costPolicy: { cloudBudget: '$0.000000001/day' } };
-    await reload([broke, ...extra(31, 'c')], 'reload-refused', 1);
+      await waitFor(() => reloads() === i);
+    }
     const r = await chat(gw);
     assert.equal(r.headers['x-tollgate-reason'], 'trigger: turns > 0');
     assert.equal(r.headers['x-tollgate-route'], 'mock/answer');
