@@ -435,7 +435,7 @@ static void holds_its_limits(void)
 
 static void survives_failing_allocations(void)
 {
-    check_failing_allocations(&oai_chat, conversation, 50);
+    check_failing_allocations(&oai_chat, conversation, 5);
 }
 
 int main(int argc, char **argv)

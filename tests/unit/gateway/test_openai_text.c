@@ -62,7 +62,7 @@ static void honours_fields(void)
 static void survives_failing_allocations(void)
 {
     static const char body[] = "{\"model\":\"m\",\"prompt\":[\"hi\"],\"stop\":[\"a\",\"b\"]}";
-    check_failing_allocations(&oai_text, body, 5);
+    check_failing_allocations(&oai_text, body, 3);
     check_small_arenas(&oai_text, body);
 }
 
