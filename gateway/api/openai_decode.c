@@ -141,47 +141,6 @@ enum tg_status oai_read_cache_key(struct api_read *d, const struct tg_json *v)
     return api_copy(d, v, 0, OAI_USER_MAX, &key);
 }
 
-/* {"type": "function", "function": {"name": ...}} */
-static enum tg_status read_named_choice(struct api_read *d, const struct tg_json *v)
-{
-    static const char *const words[] = { "function", "allowed_tools", "custom" };
-    static const struct api_field fields[] = { { "type", api_elsewhere },
-                                               { "function", api_elsewhere } };
-    static const struct api_field inner[] = { { "name", api_elsewhere } };
-    size_t which = 0, mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
-    if (status == TG_OK && which)
-        status = api_unsupported(d);
-    api_leave(d, mark);
-    if (status == TG_OK)
-        status = api_read_fields(d, v, fields, COUNT(fields));
-    if (status)
-        return status;
-    const struct tg_json *function = api_member(v, "function");
-    api_enter(d, "function");
-    if (!function || !tg_json_is(function, TG_JSON_OBJECT))
-        return api_wrong_type(d, function, TG_JSON_OBJECT);
-    status = api_read_fields(d, function, inner, COUNT(inner));
-    if (status == TG_OK)
-        status = api_copy_member(d, function, "name", true, 1, OAI_NAME_MAX, &d->out->tool_name);
-    api_leave(d, mark);
-    return status;
-}
-
-static enum tg_status read_tool_choice(struct api_read *d, const struct tg_json *v)
-{
-    static const char *const words[] = { "auto", "none", "required" };
-    size_t which = 0;
-    if (tg_json_is(v, TG_JSON_OBJECT)) {
-        d->out->tool_choice = CHAT_CHOICE_NAMED;
-        return read_named_choice(d, v);
-    }
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    if (which == 2)
-        d->out->tool_choice = CHAT_CHOICE_REQUIRED;
-    return status;
-}
-
 enum tg_status oai_read_parallel(struct api_read *d, const struct tg_json *v)
 {
     bool parallel = true;
@@ -208,7 +167,7 @@ static const struct api_field request_fields[] = {
     { "user", oai_read_user },
     { "safety_identifier", oai_read_safety_identifier },
     { "tools", oai_read_tools },
-    { "tool_choice", read_tool_choice },
+    { "tool_choice", oai_read_choice },
     { "parallel_tool_calls", oai_read_parallel },
     { "n", oai_read_n },
     { "reasoning_effort", oai_read_effort },
@@ -235,11 +194,7 @@ static const struct api_field request_fields[] = {
 /* What no single field can know. */
 static enum tg_status check_together(struct api_read *d, const struct tg_json *root)
 {
-    struct tg_str choice = { NULL, 0 };
-    if (tg_json_string(tg_json_get(root, "tool_choice"), &choice) &&
-        tg_str_eq(choice, TG_STR("none")))
-        d->out->n_tools = 0;
-    enum tg_status status = api_check_choice(d, "tool_choice");
+    enum tg_status status = oai_settle_chat_choice(d, root);
     if (status == TG_OK)
         status = api_check_logprobs(d);
     if (status)

@@ -77,7 +77,18 @@ enum tg_status oai_check_schema(struct api_read *d);
 enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v);
 /* 1 to 64 of a-z, A-Z, 0-9, '_' and '-': what the API documents for names of functions. */
 bool oai_is_name(struct tg_str s);
+/* openai_tools.c: chat's tools, and the choice among them. */
 enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_choice(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_settle_chat_choice(struct api_read *d, const struct tg_json *root);
+/* A function by its name, as a dialect of this vendor writes it in a choice. */
+typedef enum tg_status (*oai_name_reader)(struct api_read *d, const struct tg_json *v,
+                                          struct tg_str *out);
+/* Behind tools and tool_choice of root, which the choice's reader has looked at: leaves no tools
+ * for "none", and of those of allowed_tools the ones that are listed; then checks that choice and
+ * tools fit. inside: the member of the choice that has mode and tools; NULL: they are its own. */
+enum tg_status oai_settle_choice(struct api_read *d, const struct tg_json *root,
+                                 const char *inside, oai_name_reader read);
 /* name, description, parameters and strict of an object whose members are checked. */
 enum tg_status oai_read_function(struct api_read *d, const struct tg_json *v,
                                  struct chat_tool *tool);

@@ -274,11 +274,9 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
     enum tg_status status = api_read_fields(d, root, request_fields,
                                             r->counts ? COUNT_FIELDS : COUNT(request_fields));
     if (status == TG_OK)
-        status = oai_choose_tools(d, root);
-    if (status == TG_OK && api_member(root, "stream_options") && !d->out->stream) {
-        api_enter(d, "stream_options");
-        status = api_bad(d, "is only allowed when stream is true");
-    }
+        status = oai_settle_response_choice(d, root);
+    if (status == TG_OK)
+        status = oai_check_stream_options(d, root);
     if (status == TG_OK)
         status = oai_find_before(d);
     r->keeps = r->asked->store && r->past->store && !r->counts;

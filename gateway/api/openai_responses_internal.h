@@ -47,7 +47,6 @@ struct oai_reading {
     bool keeps;                 /* items go into input and spans */
     struct tg_buf input;
     struct gw_spans spans;
-    struct tg_str choice; /* "none", or a mode of allowed_tools */
 };
 
 /* openai_responses_items.c: one item at the path; item_reference is not among them. */
@@ -78,7 +77,7 @@ enum tg_status oai_count_decode(struct tg_str body, struct gw_past *past, struct
 enum tg_status oai_read_response_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_response_choice(struct api_read *d, const struct tg_json *v);
 /* Behind both: what the choice leaves of the tools. */
-enum tg_status oai_choose_tools(struct api_read *d, const struct tg_json *root);
+enum tg_status oai_settle_response_choice(struct api_read *d, const struct tg_json *root);
 /* openai_responses_echo.c: asked.echo. */
 enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root);
 

@@ -21,6 +21,7 @@ export const cases = {
   parallel: { behaviour: 'tool-call', calls: [call('Paris'), call('Rome')] },
   image: { behaviour: 'answer', text: 'A red dot.', chunks: 2 },
   reasoning: { behaviour: 'reasoning', text: 'Oslo.', chunks: 1 },
+  allowed: { behaviour: 'tool-call', calls: [call('Paris')] },
   error: { behaviour: 'error', status: 429, retryAfter: 7, message: 'slow down' },
   broken: { behaviour: 'error-inside', after: 2, message: 'overloaded' },
   refused: { behaviour: 'answer' },
@@ -41,6 +42,7 @@ const dialogue = (called, result) => [
 
 const openai = (fields) => ({ model: 'gpt-4o', ...fields });
 const openaiTools = [{ type: 'function', function: { ...weather, parameters: schema } }];
+const otherTool = { name: 'get_time' }; // one that is not allowed
 const openaiCall = { id: 'call_1', type: 'function', function: call('Oslo') };
 
 const openaiChat = {
@@ -71,6 +73,17 @@ const openaiChat = {
       ]),
     }),
     reasoning: openai({ messages: user(question), reasoning_effort: 'high' }),
+    allowed: openai({
+      messages: user('How warm is it in Paris?'),
+      tools: [{ type: 'function', function: otherTool }, ...openaiTools],
+      tool_choice: {
+        type: 'allowed_tools',
+        allowed_tools: {
+          mode: 'required',
+          tools: [{ type: 'function', function: { name: 'get_weather' } }],
+        },
+      },
+    }),
     error: openai({ messages: user(question) }),
     broken: openai({ messages: user(question) }),
     refused: openai({ messages: user(question), audio: { voice: 'alloy', format: 'wav' } }),
@@ -130,6 +143,18 @@ const openaiResponses = {
       ]),
     }),
     reasoning: openai({ input: question, reasoning: { effort: 'high' } }),
+    allowed: openai({
+      input: 'How warm is it in Paris?',
+      tools: [
+        { type: 'function', ...otherTool },
+        { type: 'function', ...weather, parameters: schema },
+      ],
+      tool_choice: {
+        type: 'allowed_tools',
+        mode: 'required',
+        tools: [{ type: 'function', name: 'get_weather' }],
+      },
+    }),
     error: openai({ input: question }),
     broken: openai({ input: question }),
     refused: openai({ input: question, background: true }),

@@ -87,7 +87,7 @@ static void refuses_wrong_values(void)
         { "{" M ",\"tool_choice\":\"x\"}", "tool_choice", "one of: auto, none, required" },
         { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", "no tools are given" },
         { "{" M ",\"tool_choice\":{\"type\":\"x\"}}", "tool_choice.type", "one of: function" },
-        { "{" M ",\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{}}}",
+        { "{" M ",\"tool_choice\":{\"type\":\"custom\",\"custom\":{\"name\":\"f\"}}}",
           "tool_choice.type", UNSUPPORTED },
         { "{" M ",\"tool_choice\":{\"type\":\"function\"}}", "tool_choice.function", "missing" },
         { "{" M ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"\"}}}",
@@ -312,6 +312,55 @@ static void honours_choices(void)
     tg_buf_free(&text);
 }
 
+#define TWO "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"             \
+            "{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]"
+#define NAMED(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}"
+#define ALLOWED(inside) "\"tool_choice\":{\"type\":\"allowed_tools\"" inside "}"
+#define ALLOW(mode, list) \
+    ALLOWED(",\"allowed_tools\":{\"mode\":\"" mode "\",\"tools\":[" list "]}")
+
+/* Whether the choice stands before the tools or behind them. */
+static void allowed_tools_are_all_there_are(void)
+{
+    struct trial t = accepted(&oai_chat, "{" M "," ALLOW("required", NAMED("g")) "," TWO "}");
+    CHECK_INT(t.rq.n_tools, 1);
+    CHECK(is(t.rq.tools[0].name, "g") && t.rq.tool_choice == CHAT_CHOICE_REQUIRED);
+    finish(&t);
+    t = accepted(&oai_chat, "{" M "," TWO ","
+                 ALLOW("auto", NAMED("g") "," NAMED("f") "," NAMED("g")) "}");
+    CHECK_INT(t.rq.n_tools, 2);
+    CHECK(is(t.rq.tools[0].name, "f") && t.rq.tool_choice == CHAT_CHOICE_AUTO);
+    finish(&t);
+    t = accepted(&oai_chat, "{" M "," TWO "," ALLOW("auto", "") "}");
+    CHECK_INT(t.rq.n_tools, 0);
+    finish(&t);
+    check_failing_allocations(&oai_chat, "{" M "," TWO "," ALLOW("auto", NAMED("g")) "}", 2);
+}
+
+static void refuses_wrong_allowed_tools(void)
+{
+#define AT "tool_choice.allowed_tools"
+    static const struct bad rows[] = {
+        { "{" M "," TWO "," ALLOWED("") "}", AT, "is missing; an object" },
+        { "{" M "," TWO "," ALLOWED(",\"mode\":\"auto\"") "}", "tool_choice.mode", "unknown" },
+        { "{" M "," TWO "," ALLOWED(",\"allowed_tools\":[]") "}", AT, "an object was expected" },
+        { "{" M "," TWO "," ALLOWED(",\"allowed_tools\":{\"tools\":[]}") "}", AT ".mode",
+          "is missing" },
+        { "{" M "," TWO "," ALLOW("none", "") "}", AT ".mode", "one of: auto, required" },
+        { "{" M "," TWO "," ALLOWED(",\"allowed_tools\":{\"mode\":\"auto\"}") "}", AT ".tools",
+          "is missing" },
+        { "{" M "," TWO "," ALLOWED(",\"allowed_tools\":{\"a\":1}") "}", AT ".a", "unknown" },
+        { "{" M "," TWO "," ALLOW("auto", "1") "}", AT ".tools[0]", "an object was expected" },
+        { "{" M "," TWO "," ALLOW("auto", "{\"type\":\"custom\"}") "}", AT ".tools[0].type",
+          UNSUPPORTED },
+        { "{" M "," TWO "," ALLOW("auto", NAMED("f") "," NAMED("h")) "}", AT ".tools[1]",
+          "no tool is named \"h\"" },
+        { "{" M "," ALLOW("auto", NAMED("f")) "}", AT ".tools[0]", "no tool is named \"f\"" },
+        { "{" M "," TWO "," ALLOW("required", "") "}", "tool_choice", "no tools are given" },
+    };
+    CHECK_ALL_BAD(&oai_chat, rows);
+}
+
 static void honours_tools(void)
 {
     static const char tools[] =
@@ -449,6 +498,8 @@ int main(int argc, char **argv)
         CASE(honours_fields),
         CASE(honours_formats),
         CASE(honours_choices),
+        CASE(allowed_tools_are_all_there_are),
+        CASE(refuses_wrong_allowed_tools),
         CASE(honours_tools),
         CASE(honours_messages),
         CASE(holds_its_limits),

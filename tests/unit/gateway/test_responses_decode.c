@@ -181,6 +181,18 @@ static void what_is_wrong_is_named(void)
         { WITH("\"text\":{\"format\":{\"type\":\"json_schema\"}}"), "text.format", "no name" },
         { WITH("\"text\":{\"format\":{\"type\":\"text\",\"name\":\"n\"}}"), "text.format.name",
           "unknown field" },
+        { WITH("\"stream_options\":{}"), "stream_options", "only allowed when stream" },
+        { WITH("\"metadata\":{\"k\":1}"), "metadata.k", "a string was expected" },
+        { WITH("\"messages\":[]"), "messages", "unknown field" },
+        { WITH("\"max_output_tokens\":0"), "max_output_tokens", "from 1" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_bad(&rows[i], TG_INVALID, 400);
+}
+
+static void wrong_tools_are_named(void)
+{
+    static const struct bad rows[] = {
         { WITH("\"tools\":[{\"type\":\"web_search\"}]"), "tools[0].type", "web_search is not" },
         { WITH("\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"output_schema\":{}}]"),
           "tools[0].output_schema", UNSUPPORTED },
@@ -189,10 +201,12 @@ static void what_is_wrong_is_named(void)
         { WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\",\"tools\":"
                "[{\"type\":\"function\",\"name\":\"h\"}]}"), "tool_choice.tools[0]",
           "no tool is named \"h\"" },
-        { WITH("\"stream_options\":{}"), "stream_options", "only allowed when stream" },
-        { WITH("\"metadata\":{\"k\":1}"), "metadata.k", "a string was expected" },
-        { WITH("\"messages\":[]"), "messages", "unknown field" },
-        { WITH("\"max_output_tokens\":0"), "max_output_tokens", "from 1" },
+        { WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"tools\":[]}"),
+          "tool_choice.mode", "is missing" },
+        { WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"none\","
+               "\"tools\":[]}"), "tool_choice.mode", "one of: auto, required" },
+        { WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\"}"),
+          "tool_choice.tools", "is missing" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
         check_bad(&rows[i], TG_INVALID, 400);
@@ -421,6 +435,7 @@ int main(int argc, char **argv)
         CASE(the_request_is_repeated),
         CASE(choices_leave_tools),
         CASE(what_is_wrong_is_named),
+        CASE(wrong_tools_are_named),
         CASE(nothing_of_the_past_is_made_up),
         CASE(conversations_go_on),
         CASE(references_are_resolved),
