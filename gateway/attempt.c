@@ -30,6 +30,7 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
     tg_buf_init(&t->stream.items, GW_ANSWER_MAX);
+    tg_buf_init(&t->stream.tokens, GW_ANSWER_MAX);
     t->stream.content = &t->content;
     t->stream.reasoning = &t->reasoning;
 }
@@ -42,6 +43,7 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
     tg_buf_free(&t->stream.items);
+    tg_buf_free(&t->stream.tokens);
     tg_arena_free(t->kept);
     t->kept = NULL;
     for (size_t i = 0; t->calls && i < t->calls->n; i++)

@@ -394,7 +394,8 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     }
     if (e->kind == CHAT_EVENT_TOOL_CALL)
         return hold_call(t, e);
-    enum tg_status status = e->n_logprobs ? gw_try_keep_logprobs(t, e) : TG_OK;
+    bool tokens = e->n_logprobs && !x->prepared.request.stream; /* a stream has told them */
+    enum tg_status status = tokens ? gw_try_keep_logprobs(t, e) : TG_OK;
     if (status)
         return status;
     struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;

@@ -69,7 +69,7 @@ struct api_stream {
     uint32_t call;  /* number of the call that is open */
     uint64_t sequence;
     const struct tg_buf *content, *reasoning; /* what was said so far, to a dialect that keeps it */
-    struct tg_buf items;                      /* freed with the attempt */
+    struct tg_buf items, tokens;              /* freed with the attempt */
 };
 
 /* Backends name fields in OpenAI's words; here is what a dialect calls them. */

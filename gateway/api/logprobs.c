@@ -35,10 +35,9 @@ static void add_token(struct tg_buf *out, const struct chat_logprob *l, bool alw
     tg_buf_addc(out, '}');
 }
 
-void api_add_logprobs(struct tg_buf *out, const struct chat_logprobs *l, bool always)
+void api_add_logprob_list(struct tg_buf *out, const struct chat_logprobs *l, bool always)
 {
     bool first = true;
-    tg_buf_addc(out, '[');
     for (; l; l = l->next) {
         for (size_t i = 0; i < l->n; i++) {
             if (!first)
@@ -47,5 +46,11 @@ void api_add_logprobs(struct tg_buf *out, const struct chat_logprobs *l, bool al
             add_token(out, &l->list[i], always);
         }
     }
+}
+
+void api_add_logprobs(struct tg_buf *out, const struct chat_logprobs *l, bool always)
+{
+    tg_buf_addc(out, '[');
+    api_add_logprob_list(out, l, always);
     tg_buf_addc(out, ']');
 }

@@ -11,6 +11,8 @@
 /* [{"token", "logprob", "bytes", "top_logprobs"}, ...], the last one also where it is empty if
  * always is set. What is no UTF-8 in a token is U+FFFD: its bytes tell. */
 void api_add_logprobs(struct tg_buf *out, const struct chat_logprobs *l, bool always);
+/* The same without the brackets around it all. */
+void api_add_logprob_list(struct tg_buf *out, const struct chat_logprobs *l, bool always);
 /* A number that JSON can tell. */
 void api_add_logprob(struct tg_buf *out, double logprob);
 

@@ -64,13 +64,6 @@ static enum tg_status read_max_tool_calls(struct api_read *d, const struct tg_js
     return api_integer(d, v, 1, INT32_MAX, &value);
 }
 
-static enum tg_status read_top_logprobs(struct api_read *d, const struct tg_json *v)
-{
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, 0, 20, &value);
-    return status == TG_OK && value > 0 ? api_unsupported(d) : status;
-}
-
 static enum tg_status read_include(struct api_read *d, const struct tg_json *v)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
@@ -82,7 +75,8 @@ static enum tg_status read_include(struct api_read *d, const struct tg_json *v)
         if (!tg_json_string(m, &word))
             return api_wrong_type(d, m, TG_JSON_STRING);
         bool sealed = tg_str_eq(word, TG_STR("reasoning.encrypted_content"));
-        if (!sealed && !tg_str_eq(word, TG_STR("message.input_image.image_url"))) {
+        bool tokens = tg_str_eq(word, TG_STR("message.output_text.logprobs"));
+        if (!sealed && !tokens && !tg_str_eq(word, TG_STR("message.input_image.image_url"))) {
             enum tg_status status = api_unsupported(d);
             snprintf(d->err->message, sizeof(d->err->message),
                      "%s: %.*s is not supported in this version", d->path,
@@ -90,6 +84,7 @@ static enum tg_status read_include(struct api_read *d, const struct tg_json *v)
             return status;
         }
         reading_of(d)->asked->sealed |= sealed;
+        d->out->logprobs |= tokens;
         api_leave(d, mark);
     }
     return TG_OK;
@@ -195,7 +190,7 @@ static const struct api_field request_fields[] = {
     { "safety_identifier", oai_read_safety_identifier },
     { "prompt_cache_key", oai_read_cache_key },
     { "service_tier", oai_read_service_tier },
-    { "top_logprobs", read_top_logprobs },
+    { "top_logprobs", api_read_top_logprobs },
     { "background", oai_only_false },
     { "prompt", api_refuse },
     { "context_management", api_refuse },
@@ -277,6 +272,7 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
         status = oai_settle_response_choice(d, root);
     if (status == TG_OK)
         status = oai_check_stream_options(d, root);
+    d->out->logprobs |= d->out->top_logprobs > 0; /* alternatives are part of them */
     if (status == TG_OK)
         status = oai_find_before(d);
     r->keeps = r->asked->store && r->past->store && !r->counts;

@@ -70,7 +70,7 @@ enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root)
     tg_buf_addc(&out, '}');
     add(root, "tool_choice", "\"auto\"", &out);
     add_tools(api_member(root, "tools"), &out);
-    tg_buf_adds(&out, ",\"top_logprobs\":0");
+    add(root, "top_logprobs", "0", &out);
     add(root, "top_p", "null", &out);
     tg_buf_adds(&out, ",\"truncation\":\"disabled\"");
     add(root, "user", "null", &out);

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "gateway/api/logprobs.h"
 #include "gateway/api/openai_responses_internal.h"
 
 /* Text is printed by hand: the order and the bytes are part of what clients were written for. */
@@ -10,11 +11,15 @@ static const struct oai_asked *asked_of(const struct api_answer *a)
     return a->request->own;
 }
 
-static struct tg_str slice(struct tg_str text, const struct oai_item *item)
+static struct tg_str slice(struct tg_str text, size_t from, size_t to)
 {
-    size_t to = item->to < text.n ? item->to : text.n;
-    return item->from < to ? (struct tg_str){ text.p + item->from, to - item->from }
-                           : (struct tg_str){ NULL, 0 };
+    to = to < text.n ? to : text.n;
+    return from < to ? (struct tg_str){ text.p + from, to - from } : (struct tg_str){ NULL, 0 };
+}
+
+struct tg_str oai_item_tokens(const struct api_stream *s, const struct oai_item *item)
+{
+    return slice(tg_buf_str(&s->tokens), item->tokens_from, item->tokens_to);
 }
 
 /* --- items ----------------------------------------------------------------------------------- */
@@ -27,11 +32,37 @@ void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char 
     snprintf(id, OAI_ITEM_ID, "%s_%.16s%04zx", prefixes[kind], number ? number + 1 : "", i);
 }
 
-void oai_text_part_print(struct tg_str text, struct tg_buf *out)
+static void begin_text_part(struct tg_buf *out)
 {
-    tg_buf_adds(out, "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":");
+    tg_buf_adds(out, "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[");
+}
+
+static void end_text_part(struct tg_str text, struct tg_buf *out)
+{
+    tg_buf_adds(out, "],\"text\":");
     tg_buf_add_json(out, text);
     tg_buf_addc(out, '}');
+}
+
+void oai_text_part_print(struct tg_str text, struct tg_str tokens, struct tg_buf *out)
+{
+    begin_text_part(out);
+    tg_buf_add(out, tokens.p, tokens.n);
+    end_text_part(text, out);
+}
+
+/* The part of a message that has ended: all tokens of a whole answer are its one message's. */
+static void add_text(const struct api_stream *s, const struct api_whole *w,
+                     const struct oai_item *item, struct tg_buf *out)
+{
+    struct tg_str text = slice(w->content, item->from, item->to);
+    if (s) {
+        oai_text_part_print(text, oai_item_tokens(s, item), out);
+        return;
+    }
+    begin_text_part(out);
+    api_add_logprob_list(out, w->logprobs, true);
+    end_text_part(text, out);
 }
 
 static void add_thought(const struct api_answer *a, struct tg_str text, bool begun,
@@ -57,9 +88,9 @@ static void add_thought(const struct api_answer *a, struct tg_str text, bool beg
     }
 }
 
-void oai_item_print(const struct api_answer *a, const struct api_whole *w,
-                    const struct oai_item *item, size_t i, enum oai_state state,
-                    struct tg_buf *out)
+void oai_item_print(const struct api_answer *a, const struct api_stream *s,
+                    const struct api_whole *w, const struct oai_item *item, size_t i,
+                    enum oai_state state, struct tg_buf *out)
 {
     static const char *const types[] = { [OAI_REASONING] = "reasoning", [OAI_MESSAGE] = "message",
                                          [OAI_CALL] = "function_call" };
@@ -70,11 +101,11 @@ void oai_item_print(const struct api_answer *a, const struct api_whole *w,
     tg_buf_addf(out, "{\"id\":\"%s\",\"type\":\"%s\",\"status\":\"%s\"", id, types[item->kind],
                 states[state]);
     if (item->kind == OAI_REASONING) {
-        add_thought(a, slice(w->reasoning, item), begun, out);
+        add_thought(a, slice(w->reasoning, item->from, item->to), begun, out);
     } else if (item->kind == OAI_MESSAGE) {
         tg_buf_adds(out, ",\"role\":\"assistant\",\"content\":[");
         if (!begun)
-            oai_text_part_print(slice(w->content, item), out);
+            add_text(s, w, item, out);
         tg_buf_addc(out, ']');
     } else {
         const struct api_call *call = &w->calls[item->call];
@@ -132,7 +163,7 @@ static enum tg_status add_output(const struct api_answer *a, const struct api_st
         oai_item_id(a, item[i].kind, i, id);
         struct gw_span span = { .at = out->n, .id_at = out->n + strlen("{\"id\":\""),
                                 .id_n = strlen(id) };
-        oai_item_print(a, w, &item[i], i, cut ? OAI_INCOMPLETE : OAI_COMPLETED, out);
+        oai_item_print(a, s, w, &item[i], i, cut ? OAI_INCOMPLETE : OAI_COMPLETED, out);
         span.n = out->n - span.at;
         if (spans)
             status = gw_spans_add(spans, span);

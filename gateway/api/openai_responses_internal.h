@@ -92,16 +92,20 @@ struct oai_item {
     enum oai_kind kind;
     uint32_t call;   /* OAI_CALL: its index */
     size_t from, to; /* else: bytes of the content, of the reasoning */
+    size_t tokens_from, tokens_to; /* OAI_MESSAGE: of api_stream.tokens */
 };
 enum oai_state { OAI_BEGUN, OAI_COMPLETED, OAI_INCOMPLETE };
 /* The id of the answer's item i: "msg_", the answer's number, i. */
 void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char id[OAI_ITEM_ID]);
-/* Item i as an object, in that state; begun ones are empty. */
-void oai_item_print(const struct api_answer *a, const struct api_whole *w,
-                    const struct oai_item *item, size_t i, enum oai_state state,
-                    struct tg_buf *out);
-/* {"type":"output_text",...} */
-void oai_text_part_print(struct tg_str text, struct tg_buf *out);
+/* Item i as an object, in that state; begun ones are empty. s: NULL for a whole answer or a begun
+ * item. */
+void oai_item_print(const struct api_answer *a, const struct api_stream *s,
+                    const struct api_whole *w, const struct oai_item *item, size_t i,
+                    enum oai_state state, struct tg_buf *out);
+/* {"type":"output_text",...}. tokens: its logprobs as JSON, without the list's brackets. */
+void oai_text_part_print(struct tg_str text, struct tg_str tokens, struct tg_buf *out);
+/* Those of an item. */
+struct tg_str oai_item_tokens(const struct api_stream *s, const struct oai_item *item);
 /* The answer's items as finished; s: NULL for a whole answer. False: out of memory. items is
  * appended to. */
 bool oai_items_of(const struct api_stream *s, const struct api_whole *w, struct tg_buf *items);

@@ -298,13 +298,21 @@ void oai_keep(const struct api_answer *a, const struct api_stream *s, const stru
               struct gw_past *past)
 {
     struct gw_response *r = past->draft;
+    struct api_whole told = *w;
+    struct api_stream bare;
     struct tg_buf out;
     if (!r)
         return;
+    told.logprobs = NULL; /* many times the text, and nobody reads them again */
+    if (s) {
+        bare = *s;
+        tg_buf_init(&bare.tokens, 0);
+        s = &bare;
+    }
     tg_buf_init(&out, SIZE_MAX / 2); /* bounded by the answer */
     past->draft = NULL;
     r->local_only = past->local_only;
-    if (oai_response_print(a, s, w, NULL, &r->output, &out) == TG_OK) {
+    if (oai_response_print(a, s, &told, NULL, &r->output, &out) == TG_OK) {
         gw_spans_take(&r->output, &out);
         gw_responses_put(past->store, r, past->now_ms);
     } else {

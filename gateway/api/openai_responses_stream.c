@@ -1,9 +1,12 @@
 #include <inttypes.h>
 
+#include "gateway/api/logprobs.h"
 #include "gateway/api/openai_responses_internal.h"
 
 /* The stream's events. An item of text or thoughts is open until another kind begins, calls until
- * the end: their pieces may come mixed. api_stream.open is 1 + the number of the open item. */
+ * the end: their pieces may come mixed. api_stream.open is 1 + the number of the open item;
+ * api_stream.tokens has the logprobs of all messages as they were printed, since the end repeats
+ * them four times. */
 
 enum { FIRST = 2 /* number of the first event behind those of the beginning */ };
 
@@ -56,7 +59,7 @@ static void add_item_done(const struct api_answer *a, struct api_stream *s,
                           struct tg_buf *out)
 {
     begin_item_event(s, "response.output_item.done", i, out);
-    oai_item_print(a, w, item_at(s, i), i, state, out);
+    oai_item_print(a, s, w, item_at(s, i), i, state, out);
     end_event(out);
 }
 
@@ -100,14 +103,15 @@ static const struct words *words_of(const struct api_answer *a, enum oai_kind ki
 }
 
 static void add_part_event(const struct api_answer *a, struct api_stream *s, size_t i,
-                           const char *name, struct tg_str text, struct tg_buf *out)
+                           const char *name, struct tg_str text, struct tg_str tokens,
+                           struct tg_buf *out)
 {
     const struct words *words = words_of(a, item_at(s, i)->kind);
     next_event(s, name, out);
     add_place(a, s, i, words->index, out);
     tg_buf_adds(out, ",\"part\":");
     if (item_at(s, i)->kind == OAI_MESSAGE) {
-        oai_text_part_print(text, out);
+        oai_text_part_print(text, tokens, out);
     } else {
         tg_buf_addf(out, "{\"type\":\"%s\",\"text\":", words->part);
         tg_buf_add_json(out, text);
@@ -118,12 +122,15 @@ static void add_part_event(const struct api_answer *a, struct api_stream *s, siz
 
 static void add_text_event(const struct api_answer *a, struct api_stream *s, size_t i,
                            const char *name, const char *key, struct tg_str text,
-                           struct tg_buf *out)
+                           struct tg_str tokens, struct tg_buf *out)
 {
     next_event(s, name, out);
     add_place(a, s, i, words_of(a, item_at(s, i)->kind)->index, out);
-    if (item_at(s, i)->kind == OAI_MESSAGE)
-        tg_buf_adds(out, ",\"logprobs\":[]");
+    if (item_at(s, i)->kind == OAI_MESSAGE) {
+        tg_buf_adds(out, ",\"logprobs\":[");
+        tg_buf_add(out, tokens.p, tokens.n);
+        tg_buf_addc(out, ']');
+    }
     tg_buf_addf(out, ",\"%s\":", key);
     tg_buf_add_json(out, text);
     end_event(out);
@@ -140,9 +147,11 @@ static void close_item(const struct api_answer *a, struct api_stream *s,
     const struct words *words = words_of(a, item->kind);
     struct tg_str text = item->kind == OAI_MESSAGE ? w->content : w->reasoning;
     item->to = text.n;
+    item->tokens_to = s->tokens.n;
+    struct tg_str tokens = oai_item_tokens(s, item);
     text = (struct tg_str){ text.p + item->from, text.n - item->from };
-    add_text_event(a, s, i, words->done, "text", text, out);
-    add_part_event(a, s, i, words->ended, text, out);
+    add_text_event(a, s, i, words->done, "text", text, tokens, out);
+    add_part_event(a, s, i, words->ended, text, tokens, out);
     add_item_done(a, s, w, i, state, out);
     s->open = 0;
 }
@@ -159,12 +168,12 @@ static enum tg_status open_item(const struct api_answer *a, struct api_stream *s
     if (tg_buf_add(&s->items, &item, sizeof(item)))
         return s->items.failed;
     begin_item_event(s, "response.output_item.added", i, out);
-    oai_item_print(a, &shown, &first, i, OAI_BEGUN, out);
+    oai_item_print(a, NULL, &shown, &first, i, OAI_BEGUN, out);
     end_event(out);
     if (item.kind == OAI_CALL)
         return TG_OK;
     s->open = (int)i + 1;
-    add_part_event(a, s, i, words_of(a, item.kind)->added, TG_STR(""), out);
+    add_part_event(a, s, i, words_of(a, item.kind)->added, TG_STR(""), TG_STR(""), out);
     return TG_OK;
 }
 
@@ -199,6 +208,20 @@ static enum tg_status print_call(const struct api_answer *a, struct api_stream *
     return out->failed;
 }
 
+/* Prints the event's tokens behind those of its item: they, without a comma in front. */
+static struct tg_str keep_tokens(struct api_stream *s, const struct chat_event *e)
+{
+    const struct chat_logprobs list = { e->logprobs, e->n_logprobs, NULL };
+    struct tg_buf *kept = &s->tokens;
+    if (!e->n_logprobs)
+        return TG_STR("");
+    if (kept->n > item_at(s, (size_t)s->open - 1)->tokens_from)
+        tg_buf_addc(kept, ',');
+    size_t from = kept->n;
+    api_add_logprob_list(kept, &list, true);
+    return (struct tg_str){ kept->p + from, kept->n - from };
+}
+
 enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s,
                                 const struct chat_event *e, struct tg_buf *out)
 {
@@ -206,17 +229,23 @@ enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s
                               .reasoning = tg_buf_str(s->reasoning) };
     if (e->kind == CHAT_EVENT_TOOL_CALL)
         return print_call(a, s, e, &said, out);
-    if ((e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING) || e->text.n == 0)
+    if ((e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING) ||
+        (e->text.n == 0 && e->n_logprobs == 0))
         return out->failed;
     bool text = e->kind == CHAT_EVENT_TEXT;
     struct oai_item item = { .kind = text ? OAI_MESSAGE : OAI_REASONING,
-                             .from = text ? said.content.n : said.reasoning.n };
+                             .from = text ? said.content.n : said.reasoning.n,
+                             .tokens_from = s->tokens.n };
     if (!s->open || item_at(s, (size_t)s->open - 1)->kind != item.kind) {
         enum tg_status status = open_item(a, s, item, &said, NULL, out);
         if (status)
             return status;
     }
-    add_text_event(a, s, (size_t)s->open - 1, words_of(a, item.kind)->delta, "delta", e->text, out);
+    struct tg_str tokens = keep_tokens(s, e);
+    if (s->tokens.failed)
+        return s->tokens.failed;
+    add_text_event(a, s, (size_t)s->open - 1, words_of(a, item.kind)->delta, "delta", e->text,
+                   tokens, out);
     return out->failed;
 }
 

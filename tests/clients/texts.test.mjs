@@ -31,6 +31,21 @@ test('openai: logprobs, plain and streamed, with alternatives', async () => {
   assert.equal(plain.choices[0].logprobs, null);
 });
 
+test('openai: logprobs of a response, plain and streamed', async () => {
+  const include = ['message.output_text.logprobs'];
+  const asks = { model: 'gpt-4o', input: script, include, top_logprobs: 2 };
+  const whole = await client.responses.create(asks);
+  const streamed = client.responses.stream(asks);
+  const tokens = [];
+  streamed.on('response.output_text.delta', (event) => tokens.push(...event.logprobs));
+  for (const { output_text: text, output } of [whole, await streamed.finalResponse()]) {
+    const { logprobs } = output[0].content[0];
+    assert.deepEqual([text, spelt(logprobs)], ['word by word', 'word by word']);
+    assert.ok(logprobs.every((t) => t.logprob <= 0 && t.top_logprobs.length === 2));
+  }
+  assert.equal(spelt(tokens), 'word by word');
+});
+
 test('openai: logprobs of the model in the box', async () => {
   const asks = { model: 'local', messages: france, temperature: 0, logprobs: true };
   const whole = await client.chat.completions.create(asks);

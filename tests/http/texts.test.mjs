@@ -1,7 +1,7 @@
 // Logprobs in the dialects that have them, and OpenAI's older completions, end to end.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startGateway } from './lib.mjs';
+import { readSse, request, startGateway } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, logRow, post, sse } from './support.mjs';
 
@@ -48,6 +48,37 @@ test('logprobs of a provider: streamed and whole, with alternatives', async () =
   const plain = await chat(cloud);
   assert.equal(plain.json.choices[0].logprobs, null);
   assert.ok(!('logprobs' in lastAsk()));
+});
+
+test('responses: logprobs, whole and streamed, of a provider and of the local model', async () => {
+  const fields = { model: 'default', input: 'Say "hi"', temperature: 0, max_output_tokens: 24 };
+  const include = ['message.output_text.logprobs'];
+  const part = (json) => json.output.at(-1).content[0];
+  for (const [gw, more] of [
+    [cloud, { include, top_logprobs: 1 }],
+    [local, { include }],
+  ]) {
+    const body = (rest) => JSON.stringify({ ...fields, ...more, ...rest });
+    const ask = (rest) => post(gw, '/v1/responses', body(rest));
+    const whole = await ask({});
+    assert.equal(whole.status, 200, whole.text);
+    const { text, logprobs } = part(JSON.parse(whole.text));
+    assert.ok(logprobs.length > 0);
+    assert.equal(logprobs.map((t) => t.token).join(''), text);
+    assert.equal(logprobs[0].top_logprobs.length, more.top_logprobs ?? 0);
+    const { events } = readSse((await ask({ stream: true })).text);
+    const of = (type) => events.map((e) => e.json).filter((e) => e.type === `response.${type}`);
+    const tokens = of('output_text.delta').flatMap((e) => e.logprobs);
+    assert.equal(tokens.map((t) => t.token).join(''), text);
+    const [done] = of('output_text.done');
+    const [{ response }] = of('completed').concat(of('incomplete'));
+    assert.deepEqual([done.logprobs, part(response).logprobs], [tokens, tokens]);
+    const kept = await request(gw.port, { path: `/v1/responses/${response.id}` });
+    assert.deepEqual([part(kept.json).text, part(kept.json).logprobs], [text, []]);
+  }
+  const top = { ...fields, top_logprobs: 1 };
+  const refused = await post(local, '/v1/responses', JSON.stringify(top));
+  assert.equal(JSON.parse(refused.text).error.param, 'top_logprobs');
 });
 
 test('a provider whose logprobs are none fails honestly', async () => {

@@ -116,6 +116,21 @@ static void the_request_is_repeated(void)
     done(&t);
 }
 
+static void logprobs_are_asked_for(void)
+{
+    struct ask t = decoded(1, WITH("\"include\":[\"message.output_text.logprobs\"]"));
+    CHECK(t.status == TG_OK && t.rq.logprobs && t.rq.top_logprobs == 0);
+    done(&t);
+    t = decoded(1, WITH("\"top_logprobs\":2"));
+    const struct oai_asked *asked = t.rq.own;
+    CHECK(t.rq.logprobs && t.rq.top_logprobs == 2);
+    CHECK(strstr(asked->echo.p, ",\"top_logprobs\":2,"));
+    done(&t);
+    t = decoded(1, WITH("\"top_logprobs\":0"));
+    CHECK(t.status == TG_OK && !t.rq.logprobs);
+    done(&t);
+}
+
 static void choices_leave_tools(void)
 {
     struct ask t = decoded(1, WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":"
@@ -168,9 +183,9 @@ static void what_is_wrong_is_named(void)
         { WITH("\"personality\":\"friendly\""), "personality", UNSUPPORTED },
         { WITH("\"background\":true"), "background", UNSUPPORTED },
         { WITH("\"truncation\":\"auto\""), "truncation", UNSUPPORTED },
-        { WITH("\"top_logprobs\":2"), "top_logprobs", UNSUPPORTED },
-        { WITH("\"include\":[\"message.output_text.logprobs\"]"), "include[0]",
-          "message.output_text.logprobs is not supported" },
+        { WITH("\"top_logprobs\":21"), "top_logprobs", "0 to 20" },
+        { WITH("\"include\":[\"file_search_call.results\"]"), "include[0]",
+          "file_search_call.results is not supported" },
         { WITH("\"service_tier\":\"flex\""), "service_tier", UNSUPPORTED },
         { WITH("\"prompt_cache_retention\":\"24h\""), "prompt_cache_retention", UNSUPPORTED },
         { WITH("\"context_management\":[]"), "context_management", UNSUPPORTED },
@@ -433,6 +448,7 @@ int main(int argc, char **argv)
         CASE(items_become_messages),
         CASE(fields_are_honoured),
         CASE(the_request_is_repeated),
+        CASE(logprobs_are_asked_for),
         CASE(choices_leave_tools),
         CASE(what_is_wrong_is_named),
         CASE(wrong_tools_are_named),

@@ -13,8 +13,9 @@
 #define USAGE "{\"input_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":2," \
     "\"cache_write_tokens\":0},\"output_tokens\":3,\"output_tokens_details\":{" \
     "\"reasoning_tokens\":1},\"total_tokens\":8}"
-#define PART(text) "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"" \
-    text "\"}"
+#define PART_OF(tokens, text) "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[" \
+    tokens "],\"text\":\"" text "\"}"
+#define PART(text) PART_OF("", text)
 #define MESSAGE(i, status, parts) "{\"id\":\"msg_" N i "\",\"type\":\"message\",\"status\":\"" \
     status "\",\"role\":\"assistant\",\"content\":[" parts "]}"
 #define THOUGHT(status, more) \
@@ -50,6 +51,7 @@ static void begin(void)
     memset(&live, 0, sizeof(live));
     asked = (struct oai_asked){ .echo = TG_STR(ECHO), .store = true };
     tg_buf_init(&live.s.items, 1 << 20);
+    tg_buf_init(&live.s.tokens, 1 << 20);
     tg_buf_init(&live.content, 1 << 20);
     tg_buf_init(&live.reasoning, 1 << 20);
     tg_buf_init(&live.out, 1 << 20);
@@ -62,6 +64,7 @@ static void begin(void)
 static void end(void)
 {
     tg_buf_free(&live.s.items);
+    tg_buf_free(&live.s.tokens);
     tg_buf_free(&live.content);
     tg_buf_free(&live.reasoning);
     tg_buf_free(&live.out);
@@ -312,13 +315,102 @@ static void streams_are_kept(void)
     end();
 }
 
+/* --- logprobs -------------------------------------------------------------------------------- */
+
+#define TOKEN(text, bytes, more) \
+    "{\"token\":\"" text "\",\"logprob\":-0.5,\"bytes\":[" bytes "]" more "}"
+#define TOKEN_A TOKEN("a", "97", ",\"top_logprobs\":[" TOKEN("c", "99", "") "]")
+#define TOKEN_B TOKEN("b", "98", ",\"top_logprobs\":[]")
+#define TOKENS(list) ",\"logprobs\":[" list "]"
+
+static const struct chat_top other = { { "c", 1 }, -0.5 };
+static const struct chat_logprob token_a = { { { "a", 1 }, -0.5 }, &other, 1 };
+static const struct chat_logprob token_b = { { { "b", 1 }, -0.5 }, NULL, 0 };
+
+static void says_token(const char *text, const struct chat_logprob *token)
+{
+    struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = tg_str_of(text), .logprobs = token,
+                            .n_logprobs = 1 };
+    CHECK_INT(oai_responses.event(&answer, &live.s, &e, &live.out), TG_OK);
+    tg_buf_adds(&live.content, text);
+}
+
+static void whole_answers_have_logprobs(void)
+{
+    struct chat_logprobs second = { &token_b, 1, NULL }, first = { &token_a, 1, &second };
+    struct api_whole w = { .content = TG_STR("ab"), .reasoning = TG_STR("t"), .logprobs = &first,
+                           .usage = usage, .times = { .total = 7999999999 } };
+    begin();
+    check_whole(&w, HEAD("completed", "1007", "null", "null")
+        THOUGHT("completed", "\"summary\":[],\"content\":[{\"type\":\"reasoning_text\",\"text\":"
+                             "\"t\"}]") ","
+        MESSAGE("0001", "completed", PART_OF(TOKEN_A "," TOKEN_B, "ab")) TAIL(USAGE));
+    end();
+}
+
+#define M0 "msg_" N "0000"
+
+/* A token may come without its text. */
+static void streams_tell_logprobs(void)
+{
+    begin();
+    says_token("", &token_a);
+    says_token("ab", &token_b);
+    says(CHAT_EVENT_TEXT, "c");
+    ends(CHAT_FINISH_STOP);
+    CHECK_STR(live.out.p,
+        ADDED("2", "0", MESSAGE("0000", "in_progress", ""))
+        EVENT("3", "response.content_part.added", OF(M0, "0") ",\"part\":" PART(""))
+        EVENT("4", "response.output_text.delta", OF(M0, "0") TOKENS(TOKEN_A) ",\"delta\":\"\"")
+        EVENT("5", "response.output_text.delta", OF(M0, "0") TOKENS(TOKEN_B) ",\"delta\":\"ab\"")
+        EVENT("6", "response.output_text.delta", OF(M0, "0") TOKENS("") ",\"delta\":\"c\"")
+        EVENT("7", "response.output_text.done",
+              OF(M0, "0") TOKENS(TOKEN_A "," TOKEN_B) ",\"text\":\"abc\"")
+        EVENT("8", "response.content_part.done",
+              OF(M0, "0") ",\"part\":" PART_OF(TOKEN_A "," TOKEN_B, "abc"))
+        DONE("9", "0", MESSAGE("0000", "completed", PART_OF(TOKEN_A "," TOKEN_B, "abc")))
+        ": tollgate {\"n\":1}\n\n"
+        EVENT("10", "response.completed", ",\"response\":" HEAD("completed", "1007", "null", "null")
+              MESSAGE("0000", "completed", PART_OF(TOKEN_A "," TOKEN_B, "abc")) TAIL(USAGE)));
+    end();
+}
+
+/* Tokens belong to the message that they came in; what is kept has none. */
+static void messages_have_their_own_logprobs(void)
+{
+    begin();
+    store = gw_responses_new(1 << 20, 1000);
+    struct gw_past past = { .store = store, .number = 0xab };
+    past.draft = gw_response_new(NULL);
+    past.draft->number = past.number;
+    says_token("a", &token_a);
+    calls(0, "c0", "f", "{}");
+    says_token("b", &token_b);
+    says_token("b", &token_b);
+    ends(CHAT_FINISH_STOP);
+    CHECK(strstr(live.out.p, HEAD("completed", "1007", "null", "null")
+                             MESSAGE("0000", "completed", PART_OF(TOKEN_A, "a")) ","
+                             CALL("0001", "completed", "{}", "c0", "f") ","
+                             MESSAGE("0002", "completed", PART_OF(TOKEN_B "," TOKEN_B, "bb"))));
+    struct api_whole w = said(CHAT_FINISH_STOP);
+    oai_responses.keep(&answer, &live.s, &w, &past);
+    struct gw_response *r = gw_responses_find(store, 0, 0xab, true, 0);
+    CHECK(r && tg_str_eq(gw_span_text(&r->output, 2),
+                         TG_STR(MESSAGE("0002", "completed", PART("bb")))));
+    gw_response_unref(store, r);
+    gw_responses_free(store);
+    store = NULL;
+    end();
+}
+
 /* Each is told by the status: what was printed is thrown away then. */
 static void failing_allocations(void)
 {
     enum tg_status status = TG_NOMEM;
     for (uint64_t nth = 1; status; nth++) {
         CHECK(nth < 100);
-        struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("a") };
+        struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = TG_STR("a"),
+                                .logprobs = &token_a, .n_logprobs = 1 };
         begin();
         tg_alloc_fail_nth(nth);
         status = oai_responses.event(&answer, &live.s, &e, &live.out);
@@ -330,6 +422,7 @@ static void failing_allocations(void)
         tg_alloc_fail_nth(0);
         CHECK(status == TG_OK || status == TG_NOMEM);
         CHECK(status || strstr(live.out.p, TAIL(USAGE) "}\n\n"));
+        CHECK(status || strstr(live.out.p, OF(M0, "0") TOKENS(TOKEN_A) ",\"text\":"));
         end();
     }
 }
@@ -346,6 +439,9 @@ int main(int argc, char **argv)
         CASE(nothing_said_is_an_empty_message),
         CASE(failures),
         CASE(streams_are_kept),
+        CASE(whole_answers_have_logprobs),
+        CASE(streams_tell_logprobs),
+        CASE(messages_have_their_own_logprobs),
         CASE(failing_allocations),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
