@@ -12,18 +12,6 @@ static bool is_one_of(struct tg_str s, const char *const *words, size_t n)
     return false;
 }
 
-enum tg_status ant_block_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
-{
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    const struct tg_json *type = tg_json_get(v, "type");
-    size_t mark = api_enter(d, "type");
-    enum tg_status status =
-        tg_json_string(type, out) ? TG_OK : api_wrong_type(d, type, TG_JSON_STRING);
-    api_leave(d, mark);
-    return status;
-}
-
 enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
 {
     static const char *const known[] = { "text",     "image",             "tool_use",
@@ -68,7 +56,7 @@ enum tg_status ant_read_text(struct api_read *d, const struct tg_json *v, struct
 static enum tg_status read_caller(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str type = { NULL, 0 };
-    enum tg_status status = ant_block_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     return status == TG_OK && !tg_str_eq(type, TG_STR("direct")) ? api_unsupported(d) : status;
 }
 
@@ -92,19 +80,15 @@ enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
         status = api_copy_member(d, v, "name", true, 1, ANT_NAME_MAX, &part->name);
     if (status)
         return status;
-    size_t mark = api_enter(d, "input");
-    status = api_object_text(d, api_member(v, "input"), &part->text);
-    if (status == TG_OK)
-        api_leave(d, mark);
-    return status;
+    return api_object_member(d, v, "input", true, &part->text);
 }
 
 static enum tg_status read_result_block(struct api_read *d, const struct tg_json *v,
-                                        struct tg_buf *text, struct ant_parts *images)
+                                        struct tg_buf *text, struct api_parts *images)
 {
     struct tg_str type = { NULL, 0 };
     struct chat_part part = { .kind = CHAT_PART_TEXT };
-    enum tg_status status = ant_block_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("image")))
@@ -119,7 +103,7 @@ static enum tg_status read_result_block(struct api_read *d, const struct tg_json
 }
 
 static enum tg_status read_result_content(struct api_read *d, const struct tg_json *v,
-                                          struct tg_buf *text, struct ant_parts *images)
+                                          struct tg_buf *text, struct api_parts *images)
 {
     struct tg_str s = { NULL, 0 };
     if (!v)
@@ -148,7 +132,7 @@ static bool says_error(struct tg_str s)
 }
 
 enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
-                                    struct chat_part *part, struct ant_parts *images)
+                                    struct chat_part *part, struct api_parts *images)
 {
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
@@ -159,21 +143,18 @@ enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
         { "toolset_name", api_refuse },
     };
     bool failed = false;
-    const struct tg_json *is_error = api_member(v, "is_error");
     part->kind = CHAT_PART_TOOL_RESULT;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)
         status = api_copy_member(d, v, "tool_use_id", true, 1, ANT_ID_MAX, &part->id);
+    if (status == TG_OK)
+        status = api_bool_member(d, v, "is_error", &failed);
     if (status)
         return status;
-    size_t mark = api_enter(d, "is_error");
-    if (is_error && api_bool(d, is_error, &failed))
-        return TG_INVALID;
-    api_leave(d, mark);
     struct tg_buf text, marked;
     tg_buf_init(&text, SIZE_MAX / 2); /* bounded by the body it came from */
     tg_buf_init(&marked, SIZE_MAX / 2);
-    api_enter(d, "content");
+    size_t mark = api_enter(d, "content");
     status = read_result_content(d, api_member(v, "content"), &text, images);
     if (status == TG_OK) {
         api_leave(d, mark);
@@ -200,7 +181,7 @@ enum tg_status ant_read_thinking(struct api_read *d, const struct tg_json *v, st
     static const struct api_field redacted[] = { { "type", api_elsewhere },
                                                  { "data", api_elsewhere } };
     struct tg_str type = { NULL, 0 }, unread = { NULL, 0 };
-    enum tg_status status = ant_block_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("redacted_thinking"))) {

@@ -11,11 +11,6 @@ struct seen {
     bool format; /* output_config.format or output_format */
 };
 
-static enum tg_status read_model(struct api_read *d, const struct tg_json *v)
-{
-    return api_copy(d, v, 1, ANT_MODEL_MAX, &d->out->model);
-}
-
 /* 0 would only fill the API's cache. */
 static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *v)
 {
@@ -23,11 +18,6 @@ static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *
     enum tg_status status = api_integer(d, v, 1, ANT_TOKENS_MAX, &value);
     d->out->max_tokens = (uint32_t)value;
     return status;
-}
-
-static enum tg_status read_stream(struct api_read *d, const struct tg_json *v)
-{
-    return api_bool(d, v, &d->out->stream);
 }
 
 static enum tg_status read_temperature(struct api_read *d, const struct tg_json *v)
@@ -63,7 +53,7 @@ static enum tg_status read_user_id(struct api_read *d, const struct tg_json *v)
     struct tg_str *user = &d->out->user;
     char hex[TG_SHA256_HEX + 1];
     enum tg_status status = api_copy(d, v, 0, ANT_USER_MAX, user);
-    if (status || user->n == 0 || (user->n <= ANT_USER_PLAIN && ant_is_name(*user)))
+    if (status || user->n == 0 || (user->n <= ANT_USER_PLAIN && api_is_name(*user)))
         return status;
     tg_sha256_text(*user, hex);
     *user = tg_arena_str(d->arena, tg_str_of(hex));
@@ -73,9 +63,7 @@ static enum tg_status read_user_id(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_metadata(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = { { "user_id", read_user_id } };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 static enum tg_status read_service_tier(struct api_read *d, const struct tg_json *v)
@@ -88,9 +76,7 @@ static enum tg_status read_service_tier(struct api_read *d, const struct tg_json
 static enum tg_status read_speed(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "standard", "fast" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which == 1 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 1);
 }
 
 /* --- thinking ------------------------------------------------------------------------------ */
@@ -122,15 +108,13 @@ static enum tg_status read_thinking(struct api_read *d, const struct tg_json *v)
     };
     static const size_t n_fields[] = { 4, 3, 1 };
     size_t which = 0;
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
-    if (status == TG_OK && which == 3)
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK && which == 3) {
+        api_enter(d, "type");
         status = api_unsupported(d);
+    }
     if (status)
         return status;
-    api_leave(d, mark);
     status = api_read_fields(d, v, fields, n_fields[which]);
     d->out->thinking = which < 2;
     if (status == TG_OK && which == 0 && !api_member(v, "budget_tokens")) {
@@ -142,28 +126,19 @@ static enum tg_status read_thinking(struct api_read *d, const struct tg_json *v)
 
 /* --- what the answer must be ---------------------------------------------------------------- */
 
-static enum tg_status read_schema(struct api_read *d, const struct tg_json *v)
-{
-    return api_object_text(d, v, &d->out->schema.text);
-}
-
 static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "json_schema" };
     static const struct api_field fields[] = { { "type", api_elsewhere },
-                                               { "schema", read_schema } };
+                                               { "schema", api_read_schema } };
     struct seen *seen = d->dialect;
     size_t which;
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
+    if (status)
+        return status;
     if (seen->format)
         return api_bad(d, "output_config.format and output_format are both given");
     seen->format = true;
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
-    if (status)
-        return status;
-    api_leave(d, mark);
     status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK && !d->out->schema.text.p) {
         api_enter(d, "schema");
@@ -190,9 +165,7 @@ static enum tg_status read_output_config(struct api_read *d, const struct tg_jso
         { "effort", read_effort },
         { "task_budget", api_refuse },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 /* --- context_management ---------------------------------------------------------------------- */
@@ -206,7 +179,7 @@ static enum tg_status read_edits(struct api_read *d, const struct tg_json *v)
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
         struct tg_str type = { NULL, 0 };
         size_t mark = api_enter_at(d, i);
-        enum tg_status status = ant_block_type(d, item, &type);
+        enum tg_status status = api_type(d, item, &type);
         if (status == TG_OK && !tg_str_eq(type, TG_STR("clear_thinking_20251015")))
             status = api_unsupported(d);
         if (status)
@@ -219,9 +192,7 @@ static enum tg_status read_edits(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_context_management(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = { { "edits", read_edits } };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 /* Clients that know of conversations held by the server ask for one unless they are told not to; by
@@ -238,7 +209,7 @@ static enum tg_status refuse_thread(struct api_read *d, const struct tg_json *v)
 static const struct api_field request_fields[] = {
     { "messages", api_elsewhere }, /* read last, with system: errors above are cheaper */
     { "system", api_elsewhere },
-    { "model", read_model },
+    { "model", api_read_model },
     { "tools", ant_read_tools },
     { "tool_choice", ant_read_choice },
     { "thinking", read_thinking },
@@ -249,7 +220,7 @@ static const struct api_field request_fields[] = {
     { "mcp_servers", api_only_empty },
     { "speed", read_speed },
     { "max_tokens", read_max_tokens },
-    { "stream", read_stream },
+    { "stream", api_read_stream },
     { "temperature", read_temperature },
     { "top_p", read_top_p },
     { "top_k", read_top_k },

@@ -9,7 +9,6 @@ enum {
     ANT_MESSAGES_MAX = 4096,
     ANT_CALLS_MAX = 2048, /* tool calls in all messages together */
     ANT_TOOLS_MAX = 512,
-    ANT_MODEL_MAX = 256, /* bytes */
     ANT_ID_MAX = 256,    /* bytes of a tool call's id */
     ANT_NAME_MAX = 128,  /* bytes of a tool's name */
     ANT_USER_MAX = 512,
@@ -35,16 +34,8 @@ enum tg_status ant_read_messages(struct api_read *d, const struct tg_json *syste
 /* anthropic_tools.c */
 enum tg_status ant_read_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status ant_read_choice(struct api_read *d, const struct tg_json *v);
-/* 1 to 128 of a-z, A-Z, 0-9, '_' and '-'. */
-bool ant_is_name(struct tg_str s);
 
 /* anthropic_blocks.c: one content block. The path is at the block. */
-struct ant_parts {
-    struct chat_part *p;
-    size_t n, cap;
-};
-/* The block's type: a string, else an error. */
-enum tg_status ant_block_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
 /* "document blocks are not supported in this version", or that the type is unknown, or that such a
  * block has no place where the path is. */
 enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type);
@@ -60,7 +51,7 @@ enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
 /* Result into part, its text blocks joined; its images are added to images. The part's name is
  * left to the caller. */
 enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
-                                    struct chat_part *part, struct ant_parts *images);
+                                    struct chat_part *part, struct api_parts *images);
 /* Text of a thinking block; of a redacted one, which nobody here can read, nothing. */
 enum tg_status ant_read_thinking(struct api_read *d, const struct tg_json *v,
                                  struct tg_str *out);

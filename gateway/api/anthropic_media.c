@@ -34,19 +34,6 @@ static enum tg_status read_base64(struct api_read *d, const struct tg_json *v, s
     return status;
 }
 
-/* The word of a source's type: an index into words. */
-static enum tg_status source_type(struct api_read *d, const struct tg_json *v,
-                                  const char *const *words, size_t n, size_t *which)
-{
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, n, which);
-    if (status == TG_OK)
-        api_leave(d, mark);
-    return status;
-}
-
 static enum tg_status read_image_source(struct api_read *d, const struct tg_json *v, size_t at,
                                         struct chat_part *part)
 {
@@ -54,7 +41,7 @@ static enum tg_status read_image_source(struct api_read *d, const struct tg_json
     static const struct api_field fields[] = { { "type", api_elsewhere },
                                                { "url", api_elsewhere } };
     size_t which = 0, mark = d->path_n;
-    enum tg_status status = source_type(d, v, words, COUNT(words), &which);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
     if (status)
         return status;
     if (which == 0)
@@ -121,7 +108,7 @@ static enum tg_status add_content(struct api_read *d, const struct tg_json *v, s
         return api_wrong_type(d, v, TG_JSON_STRING);
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item)) {
         size_t mark = api_enter_at(d, i++);
-        enum tg_status status = ant_block_type(d, item, &type);
+        enum tg_status status = api_type(d, item, &type);
         if (status == TG_OK && !tg_str_eq(type, TG_STR("text")))
             status = ant_refuse_block(d, type);
         if (status == TG_OK)
@@ -147,7 +134,7 @@ static enum tg_status add_source(struct api_read *d, const struct tg_json *v, st
                                                        { "content", api_elsewhere } };
     struct tg_str data = { NULL, 0 };
     size_t which = 0, unused, mark = d->path_n;
-    enum tg_status status = source_type(d, v, words, COUNT(words), &which);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
     if (status == TG_OK && which > 1) {
         api_enter(d, "type");
         status = api_unsupported(d);

@@ -47,15 +47,15 @@ static struct chat_message *add_message(struct reading *r, enum chat_role role, 
     return m;
 }
 
-static enum tg_status make_parts(struct api_read *d, size_t n, struct ant_parts *parts)
+static enum tg_status make_parts(struct api_read *d, size_t n, struct api_parts *parts)
 {
-    *parts = (struct ant_parts){ .p = tg_arena_alloc(d->arena, n, sizeof(*parts->p)), .cap = n };
+    *parts = (struct api_parts){ .p = tg_arena_alloc(d->arena, n, sizeof(*parts->p)), .cap = n };
     return parts->p ? TG_OK : api_no_memory(d);
 }
 
 /* A string, or an array of text blocks. */
 static enum tg_status read_texts(struct api_read *d, const struct tg_json *v,
-                                 struct ant_parts *parts)
+                                 struct api_parts *parts)
 {
     enum tg_status status = make_parts(d, list_count(v), parts);
     if (status)
@@ -72,7 +72,7 @@ static enum tg_status read_texts(struct api_read *d, const struct tg_json *v,
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
         struct tg_str type = { NULL, 0 };
         size_t mark = api_enter_at(d, i);
-        status = ant_block_type(d, item, &type);
+        status = api_type(d, item, &type);
         if (status == TG_OK && !tg_str_eq(type, TG_STR("text")))
             status = ant_refuse_block(d, type);
         if (status == TG_OK)
@@ -86,7 +86,7 @@ static enum tg_status read_texts(struct api_read *d, const struct tg_json *v,
 
 static enum tg_status read_system(struct api_read *d, const struct tg_json *v, struct reading *r)
 {
-    struct ant_parts parts;
+    struct api_parts parts;
     size_t mark = api_enter(d, "system");
     enum tg_status status = read_texts(d, v, &parts);
     if (status)
@@ -104,9 +104,9 @@ static enum tg_status read_system(struct api_read *d, const struct tg_json *v, s
 }
 
 static enum tg_status read_result(struct api_read *d, const struct tg_json *v, size_t place,
-                                  struct reading *r, struct ant_parts *said)
+                                  struct reading *r, struct api_parts *said)
 {
-    struct ant_parts one;
+    struct api_parts one;
     enum tg_status status = make_parts(d, 1, &one);
     if (status == TG_OK)
         status = ant_read_tool_result(d, v, &one.p[0], said);
@@ -127,10 +127,10 @@ static enum tg_status read_result(struct api_read *d, const struct tg_json *v, s
 }
 
 static enum tg_status read_user_block(struct api_read *d, const struct tg_json *v, size_t place,
-                                      struct reading *r, struct ant_parts *said, bool *other)
+                                      struct reading *r, struct api_parts *said, bool *other)
 {
     struct tg_str type = { NULL, 0 };
-    enum tg_status status = ant_block_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("tool_result"))) {
@@ -163,7 +163,7 @@ static size_t parts_of(const struct tg_json *content)
 static enum tg_status read_user(struct api_read *d, const struct tg_json *v, size_t place,
                                 struct reading *r)
 {
-    struct ant_parts said;
+    struct api_parts said;
     bool other = false;
     size_t i = 0;
     enum tg_status status = make_parts(d, parts_of(v), &said);
@@ -183,11 +183,11 @@ static enum tg_status read_user(struct api_read *d, const struct tg_json *v, siz
 }
 
 static enum tg_status read_assistant_block(struct api_read *d, const struct tg_json *v,
-                                           struct reading *r, struct ant_parts *parts,
+                                           struct reading *r, struct api_parts *parts,
                                            struct tg_buf *thoughts)
 {
     struct tg_str type = { NULL, 0 }, thought = { NULL, 0 };
-    enum tg_status status = ant_block_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("text")))
@@ -211,7 +211,7 @@ static enum tg_status read_assistant_block(struct api_read *d, const struct tg_j
 static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v, size_t place,
                                      struct reading *r)
 {
-    struct ant_parts parts;
+    struct api_parts parts;
     struct tg_buf thoughts;
     size_t i = 0;
     tg_buf_init(&thoughts, SIZE_MAX / 2); /* bounded by the body it came from */
@@ -244,7 +244,7 @@ static enum tg_status read_content(struct api_read *d, const struct tg_json *v,
     if (!v)
         return api_bad(d, "is missing; a string or an array of blocks was expected");
     if (role == CHAT_SYSTEM || tg_json_is(v, TG_JSON_STRING)) {
-        struct ant_parts parts;
+        struct api_parts parts;
         enum tg_status status = read_texts(d, v, &parts);
         if (status)
             return status;

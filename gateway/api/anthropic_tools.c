@@ -4,23 +4,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-bool ant_is_name(struct tg_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '_' || c == '-';
-        if (!fine)
-            return false;
-    }
-    return s.n > 0 && s.n <= ANT_NAME_MAX;
-}
-
-static enum tg_status only_false(struct api_read *d, const struct tg_json *v)
-{
-    return api_only_bool(d, v, false);
-}
-
 /* Whether arguments are streamed before they are whole: they always are. */
 static enum tg_status read_eager(struct api_read *d, const struct tg_json *v)
 {
@@ -69,7 +52,7 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
         { "strict", api_elsewhere },
         { "cache_control", ant_read_cache_control },
         { "eager_input_streaming", read_eager },
-        { "defer_loading", only_false },
+        { "defer_loading", api_only_false },
         { "input_examples", api_only_empty },
         { "allowed_callers", read_callers },
     };
@@ -79,29 +62,8 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
     if (status == TG_OK)
         status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)
-        status = api_copy_member(d, v, "name", true, 1, ANT_NAME_MAX, &tool->name);
-    if (status == TG_OK && !ant_is_name(tool->name)) {
-        api_enter(d, "name");
-        return api_bad(d, "may only have letters, digits, '_' and '-'");
-    }
-    if (status == TG_OK)
-        status = api_copy_member(d, v, "description", false, 0, SIZE_MAX, &tool->description);
-    if (status)
-        return status;
-    size_t mark = api_enter(d, "input_schema");
-    status = api_object_text(d, api_member(v, "input_schema"), &tool->parameters);
-    if (status)
-        return status;
-    api_leave(d, mark);
-    const struct tg_json *strict = api_member(v, "strict");
-    if (!strict)
-        return TG_OK;
-    api_enter(d, "strict");
-    tool->has_strict = true;
-    status = api_bool(d, strict, &tool->strict);
-    if (status == TG_OK)
-        api_leave(d, mark);
-    return status;
+        status = api_read_tool(d, v, ANT_NAME_MAX, tool);
+    return status ? status : api_object_member(d, v, "input_schema", true, &tool->parameters);
 }
 
 enum tg_status ant_read_tools(struct api_read *d, const struct tg_json *v)
@@ -118,24 +80,17 @@ enum tg_status ant_read_choice(struct api_read *d, const struct tg_json *v)
         { "name", api_elsewhere },
     };
     size_t which = 0;
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
     if (status)
         return status;
-    api_leave(d, mark);
     /* none has neither, only tool has a name */
     status = api_read_fields(d, v, fields, which == 3 ? 1 : which == 2 ? 3 : 2);
     if (status == TG_OK && which == 2)
         status = api_copy_member(d, v, "name", true, 1, ANT_NAME_MAX, &d->out->tool_name);
+    if (status == TG_OK)
+        status = api_bool_member(d, v, "disable_parallel_tool_use", &d->out->one_call);
     if (status)
         return status;
-    const struct tg_json *alone = api_member(v, "disable_parallel_tool_use");
-    api_enter(d, "disable_parallel_tool_use");
-    if (alone && api_bool(d, alone, &d->out->one_call))
-        return TG_INVALID;
-    api_leave(d, mark);
     if (which == 1)
         d->out->tool_choice = CHAT_CHOICE_REQUIRED;
     if (which == 2)

@@ -7,11 +7,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-enum tg_status oll_only_false(struct api_read *d, const struct tg_json *v)
-{
-    return api_only_bool(d, v, false);
-}
-
 enum tg_status oll_only_empty(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str s;
@@ -24,7 +19,7 @@ enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct
                              struct tg_str *bare)
 {
     static const struct tg_str tag = { ":latest", 7 };
-    enum tg_status status = api_copy(d, v, 1, OLL_MODEL_MAX, said);
+    enum tg_status status = api_copy(d, v, 1, API_MODEL_MAX, said);
     *bare = *said;
     if (status == TG_OK && bare->n > tag.n &&
         memcmp(bare->p + bare->n - tag.n, tag.p, tag.n) == 0)
@@ -35,11 +30,6 @@ enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct
 enum tg_status oll_read_model(struct api_read *d, const struct tg_json *v)
 {
     return oll_read_name(d, v, &d->out->model_said, &d->out->model);
-}
-
-static enum tg_status read_stream(struct api_read *d, const struct tg_json *v)
-{
-    return api_bool(d, v, &d->out->stream);
 }
 
 /* A span of time, "5m" or seconds. The model always stays: a hint. */
@@ -97,7 +87,7 @@ static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
                        tg_json_type_name(tg_json_type(v)));
     d->out->format = CHAT_FORMAT_SCHEMA;
     d->out->schema.name = TG_STR("answer");
-    return api_object_text(d, v, &d->out->schema.text);
+    return api_read_schema(d, v);
 }
 
 static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
@@ -112,16 +102,16 @@ static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
  * false asks for. */
 #define COMMON                                 \
     { "model", oll_read_model },               \
-    { "stream", read_stream },                 \
+    { "stream", api_read_stream },                 \
     { "think", read_think },                   \
     { "format", read_format },                 \
     { "options", oll_read_options },           \
     { "keep_alive", oll_read_keep_alive },     \
-    { "truncate", oll_only_false },            \
-    { "shift", oll_only_false },               \
+    { "truncate", api_only_false },            \
+    { "shift", api_only_false },               \
     { "logprobs", api_read_logprobs },         \
     { "top_logprobs", api_read_top_logprobs }, \
-    { "_debug_render_only", oll_only_false }
+    { "_debug_render_only", api_only_false }
 
 static const struct api_field chat_fields[] = {
     COMMON,
@@ -137,7 +127,7 @@ static const struct api_field generate_fields[] = {
     { "suffix", oll_only_empty },
     { "template", oll_only_empty },
     { "context", oll_only_empty },
-    { "raw", oll_only_false },
+    { "raw", api_only_false },
     { "width", only_zero },
     { "height", only_zero },
     { "steps", only_zero },
@@ -189,7 +179,7 @@ static enum tg_status make_messages(struct api_read *d, const struct tg_json *ro
         status = api_copy_member(d, root, "system", false, 0, SIZE_MAX, &system);
     if (status)
         return status;
-    size_t room = tg_json_is(images, TG_JSON_ARRAY) ? tg_json_count(images) : 0, n = 0;
+    size_t room = api_list_count(images), n = 0;
     struct chat_part *parts = tg_arena_alloc(d->arena, room + 2, sizeof(*parts));
     struct chat_message *m = tg_arena_alloc(d->arena, 2, sizeof(*m));
     if (!parts || !m)

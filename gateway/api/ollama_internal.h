@@ -8,7 +8,6 @@
 enum {
     OLL_MESSAGES_MAX = 4096,
     OLL_CALLS_MAX = 2048, /* tool calls in all messages together */
-    OLL_MODEL_MAX = 256,  /* bytes */
     OLL_ID_MAX = 256,     /* bytes of a tool call's id */
     OLL_NAME_MAX = 64,    /* bytes of a function's name */
     OLL_TOKENS_MAX = 1048576, /* largest num_predict and num_ctx */
@@ -34,7 +33,6 @@ enum tg_status oll_read_name(struct api_read *d, const struct tg_json *v, struct
                              struct tg_str *bare);
 /* Accepts an empty string or list, refuses others as not supported. */
 enum tg_status oll_only_empty(struct api_read *d, const struct tg_json *v);
-enum tg_status oll_only_false(struct api_read *d, const struct tg_json *v);
 
 /* ollama_options.c: the member "options". */
 enum tg_status oll_read_options(struct api_read *d, const struct tg_json *v);

@@ -39,19 +39,11 @@ static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
                                                { "arguments", api_elsewhere },
                                                { "index", api_elsewhere },
                                                { "description", api_elsewhere } };
-    if (!v || !tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     if (status == TG_OK)
         status = api_copy_member(d, v, "name", true, 1, OLL_NAME_MAX, &part->name);
-    const struct tg_json *arguments = api_member(v, "arguments");
     part->text = TG_STR("{}");
-    if (status || !arguments)
-        return status;
-    size_t mark = api_enter(d, "arguments");
-    status = api_object_text(d, arguments, &part->text);
-    api_leave(d, mark);
-    return status;
+    return status ? status : api_object_member(d, v, "arguments", false, &part->text);
 }
 
 /* Calls are told apart by their ids in the vocabulary; here most have none. */
@@ -71,9 +63,7 @@ static enum tg_status read_call(struct api_read *d, const struct tg_json *v, siz
                                                { "id", api_elsewhere },
                                                { "type", api_elsewhere } };
     *part = (struct chat_part){ .kind = CHAT_PART_TOOL_CALL };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     const struct tg_json *type = api_member(v, "type");
     size_t which, mark = d->path_n;
     if (status == TG_OK && type) {
@@ -190,11 +180,6 @@ static enum tg_status check_members(struct api_read *d, const struct tg_json *v,
     return api_read_fields(d, v, fields, COUNT(fields));
 }
 
-static size_t list_count(const struct tg_json *v)
-{
-    return tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 0;
-}
-
 /* Images and thinking, text, calls, in this order. */
 static enum tg_status read_parts(struct api_read *d, const struct tg_json *v, struct calls *calls,
                                  struct chat_part *parts, size_t *n)
@@ -203,7 +188,7 @@ static enum tg_status read_parts(struct api_read *d, const struct tg_json *v, st
     struct tg_str thinking = { NULL, 0 }, text = { NULL, 0 };
     enum tg_status status = TG_OK;
     size_t mark = d->path_n;
-    if (list_count(images)) {
+    if (api_list_count(images)) {
         api_enter(d, "images");
         status = oll_read_images(d, images, parts, n);
         api_leave(d, mark);
@@ -215,7 +200,7 @@ static enum tg_status read_parts(struct api_read *d, const struct tg_json *v, st
         status = api_copy_member(d, v, "thinking", false, 0, SIZE_MAX, &thinking);
     if (status == TG_OK && thinking.n)
         parts[(*n)++] = (struct chat_part){ .kind = CHAT_PART_REASONING, .text = thinking };
-    bool alone = *n == 0 && !list_count(list);
+    bool alone = *n == 0 && !api_list_count(list);
     if (status == TG_OK)
         status = api_copy_member(d, v, "content", alone, 0, SIZE_MAX, &text);
     if (status == TG_OK && (text.n || alone))
@@ -239,7 +224,8 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
         status = check_members(d, v, out->role);
     if (status)
         return status;
-    size_t room = list_count(tg_json_get(v, "images")) + list_count(tg_json_get(v, "tool_calls"));
+    size_t room = api_list_count(tg_json_get(v, "images")) +
+                  api_list_count(tg_json_get(v, "tool_calls"));
     struct chat_part *parts = tg_arena_alloc(d->arena, room + 2, sizeof(*parts));
     if (!parts)
         return api_no_memory(d);
@@ -251,20 +237,11 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
     return read_parts(d, v, calls, parts, &out->n_parts);
 }
 
-/* Tool calls in all messages, at most one more than may be; what is no list is found later. */
-static size_t count_calls(const struct tg_json *messages)
-{
-    size_t n = 0;
-    for (const struct tg_json *m = tg_json_first(messages); m; m = tg_json_next(m))
-        n += list_count(tg_json_get(m, "tool_calls"));
-    return n < OLL_CALLS_MAX ? n : OLL_CALLS_MAX;
-}
-
 enum tg_status oll_read_messages(struct api_read *d, const struct tg_json *v)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
         return api_wrong_type(d, v, TG_JSON_ARRAY);
-    size_t n = tg_json_count(v), i = 0, n_calls = count_calls(v);
+    size_t n = tg_json_count(v), i = 0, n_calls = api_count_calls(v, OLL_CALLS_MAX);
     if (n == 0)
         return TG_OK;
     if (n > OLL_MESSAGES_MAX)

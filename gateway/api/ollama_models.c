@@ -41,7 +41,7 @@ static void add_details(const struct oll_model *m, struct tg_buf *out)
 /* Names have a tag in this API. */
 static void add_names(const struct oll_model *m, struct tg_buf *out)
 {
-    char name[OLL_MODEL_MAX + 16];
+    char name[API_MODEL_MAX + 16];
     snprintf(name, sizeof(name), "%s:latest", m->name);
     add_text(out, "{\"name\":", name);
     add_text(out, ",\"model\":", name);

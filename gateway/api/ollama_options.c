@@ -92,9 +92,9 @@ static const struct api_field options[] = {
     { "f16_kv", read_hint },
     { "use_mmap", read_hint },
     { "use_mlock", read_hint },
-    { "embedding_only", oll_only_false },
-    { "logits_all", oll_only_false },
-    { "vocab_only", oll_only_false },
+    { "embedding_only", api_only_false },
+    { "logits_all", api_only_false },
+    { "vocab_only", api_only_false },
     { "repeat_penalty", only_one },
     { "repeat_last_n", read_hint }, /* of penalties; see oll_read_options */
     { "typical_p", only_one },
@@ -107,9 +107,7 @@ static const struct api_field options[] = {
 
 enum tg_status oll_read_options(struct api_read *d, const struct tg_json *v)
 {
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, options, COUNT(options));
+    enum tg_status status = api_read_object(d, v, options, COUNT(options));
     const struct chat_sampling *s = &d->out->sampling;
     bool penalty = s->presence < 0 || s->presence > 0 || s->frequency < 0 || s->frequency > 0;
     if (status || !penalty || !api_member(v, "repeat_last_n"))

@@ -21,9 +21,7 @@ enum tg_status oai_read_effort(struct api_read *d, const struct tg_json *v)
 enum tg_status oai_read_service_tier(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "auto", "default", "flex", "scale", "priority" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which >= 2 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 2);
 }
 
 enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v)
@@ -40,9 +38,7 @@ enum tg_status oai_read_verbosity(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_retention(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "in_memory", "in-memory", "24h" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which == 2 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 2);
 }
 
 enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *v)
@@ -54,7 +50,7 @@ enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *
 enum tg_status oai_read_schema_name(struct api_read *d, const struct tg_json *v)
 {
     enum tg_status status = api_copy(d, v, 1, OAI_NAME_MAX, &d->out->schema.name);
-    if (status == TG_OK && !oai_is_name(d->out->schema.name))
+    if (status == TG_OK && !api_is_name(d->out->schema.name))
         return api_bad(d, "may only have letters, digits, '_' and '-'");
     return status;
 }
@@ -62,11 +58,6 @@ enum tg_status oai_read_schema_name(struct api_read *d, const struct tg_json *v)
 enum tg_status oai_read_schema_description(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 0, SIZE_MAX, &d->out->schema.description);
-}
-
-enum tg_status oai_read_schema_text(struct api_read *d, const struct tg_json *v)
-{
-    return api_object_text(d, v, &d->out->schema.text);
 }
 
 enum tg_status oai_check_schema(struct api_read *d)
@@ -83,12 +74,10 @@ static enum tg_status read_json_schema(struct api_read *d, const struct tg_json 
     static const struct api_field fields[] = {
         { "name", oai_read_schema_name },
         { "description", oai_read_schema_description },
-        { "schema", oai_read_schema_text },
+        { "schema", api_read_schema },
         { "strict", oai_read_schema_strict },
     };
-    if (!v || !tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     return status ? status : oai_check_schema(d);
 }
 
@@ -98,11 +87,7 @@ static enum tg_status read_response_format(struct api_read *d, const struct tg_j
     static const struct api_field fields[] = { { "type", api_elsewhere },
                                                { "json_schema", api_elsewhere } };
     size_t which = 0;
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
-    api_leave(d, mark);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
     if (status == TG_OK)
         status = api_read_fields(d, v, fields, which == 2 ? 2 : 1);
     if (status)
@@ -110,7 +95,7 @@ static enum tg_status read_response_format(struct api_read *d, const struct tg_j
     d->out->format = (enum chat_format)which;
     if (which != 2)
         return TG_OK;
-    mark = api_enter(d, "json_schema");
+    size_t mark = api_enter(d, "json_schema");
     status = read_json_schema(d, api_member(v, "json_schema"));
     api_leave(d, mark);
     return status;
@@ -151,8 +136,8 @@ enum tg_status oai_read_parallel(struct api_read *d, const struct tg_json *v)
 
 static const struct api_field request_fields[] = {
     { "messages", api_elsewhere }, /* read last: it needs nothing, and errors above are cheaper */
-    { "model", oai_read_model },
-    { "stream", oai_read_stream },
+    { "model", api_read_model },
+    { "stream", api_read_stream },
     { "stream_options", oai_read_stream_options },
     { "temperature", api_read_temperature },
     { "top_p", api_read_top_p },
@@ -176,7 +161,7 @@ static const struct api_field request_fields[] = {
     { "prompt_cache_key", oai_read_cache_key },
     { "service_tier", oai_read_service_tier },
     { "verbosity", oai_read_verbosity },
-    { "store", oai_only_false },
+    { "store", api_only_false },
     { "metadata", api_only_empty },
     { "logit_bias", api_only_empty },
     { "logprobs", api_read_logprobs },

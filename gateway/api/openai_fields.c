@@ -4,35 +4,18 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v)
-{
-    return api_copy(d, v, 1, OAI_MODEL_MAX, &d->out->model);
-}
-
-enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v)
-{
-    return api_bool(d, v, &d->out->stream);
-}
-
 static enum tg_status read_include_usage(struct api_read *d, const struct tg_json *v)
 {
     return api_bool(d, v, &d->out->include_usage);
-}
-
-enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v)
-{
-    return api_only_bool(d, v, false);
 }
 
 enum tg_status oai_read_stream_options(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = {
         { "include_usage", read_include_usage },
-        { "include_obfuscation", oai_only_false },
+        { "include_obfuscation", api_only_false },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 enum tg_status oai_read_seed(struct api_read *d, const struct tg_json *v)

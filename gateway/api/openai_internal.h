@@ -9,7 +9,6 @@ enum {
     OAI_MESSAGES_MAX = 4096,
     OAI_CALLS_MAX = 2048, /* tool calls in all messages together */
     OAI_TOOLS_MAX = 128,
-    OAI_MODEL_MAX = 256,       /* bytes */
     OAI_ID_MAX = 256,          /* bytes of a tool call's id */
     OAI_NAME_MAX = 64,         /* bytes of a tool's, function's or participant's name */
     OAI_USER_MAX = 512,
@@ -21,15 +20,12 @@ enum tg_status oai_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err);
 
 /* openai_fields.c: readers for the tables of more than one endpoint. */
-enum tg_status oai_read_model(struct api_read *d, const struct tg_json *v);
-enum tg_status oai_read_stream(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_stream_options(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_seed(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_max_tokens(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_user(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_safety_identifier(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_n(struct api_read *d, const struct tg_json *v); /* 1, or refused by name */
-enum tg_status oai_only_false(struct api_read *d, const struct tg_json *v);
 /* A request of an endpoint: the table of its members; what no single one can know (or NULL); and
  * the member that is read last, since errors of the others are cheaper: its reader gets NULL where
  * it is absent. */
@@ -69,14 +65,11 @@ enum tg_status oai_read_cache_key(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_parallel(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_schema_name(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_schema_description(struct api_read *d, const struct tg_json *v);
-enum tg_status oai_read_schema_text(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_schema_strict(struct api_read *d, const struct tg_json *v);
 /* Behind those four: the name must be there, a schema that is not is any object. */
 enum tg_status oai_check_schema(struct api_read *d);
 
 enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v);
-/* 1 to 64 of a-z, A-Z, 0-9, '_' and '-': what the API documents for names of functions. */
-bool oai_is_name(struct tg_str s);
 /* openai_tools.c: chat's tools, and the choice among them. */
 enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_choice(struct api_read *d, const struct tg_json *v);
@@ -94,23 +87,19 @@ enum tg_status oai_read_function(struct api_read *d, const struct tg_json *v,
                                  struct chat_tool *tool);
 
 /* openai_parts.c: the parts of one message. */
-struct oai_parts {
-    struct chat_part *p;
-    size_t n, cap;
-};
-/* The part must be an object, its type a string. */
-enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
-/* Detail of an image: for tables, where only its word is checked; and as a member of v, which the
- * part keeps. */
+/* Detail of an image, for tables: its word is checked. */
 enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v);
-enum tg_status oai_keep_detail(struct api_read *d, const struct tg_json *v,
-                               struct chat_part *part);
+/* An image or video by v's member key, a URL, with v's detail; at: end of the part's own path. */
+enum tg_status oai_read_url(struct api_read *d, const struct tg_json *v, const char *key,
+                            enum chat_part_kind kind, size_t at, struct chat_part *part);
 /* input_audio: base64 and the word of its format; the path stands at the part. */
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                    struct chat_part *part);
+/* The error for a content that is neither a string nor a list; v NULL: it is missing. */
+enum tg_status oai_wrong_content(struct api_read *d, const struct tg_json *v);
 /* Content of a message: a string, or an array of parts; media only when the role may carry them. */
 enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
-                                struct oai_parts *parts);
+                                struct api_parts *parts);
 /* Joined text of a content that may be text only. */
 enum tg_status oai_join_text(struct api_read *d, const struct tg_json *v, struct tg_str *out);
 /* reasoning_content or reasoning: a string, or an array of strings or text objects. */

@@ -76,9 +76,7 @@ static enum tg_status read_call_function(struct api_read *d, const struct tg_jso
         { "name", api_elsewhere },
         { "arguments", api_elsewhere },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     if (status == TG_OK)
         status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &part->name);
     if (status == TG_OK)
@@ -96,9 +94,7 @@ static enum tg_status read_call(struct api_read *d, const struct tg_json *v,
         { "function", api_elsewhere },
         { "index", api_elsewhere },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     if (status == TG_OK)
         status = api_copy_member(d, v, "id", true, 1, OAI_ID_MAX, &part->id);
     if (status)
@@ -119,7 +115,7 @@ static enum tg_status read_call(struct api_read *d, const struct tg_json *v,
 }
 
 static enum tg_status read_calls(struct api_read *d, const struct tg_json *v,
-                                 struct calls *calls, struct oai_parts *parts)
+                                 struct calls *calls, struct api_parts *parts)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
         return api_wrong_type(d, v, TG_JSON_ARRAY);
@@ -139,7 +135,7 @@ static enum tg_status read_calls(struct api_read *d, const struct tg_json *v,
 }
 
 static enum tg_status read_thoughts(struct api_read *d, const struct tg_json *v,
-                                    struct oai_parts *parts)
+                                    struct api_parts *parts)
 {
     static const char *const keys[] = { "reasoning_content", "reasoning" };
     struct tg_str text[2] = { { NULL, 0 }, { NULL, 0 } };
@@ -160,7 +156,7 @@ static enum tg_status read_thoughts(struct api_read *d, const struct tg_json *v,
 }
 
 static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v,
-                                     struct calls *calls, struct oai_parts *parts)
+                                     struct calls *calls, struct api_parts *parts)
 {
     const struct tg_json *content = api_member(v, "content"), *list = api_member(v, "tool_calls");
     enum tg_status status = read_thoughts(d, v, parts);
@@ -181,7 +177,7 @@ static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v
 }
 
 static enum tg_status read_tool_result(struct api_read *d, const struct tg_json *v,
-                                       const struct calls *calls, struct oai_parts *parts)
+                                       const struct calls *calls, struct api_parts *parts)
 {
     struct chat_part *part = &parts->p[parts->n++];
     part->kind = CHAT_PART_TOOL_RESULT;
@@ -203,11 +199,6 @@ static enum tg_status read_tool_result(struct api_read *d, const struct tg_json 
     return status;
 }
 
-static size_t list_count(const struct tg_json *v)
-{
-    return tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 1;
-}
-
 static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
                                    struct calls *calls, struct chat_message *out)
 {
@@ -220,9 +211,9 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
         status = api_copy_member(d, v, "name", false, 1, OAI_NAME_MAX, &out->name);
     if (status)
         return status;
-    /* content, calls and one part of reasoning */
-    struct oai_parts parts = { .cap = list_count(tg_json_get(v, "content")) +
-                                      list_count(tg_json_get(v, "tool_calls")) + 1 };
+    /* content, which may be one string, calls and one part of reasoning */
+    struct api_parts parts = { .cap = api_list_count(tg_json_get(v, "content")) +
+                                      api_list_count(tg_json_get(v, "tool_calls")) + 2 };
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
         return api_no_memory(d);
@@ -240,17 +231,6 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
     return status;
 }
 
-/* Tool calls in all messages, at most one more than may be; what is no list is found later. */
-static size_t count_calls(const struct tg_json *messages)
-{
-    size_t n = 0;
-    for (const struct tg_json *m = tg_json_first(messages); m; m = tg_json_next(m)) {
-        const struct tg_json *list = tg_json_get(m, "tool_calls");
-        n += tg_json_is(list, TG_JSON_ARRAY) ? tg_json_count(list) : 0;
-    }
-    return n < OAI_CALLS_MAX ? n : OAI_CALLS_MAX;
-}
-
 enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v)
 {
     if (!tg_json_is(v, TG_JSON_ARRAY))
@@ -262,7 +242,7 @@ enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v)
         return api_bad(d, "has more than %d messages", OAI_MESSAGES_MAX);
     struct calls calls = { .n = 0 };
     struct chat_message *messages = tg_arena_alloc(d->arena, n, sizeof(*messages));
-    calls.p = tg_arena_alloc(d->arena, count_calls(v), sizeof(*calls.p));
+    calls.p = tg_arena_alloc(d->arena, api_count_calls(v, OAI_CALLS_MAX), sizeof(*calls.p));
     if (!messages || !calls.p)
         return api_no_memory(d);
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {

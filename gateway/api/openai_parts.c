@@ -5,18 +5,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-enum tg_status oai_part_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
-{
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    const struct tg_json *type = tg_json_get(v, "type");
-    size_t mark = api_enter(d, "type");
-    enum tg_status status =
-        tg_json_string(type, out) ? TG_OK : api_wrong_type(d, type, TG_JSON_STRING);
-    api_leave(d, mark);
-    return status;
-}
-
 static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v,
                                      struct chat_part *part)
 {
@@ -47,10 +35,15 @@ enum tg_status oai_read_detail(struct api_read *d, const struct tg_json *v)
     return detail_of(d, v, &unused);
 }
 
-enum tg_status oai_keep_detail(struct api_read *d, const struct tg_json *v,
-                               struct chat_part *part)
+enum tg_status oai_read_url(struct api_read *d, const struct tg_json *v, const char *key,
+                            enum chat_part_kind kind, size_t at, struct chat_part *part)
 {
     const struct tg_json *detail = api_member(v, "detail");
+    size_t mark = api_enter(d, key);
+    enum tg_status status = api_read_media_url(d, api_member(v, key), kind, at, part);
+    if (status)
+        return status;
+    api_leave(d, mark);
     return detail ? detail_of(d, detail, &part->media->detail) : TG_OK;
 }
 
@@ -66,9 +59,7 @@ static enum tg_status media_object(struct api_read *d, const struct tg_json *v, 
         return status;
     *out = api_member(v, key);
     api_enter(d, key);
-    if (!tg_json_is(*out, TG_JSON_OBJECT))
-        return api_wrong_type(d, *out, TG_JSON_OBJECT);
-    return api_read_fields(d, *out, inner, 2);
+    return api_read_object(d, *out, inner, 2);
 }
 
 /* image_url and video_url: an object with the URL. */
@@ -81,14 +72,11 @@ static enum tg_status read_url_part(struct api_read *d, const struct tg_json *v,
     size_t mark = d->path_n;
     enum tg_status status = media_object(
         d, v, kind == CHAT_PART_IMAGE ? "image_url" : "video_url", inner, &media);
-    if (status)
-        return status;
-    api_enter(d, "url");
-    status = api_read_media_url(d, api_member(media, "url"), kind, mark, part);
-    if (status)
-        return status;
-    api_leave(d, mark);
-    return oai_keep_detail(d, media, part);
+    if (status == TG_OK)
+        status = oai_read_url(d, media, "url", kind, mark, part);
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
 }
 
 enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
@@ -137,7 +125,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
                                 struct chat_part *part)
 {
     struct tg_str type = { NULL, 0 };
-    enum tg_status status = oai_part_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, TG_STR("text")))
@@ -152,7 +140,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
     return read_url_part(d, v, image ? CHAT_PART_IMAGE : CHAT_PART_VIDEO, part);
 }
 
-static enum tg_status content_type_error(struct api_read *d, const struct tg_json *v)
+enum tg_status oai_wrong_content(struct api_read *d, const struct tg_json *v)
 {
     if (!v)
         return api_bad(d, "is missing; a string or an array of parts was expected");
@@ -161,7 +149,7 @@ static enum tg_status content_type_error(struct api_read *d, const struct tg_jso
 }
 
 enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
-                                struct oai_parts *parts)
+                                struct api_parts *parts)
 {
     if (tg_json_is(v, TG_JSON_STRING)) {
         struct chat_part *part = &parts->p[parts->n++];
@@ -169,7 +157,7 @@ enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, boo
         return api_copy(d, v, 0, SIZE_MAX, &part->text);
     }
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return content_type_error(d, v);
+        return oai_wrong_content(d, v);
     if (!tg_json_first(v))
         return api_bad(d, "must not be an empty array");
     size_t i = 0;
@@ -185,7 +173,7 @@ enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, boo
 
 enum tg_status oai_join_text(struct api_read *d, const struct tg_json *v, struct tg_str *out)
 {
-    struct oai_parts parts = { .cap = tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 1 };
+    struct api_parts parts = { .cap = tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 1 };
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
         return api_no_memory(d);

@@ -24,10 +24,8 @@ static enum tg_status read_store(struct api_read *d, const struct tg_json *v)
 
 static enum tg_status read_stream_options(struct api_read *d, const struct tg_json *v)
 {
-    static const struct api_field fields[] = { { "include_obfuscation", oai_only_false } };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    static const struct api_field fields[] = { { "include_obfuscation", api_only_false } };
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 static enum tg_status read_metadata(struct api_read *d, const struct tg_json *v)
@@ -52,9 +50,7 @@ static enum tg_status read_metadata(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_truncation(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "disabled", "auto" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which == 1 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 1);
 }
 
 /* What is built in calls nothing here, so that any limit holds. */
@@ -104,17 +100,13 @@ static enum tg_status read_summary(struct api_read *d, const struct tg_json *v)
 static enum tg_status read_context(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "auto", "current_turn", "all_turns" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which == 2 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 2);
 }
 
 static enum tg_status read_mode(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "standard", "pro" };
-    size_t which = 0;
-    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
-    return status == TG_OK && which == 1 ? api_unsupported(d) : status;
+    return api_only_words(d, v, words, COUNT(words), 1);
 }
 
 static enum tg_status read_reasoning(struct api_read *d, const struct tg_json *v)
@@ -124,9 +116,7 @@ static enum tg_status read_reasoning(struct api_read *d, const struct tg_json *v
         { "generate_summary", read_summary }, { "context", read_context },
         { "mode", read_mode },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
@@ -136,17 +126,13 @@ static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
         { "type", api_elsewhere },
         { "name", oai_read_schema_name },
         { "description", oai_read_schema_description },
-        { "schema", oai_read_schema_text },
+        { "schema", api_read_schema },
         { "strict", oai_read_schema_strict },
     };
     size_t which = 0;
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
     if (status)
         return status;
-    api_leave(d, mark);
     status = api_read_fields(d, v, fields, which == 2 ? COUNT(fields) : 1);
     d->out->format = (enum chat_format)which;
     return status || which != 2 ? status : oai_check_schema(d);
@@ -156,9 +142,7 @@ static enum tg_status read_text(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = { { "format", read_format },
                                                { "verbosity", oai_read_verbosity } };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -167,7 +151,7 @@ static enum tg_status read_text(struct api_read *d, const struct tg_json *v)
 static const struct api_field request_fields[] = {
     { "input", api_elsewhere }, /* read last, with what it goes on from */
     { "instructions", api_elsewhere },
-    { "model", oai_read_model },
+    { "model", api_read_model },
     { "previous_response_id", read_previous },
     { "tools", oai_read_response_tools },
     { "tool_choice", oai_read_response_choice },
@@ -177,7 +161,7 @@ static const struct api_field request_fields[] = {
     { "truncation", read_truncation },
     { "conversation", api_refuse },
     { "personality", api_refuse },
-    { "stream", oai_read_stream },
+    { "stream", api_read_stream },
     { "stream_options", read_stream_options },
     { "store", read_store },
     { "metadata", read_metadata },
@@ -191,7 +175,7 @@ static const struct api_field request_fields[] = {
     { "prompt_cache_key", oai_read_cache_key },
     { "service_tier", oai_read_service_tier },
     { "top_logprobs", api_read_top_logprobs },
-    { "background", oai_only_false },
+    { "background", api_only_false },
     { "prompt", api_refuse },
     { "context_management", api_refuse },
     { "moderation", api_refuse },

@@ -24,9 +24,9 @@ struct oai_asked {
 struct oai_talk {
     struct chat_message *m;
     size_t n, cap;
-    struct oai_parts open; /* of the assistant's message that m ends with; p NULL: it is closed */
+    struct api_parts open; /* of the assistant's message that m ends with; p NULL: it is closed */
     bool said, called;     /* text, calls are in it */
-    struct oai_parts images; /* of results: into a user's message behind them */
+    struct api_parts images; /* of results: into a user's message behind them */
     struct oai_talk_call {
         struct tg_str id, name;
         bool answered;

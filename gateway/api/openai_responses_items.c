@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "gateway/api/read_media.h"
 #include "gateway/api/openai_responses_internal.h"
 
 /* Items of a conversation, one by one, into messages. What the assistant said in a row (thoughts,
@@ -30,7 +29,7 @@ static void *room(struct api_read *d, void *p, size_t n, size_t *cap, size_t siz
     return grown;
 }
 
-static enum tg_status add_part(struct api_read *d, struct oai_parts *parts,
+static enum tg_status add_part(struct api_read *d, struct api_parts *parts,
                                struct chat_part part)
 {
     struct chat_part *p = room(d, parts->p, parts->n, &parts->cap, sizeof(*p));
@@ -57,12 +56,12 @@ static enum tg_status append(struct api_read *d, struct chat_message message)
 static enum tg_status close_message(struct api_read *d, bool result)
 {
     struct oai_talk *t = talk_of(d);
-    t->open = (struct oai_parts){ NULL, 0, 0 };
+    t->open = (struct api_parts){ NULL, 0, 0 };
     t->said = t->called = false;
     if (result || t->images.n == 0)
         return TG_OK;
     struct chat_message m = { .role = CHAT_USER, .parts = t->images.p, .n_parts = t->images.n };
-    t->images = (struct oai_parts){ NULL, 0, 0 };
+    t->images = (struct api_parts){ NULL, 0, 0 };
     return append(d, m);
 }
 
@@ -94,7 +93,7 @@ static enum tg_status add_said(struct api_read *d, struct chat_part part)
 
 static enum tg_status add_plain(struct api_read *d, enum chat_role role, struct tg_str text)
 {
-    struct oai_parts parts = { NULL, 0, 0 };
+    struct api_parts parts = { NULL, 0, 0 };
     enum tg_status status =
         add_part(d, &parts, (struct chat_part){ .kind = CHAT_PART_TEXT, .text = text });
     return status ? status
@@ -167,16 +166,8 @@ static enum tg_status read_image(struct api_read *d, const struct tg_json *v,
         { "file_id", api_refuse },
         { "prompt_cache_breakpoint", api_elsewhere },
     };
-    size_t mark = d->path_n;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    if (status)
-        return status;
-    api_enter(d, "image_url");
-    status = api_read_media_url(d, api_member(v, "image_url"), CHAT_PART_IMAGE, mark, part);
-    if (status)
-        return status;
-    api_leave(d, mark);
-    return oai_keep_detail(d, v, part);
+    return status ? status : oai_read_url(d, v, "image_url", CHAT_PART_IMAGE, d->path_n, part);
 }
 
 /* Who says it: users have text and media, the assistant what it said, the others text; a result
@@ -189,7 +180,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, enu
     static const char *const refused[] = { "input_file" };
     bool assistant = who == SPEAKER_ASSISTANT;
     struct tg_str type = { NULL, 0 };
-    enum tg_status status = oai_part_type(d, v, &type);
+    enum tg_status status = api_type(d, v, &type);
     if (status)
         return status;
     if (tg_str_eq(type, assistant ? TG_STR("output_text") : TG_STR("input_text")))
@@ -213,7 +204,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, enu
 
 /* A string or a list of parts. */
 static enum tg_status read_content(struct api_read *d, const struct tg_json *v, enum speaker who,
-                                   struct oai_parts *parts)
+                                   struct api_parts *parts)
 {
     enum tg_status status = TG_OK;
     if (tg_json_is(v, TG_JSON_STRING)) {
@@ -221,11 +212,8 @@ static enum tg_status read_content(struct api_read *d, const struct tg_json *v, 
         status = api_copy(d, v, 0, SIZE_MAX, &part.text);
         return status ? status : add_part(d, parts, part);
     }
-    if (!v)
-        return api_bad(d, "is missing; a string or an array of parts was expected");
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return api_bad(d, "a string or an array of parts was expected, not %s",
-                       tg_json_type_name(tg_json_type(v)));
+        return oai_wrong_content(d, v);
     size_t i = 0;
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
         struct chat_part part = { .kind = CHAT_PART_TEXT };
@@ -253,7 +241,7 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v)
         { "type", api_elsewhere },   { "role", api_elsewhere }, { "content", api_elsewhere },
         { "status", api_elsewhere }, { "id", api_elsewhere },   { "phase", api_elsewhere },
     };
-    struct oai_parts parts = { NULL, 0, 0 };
+    struct api_parts parts = { NULL, 0, 0 };
     size_t which = 0, mark = d->path_n;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status)
@@ -347,7 +335,7 @@ static enum tg_status read_call(struct api_read *d, const struct tg_json *v)
 }
 
 /* The text of a result's parts, together; its images are left for a user's message. */
-static enum tg_status join_output(struct api_read *d, const struct oai_parts *parts,
+static enum tg_status join_output(struct api_read *d, const struct api_parts *parts,
                                   struct tg_str *out)
 {
     size_t total = 0;
@@ -377,7 +365,7 @@ static enum tg_status read_call_output(struct api_read *d, const struct tg_json 
         { "output", api_elsewhere }, { "status", api_elsewhere }, { "caller", read_caller },
     };
     struct oai_talk *t = talk_of(d);
-    struct oai_parts parts = { NULL, 0, 0 };
+    struct api_parts parts = { NULL, 0, 0 };
     struct chat_part part = { .kind = CHAT_PART_TOOL_RESULT }, *kept = NULL;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)

@@ -8,16 +8,11 @@
 static enum tg_status read_type(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str type = { NULL, 0 };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    if (!tg_json_string(tg_json_get(v, "type"), &type))
-        return api_wrong_type(d, tg_json_get(v, "type"), TG_JSON_STRING);
-    if (tg_str_eq(type, TG_STR("function"))) {
-        api_leave(d, mark);
-        return TG_OK;
-    }
-    enum tg_status status = api_unsupported(d);
+    enum tg_status status = api_type(d, v, &type);
+    if (status || tg_str_eq(type, TG_STR("function")))
+        return status;
+    api_enter(d, "type");
+    status = api_unsupported(d);
     snprintf(d->err->message, sizeof(d->err->message),
              "%s: %.*s is not supported in this version; tools of type function are", d->path,
              TG_FMT(api_short(type)));
@@ -30,7 +25,7 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
     static const struct api_field fields[] = {
         { "type", api_elsewhere },         { "name", api_elsewhere },
         { "description", api_elsewhere },  { "parameters", api_elsewhere },
-        { "strict", api_elsewhere },       { "defer_loading", oai_only_false },
+        { "strict", api_elsewhere },       { "defer_loading", api_only_false },
         { "allowed_callers", api_refuse }, { "output_schema", api_refuse },
     };
     enum tg_status status = read_type(d, v);

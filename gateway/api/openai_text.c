@@ -61,14 +61,14 @@ static enum tg_status read_suffix(struct api_read *d, const struct tg_json *v)
 
 static const struct api_field request_fields[] = {
     { "prompt", api_elsewhere }, /* read last: errors above are cheaper */
-    { "model", oai_read_model },
+    { "model", api_read_model },
     { "max_tokens", oai_read_max_tokens },
     { "temperature", api_read_temperature },
     { "top_p", api_read_top_p },
     { "top_k", api_read_top_k },
     { "min_p", api_read_min_p },
     { "n", oai_read_n },
-    { "stream", oai_read_stream },
+    { "stream", api_read_stream },
     { "stream_options", oai_read_stream_options },
     { "logprobs", read_logprobs },
     { "echo", read_echo },

@@ -2,44 +2,11 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-bool oai_is_name(struct tg_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '_' || c == '-';
-        if (!fine)
-            return false;
-    }
-    return s.n > 0;
-}
-
 enum tg_status oai_read_function(struct api_read *d, const struct tg_json *v,
                                  struct chat_tool *tool)
 {
-    enum tg_status status =
-        api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &tool->name);
-    size_t mark = d->path_n;
-    if (status == TG_OK && !oai_is_name(tool->name)) {
-        api_enter(d, "name");
-        status = api_bad(d, "may only have letters, digits, '_' and '-'");
-    }
-    if (status == TG_OK)
-        status = api_copy_member(d, v, "description", false, 0, SIZE_MAX, &tool->description);
-    const struct tg_json *parameters = api_member(v, "parameters"), *strict;
-    if (status == TG_OK && parameters) {
-        api_enter(d, "parameters");
-        status = api_object_text(d, parameters, &tool->parameters);
-        api_leave(d, mark);
-    }
-    strict = api_member(v, "strict");
-    if (status == TG_OK && strict) {
-        api_enter(d, "strict");
-        tool->has_strict = true;
-        status = api_bool(d, strict, &tool->strict);
-    }
-    api_leave(d, mark);
-    return status;
+    enum tg_status status = api_read_tool(d, v, OAI_NAME_MAX, tool);
+    return status ? status : api_object_member(d, v, "parameters", false, &tool->parameters);
 }
 
 static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
@@ -51,9 +18,7 @@ static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
         { "parameters", api_elsewhere },
         { "strict", api_elsewhere },
     };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     return status ? status : oai_read_function(d, v, tool);
 }
 
@@ -61,15 +26,11 @@ static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
 static enum tg_status check_type(struct api_read *d, const struct tg_json *v)
 {
     struct tg_str type = { NULL, 0 };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    size_t mark = api_enter(d, "type");
-    if (!tg_json_string(tg_json_get(v, "type"), &type))
-        return api_wrong_type(d, tg_json_get(v, "type"), TG_JSON_STRING);
-    if (!tg_str_eq(type, TG_STR("function")))
-        return api_unsupported(d);
-    api_leave(d, mark);
-    return TG_OK;
+    enum tg_status status = api_type(d, v, &type);
+    if (status || tg_str_eq(type, TG_STR("function")))
+        return status;
+    api_enter(d, "type");
+    return api_unsupported(d);
 }
 
 static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
@@ -110,9 +71,7 @@ static enum tg_status read_name(struct api_read *d, const struct tg_json *v, str
         return status;
     const struct tg_json *function = api_member(v, "function");
     size_t mark = api_enter(d, "function");
-    if (!tg_json_is(function, TG_JSON_OBJECT))
-        return api_wrong_type(d, function, TG_JSON_OBJECT);
-    status = api_read_fields(d, function, inner, COUNT(inner));
+    status = api_read_object(d, function, inner, COUNT(inner));
     if (status == TG_OK)
         status = api_copy_member(d, function, "name", true, 1, OAI_NAME_MAX, out);
     api_leave(d, mark);
@@ -124,9 +83,7 @@ static enum tg_status read_allowed(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = { { "mode", api_elsewhere },
                                                { "tools", api_elsewhere } };
-    if (!tg_json_is(v, TG_JSON_OBJECT))
-        return api_wrong_type(d, v, TG_JSON_OBJECT);
-    return api_read_fields(d, v, fields, COUNT(fields));
+    return api_read_object(d, v, fields, COUNT(fields));
 }
 
 static enum tg_status read_choice_object(struct api_read *d, const struct tg_json *v)
@@ -134,11 +91,12 @@ static enum tg_status read_choice_object(struct api_read *d, const struct tg_jso
     static const char *const words[] = { "function", "allowed_tools", "custom" };
     static const struct api_field fields[] = { { "type", api_elsewhere },
                                                { "allowed_tools", read_allowed } };
-    size_t which = 0, mark = api_enter(d, "type");
-    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, COUNT(words), &which);
-    if (status == TG_OK && which == 2)
+    size_t which = 0;
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK && which == 2) {
+        api_enter(d, "type");
         status = api_unsupported(d);
-    api_leave(d, mark);
+    }
     if (status)
         return status;
     if (which == 1)

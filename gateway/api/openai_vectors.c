@@ -21,7 +21,7 @@ static enum tg_status decode(struct tg_str body, struct tg_arena *arena, struct 
 {
     static const struct api_field fields[] = {
         { "input", api_elsewhere }, /* read last: errors of the others are cheaper */
-        { "model", oai_read_model },
+        { "model", api_read_model },
         { "encoding_format", read_encoding },
         { "dimensions", api_read_dimensions },
         { "user", oai_read_user },

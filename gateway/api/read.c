@@ -196,9 +196,29 @@ enum tg_status api_read_fields(struct api_read *d, const struct tg_json *object,
     return status;
 }
 
+enum tg_status api_read_object(struct api_read *d, const struct tg_json *v,
+                               const struct api_field *fields, size_t n)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    return api_read_fields(d, v, fields, n);
+}
+
 enum tg_status api_bool(struct api_read *d, const struct tg_json *v, bool *out)
 {
     return tg_json_bool(v, out) ? TG_OK : api_wrong_type(d, v, TG_JSON_BOOL);
+}
+
+enum tg_status api_bool_member(struct api_read *d, const struct tg_json *object, const char *key,
+                               bool *out)
+{
+    const struct tg_json *v = api_member(object, key);
+    if (!v)
+        return TG_OK;
+    size_t mark = api_enter(d, key);
+    enum tg_status status = api_bool(d, v, out);
+    api_leave(d, mark);
+    return status;
 }
 
 enum tg_status api_only_bool(struct api_read *d, const struct tg_json *v, bool wanted)
@@ -208,6 +228,11 @@ enum tg_status api_only_bool(struct api_read *d, const struct tg_json *v, bool w
     if (status)
         return status;
     return value == wanted ? TG_OK : api_unsupported(d);
+}
+
+enum tg_status api_only_false(struct api_read *d, const struct tg_json *v)
+{
+    return api_only_bool(d, v, false);
 }
 
 enum tg_status api_between(struct api_read *d, const struct tg_json *v, double min,
@@ -247,6 +272,37 @@ enum tg_status api_word(struct api_read *d, const struct tg_json *v,
     return api_bad(d, "must be one of: %s", list);
 }
 
+enum tg_status api_only_words(struct api_read *d, const struct tg_json *v,
+                              const char *const *words, size_t n, size_t accepted)
+{
+    size_t which = 0;
+    enum tg_status status = api_word(d, v, words, n, &which);
+    return status == TG_OK && which >= accepted ? api_unsupported(d) : status;
+}
+
+enum tg_status api_type(struct api_read *d, const struct tg_json *v, struct tg_str *out)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    const struct tg_json *type = tg_json_get(v, "type");
+    size_t mark = api_enter(d, "type");
+    enum tg_status status =
+        tg_json_string(type, out) ? TG_OK : api_wrong_type(d, type, TG_JSON_STRING);
+    api_leave(d, mark);
+    return status;
+}
+
+enum tg_status api_type_word(struct api_read *d, const struct tg_json *v,
+                             const char *const *words, size_t n, size_t *which)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    size_t mark = api_enter(d, "type");
+    enum tg_status status = api_word(d, tg_json_get(v, "type"), words, n, which);
+    api_leave(d, mark);
+    return status;
+}
+
 enum tg_status api_object_text(struct api_read *d, const struct tg_json *v, struct tg_str *out)
 {
     struct tg_buf text;
@@ -258,6 +314,43 @@ enum tg_status api_object_text(struct api_read *d, const struct tg_json *v, stru
         *out = tg_arena_str(d->arena, tg_buf_str(&text));
     tg_buf_free(&text);
     return status || !out->p ? api_no_memory(d) : TG_OK;
+}
+
+enum tg_status api_object_member(struct api_read *d, const struct tg_json *object,
+                                 const char *key, bool required, struct tg_str *out)
+{
+    const struct tg_json *v = api_member(object, key);
+    if (!v && !required)
+        return TG_OK;
+    size_t mark = api_enter(d, key);
+    enum tg_status status = api_object_text(d, v, out);
+    api_leave(d, mark);
+    return status;
+}
+
+size_t api_list_count(const struct tg_json *v)
+{
+    return tg_json_is(v, TG_JSON_ARRAY) ? tg_json_count(v) : 0;
+}
+
+size_t api_count_calls(const struct tg_json *messages, size_t most)
+{
+    size_t n = 0;
+    for (const struct tg_json *m = tg_json_first(messages); m; m = tg_json_next(m))
+        n += api_list_count(tg_json_get(m, "tool_calls"));
+    return n < most ? n : most;
+}
+
+bool api_is_name(struct tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '-';
+        if (!fine)
+            return false;
+    }
+    return s.n > 0;
 }
 
 void api_rename_field(const struct api_dialect *d, struct api_error *e)

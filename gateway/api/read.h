@@ -56,11 +56,38 @@ enum tg_status api_integer(struct api_read *d, const struct tg_json *v, int64_t 
 enum tg_status api_word(struct api_read *d, const struct tg_json *v, const char *const *words,
                         size_t n, size_t *which);
 
+/* The same of words that are read no further: the first ones are accepted, the others refused by
+ * the field's name. */
+enum tg_status api_only_words(struct api_read *d, const struct tg_json *v,
+                              const char *const *words, size_t n, size_t accepted);
+/* The type of an object, which must be a string; as a word out of a list. */
+enum tg_status api_type(struct api_read *d, const struct tg_json *v, struct tg_str *out);
+enum tg_status api_type_word(struct api_read *d, const struct tg_json *v,
+                             const char *const *words, size_t n, size_t *which);
+
 /* An object's text as compact JSON, copied into the arena. */
 enum tg_status api_object_text(struct api_read *d, const struct tg_json *v, struct tg_str *out);
+/* The same for a member; with required false an absent one leaves *out alone. */
+enum tg_status api_object_member(struct api_read *d, const struct tg_json *object,
+                                 const char *key, bool required, struct tg_str *out);
+/* A member that may be absent, which leaves *out alone. */
+enum tg_status api_bool_member(struct api_read *d, const struct tg_json *object, const char *key,
+                               bool *out);
+/* 1 or more of a-z, A-Z, 0-9, '_' and '-': what functions and schemas may be called. */
+bool api_is_name(struct tg_str s);
 /* Whether out's tool choice fits its tools: one must be there, and the named one among them. field:
  * where the error points to. */
 enum tg_status api_check_choice(struct api_read *d, const char *field);
+
+/* The parts of a message while they are read. */
+struct api_parts {
+    struct chat_part *p;
+    size_t n, cap;
+};
+/* How many are in a list; 0 in what is none. */
+size_t api_list_count(const struct tg_json *v);
+/* Elements of the lists "tool_calls" of all messages, but at most so many. */
+size_t api_count_calls(const struct tg_json *messages, size_t most);
 
 /* A field of an object: read it, refuse it, or accept it unread. */
 struct api_field {
@@ -71,14 +98,24 @@ struct api_field {
 /* Calls the reader of every member that is not null; an unknown one is refused by name. */
 enum tg_status api_read_fields(struct api_read *d, const struct tg_json *object,
                                const struct api_field *fields, size_t n);
+/* The same for what need not be an object, nor there. */
+enum tg_status api_read_object(struct api_read *d, const struct tg_json *v,
+                               const struct api_field *fields, size_t n);
 /* Readers for tables. */
 enum tg_status api_refuse(struct api_read *d, const struct tg_json *v);
 enum tg_status api_elsewhere(struct api_read *d, const struct tg_json *v);
 /* Accepts an empty array or object, refuses others as not supported. */
 enum tg_status api_only_empty(struct api_read *d, const struct tg_json *v);
+enum tg_status api_only_false(struct api_read *d, const struct tg_json *v);
 
 /* read_chat.c: readers for tables, of fields that are alike in more than one dialect. */
-enum { API_STOP_MAX = 256 /* bytes of one stop string */ };
+enum {
+    API_STOP_MAX = 256,  /* bytes of one stop string */
+    API_MODEL_MAX = 256, /* bytes of a model's name */
+};
+enum tg_status api_read_model(struct api_read *d, const struct tg_json *v);
+enum tg_status api_read_stream(struct api_read *d, const struct tg_json *v);
+enum tg_status api_read_schema(struct api_read *d, const struct tg_json *v); /* schema.text */
 enum tg_status api_read_temperature(struct api_read *d, const struct tg_json *v); /* 0 to 2 */
 enum tg_status api_read_top_p(struct api_read *d, const struct tg_json *v); /* above 0, to 1 */
 /* -1 is another common way to say "off", which is 0 here. */
@@ -94,6 +131,9 @@ enum tg_status api_read_top_logprobs(struct api_read *d, const struct tg_json *v
 /* Whether out asks for alternatives of tokens without their own. */
 enum tg_status api_check_logprobs(struct api_read *d);
 
+/* name, of at most so many bytes, description and strict of a tool whose members are checked. */
+enum tg_status api_read_tool(struct api_read *d, const struct tg_json *v, size_t name_max,
+                             struct chat_tool *tool);
 /* Tools, each by a reader of the dialect's, at most so many, no two of a name; name: where in a
  * tool it stands, for the error. */
 typedef enum tg_status (*api_tool_reader)(struct api_read *d, const struct tg_json *v,

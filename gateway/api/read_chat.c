@@ -2,6 +2,21 @@
 
 /* Fields of a request that are alike in more than one dialect. */
 
+enum tg_status api_read_model(struct api_read *d, const struct tg_json *v)
+{
+    return api_copy(d, v, 1, API_MODEL_MAX, &d->out->model);
+}
+
+enum tg_status api_read_stream(struct api_read *d, const struct tg_json *v)
+{
+    return api_bool(d, v, &d->out->stream);
+}
+
+enum tg_status api_read_schema(struct api_read *d, const struct tg_json *v)
+{
+    return api_object_text(d, v, &d->out->schema.text);
+}
+
 enum tg_status api_read_temperature(struct api_read *d, const struct tg_json *v)
 {
     d->out->sampling.has_temperature = true;
@@ -92,6 +107,20 @@ enum tg_status api_check_logprobs(struct api_read *d)
         return TG_OK;
     api_enter(d, "top_logprobs");
     return api_bad(d, "is only allowed when logprobs is true");
+}
+
+enum tg_status api_read_tool(struct api_read *d, const struct tg_json *v, size_t name_max,
+                             struct chat_tool *tool)
+{
+    enum tg_status status = api_copy_member(d, v, "name", true, 1, name_max, &tool->name);
+    if (status == TG_OK && !api_is_name(tool->name)) {
+        api_enter(d, "name");
+        return api_bad(d, "may only have letters, digits, '_' and '-'");
+    }
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "description", false, 0, SIZE_MAX, &tool->description);
+    tool->has_strict = api_member(v, "strict") != NULL;
+    return status ? status : api_bool_member(d, v, "strict", &tool->strict);
 }
 
 static bool name_taken(const struct chat_tool *tools, size_t n)
