@@ -81,7 +81,8 @@ static enum tg_status read_speed(struct api_read *d, const struct tg_json *v)
 
 /* --- thinking ------------------------------------------------------------------------------ */
 
-/* A hint: that a budget is not too small is checked, the engine does not count it. */
+/* A hint, as read_effort: that a budget is not too small is checked, the engine does not count
+ * it. */
 static enum tg_status read_budget(struct api_read *d, const struct tg_json *v)
 {
     int64_t value;
@@ -150,7 +151,8 @@ static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
     return status;
 }
 
-/* A hint: no backend here has such a measure. */
+/* A hint: clients send it to all models alike, and those of providers that do not think refuse to
+ * be told how much. */
 static enum tg_status read_effort(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "low", "medium", "high", "xhigh", "max" };

@@ -206,6 +206,7 @@ const anthropicMessages = {
       messages: user(question),
       max_tokens: 2048,
       thinking: { type: 'enabled', budget_tokens: 1024 },
+      output_config: { effort: 'high' }, // neither is sent on
     }),
     error: anthropic({ messages: user(question) }),
     broken: anthropic({ messages: user(question) }),
