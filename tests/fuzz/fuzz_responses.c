@@ -1,16 +1,9 @@
 /* The decoder of the Responses API on any bytes, with a conversation to go on from and to refer to:
- * an error names its cause; what was accepted prints back as JSON that the scanner accepts, is
- * kept, and can be gone on from itself. */
-#include <stdlib.h>
-
-#include "config/base/json.h"
-#include "config/base/utf8.h"
+ * an error names its cause; what was accepted prints back as JSON that the scanner accepts, whole
+ * and as a stream, is kept, and can be gone on from itself. */
 #include "gateway/api/openai_chat.h"
 #include "gateway/api/openai_responses.h"
-
-enum { MEMORY_MAX = 16 << 20 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/support_decode.h"
 
 static struct gw_responses *store;
 
@@ -28,7 +21,7 @@ static void check_error(enum tg_status status, const struct api_error *err)
                  (err->status == 503 && status == TG_NOMEM);
     bool utf8 = tg_utf8_valid(err->message, strlen(err->message)) &&
                 tg_utf8_valid(err->param, strlen(err->param));
-    tg_buf_init(&out, MEMORY_MAX);
+    tg_buf_init(&out, FUZZ_MEMORY_MAX);
     oai_error_print(err, &out);
     must_be_json(tg_buf_str(&out));
     tg_buf_free(&out);
@@ -50,21 +43,64 @@ static void check_request(const struct chat_request *r)
     }
 }
 
+static void must_be_events(struct tg_str text)
+{
+    static const struct tg_str start = { "\ndata: ", 7 };
+    const char *at = text.p, *end = text.p + text.n;
+    while ((at = memmem(at, (size_t)(end - at), start.p, start.n)) != NULL) {
+        at += start.n;
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        must_be_json((struct tg_str){ at, (size_t)(line_end - at) });
+    }
+}
+
+/* What w thought, as text with its tokens and as thoughts, in turns. */
+static void stream_back(const struct api_answer *a, const struct api_whole *w)
+{
+    struct chat_logprob list[FUZZ_TOKENS];
+    struct chat_event e = { .text = w->reasoning, .logprobs = list };
+    struct tg_buf content, reasoning, out;
+    struct api_stream s = { .content = &content, .reasoning = &reasoning };
+    struct tg_buf *const all[] = { &content, &reasoning, &out, &s.items, &s.tokens };
+    for (size_t i = 0; i < 5; i++)
+        tg_buf_init(all[i], FUZZ_MEMORY_MAX);
+    for (size_t i = 0; i < 4; i++) {
+        bool thought = i % 2;
+        e.kind = thought ? CHAT_EVENT_REASONING : CHAT_EVENT_TEXT;
+        e.n_logprobs = thought ? 0 : fuzz_tokens(e.text, list);
+        if (oai_responses.event(a, &s, &e, &out))
+            abort();
+        tg_buf_add(thought ? &reasoning : &content, e.text.p, e.text.n);
+    }
+    struct api_whole said = { .content = tg_buf_str(&content),
+                              .reasoning = tg_buf_str(&reasoning) };
+    if (oai_responses.finish(a, &s, &said, TG_STR("{}"), &out))
+        abort();
+    must_be_events(tg_buf_str(&out));
+    for (size_t i = 0; i < 5; i++)
+        tg_buf_free(all[i]);
+}
+
 /* The last part of it as an answer. */
 static void answer(const struct chat_request *r, struct gw_past *past)
 {
     const struct chat_message *last = &r->messages[r->n_messages - 1];
     struct api_answer a = { .model = r->model, .request = r };
+    struct chat_logprob list[FUZZ_TOKENS];
     struct api_whole w = { .content = TG_STR("x") };
     struct tg_buf out;
     if (last->n_parts)
         w.reasoning = last->parts[0].text;
+    struct chat_logprobs tokens = { list, fuzz_tokens(w.reasoning, list), NULL };
+    w.logprobs = r->logprobs ? &tokens : NULL;
     snprintf(a.id, sizeof(a.id), "resp_%016llx", (unsigned long long)past->number);
-    tg_buf_init(&out, MEMORY_MAX);
+    tg_buf_init(&out, FUZZ_MEMORY_MAX);
     if (oai_responses.whole(&a, &w, &out) != TG_OK)
         abort();
     must_be_json(tg_buf_str(&out));
     tg_buf_free(&out);
+    if (r->stream)
+        stream_back(&a, &w);
     oai_responses.keep(&a, NULL, &w, past);
 }
 
@@ -87,7 +123,7 @@ static void check_kept(uint64_t number)
 /* One request; true when it was accepted. */
 static bool ask(struct tg_str body, uint64_t number)
 {
-    struct tg_arena *arena = tg_arena_new(MEMORY_MAX);
+    struct tg_arena *arena = tg_arena_new(FUZZ_MEMORY_MAX);
     struct gw_past past = { .store = store, .number = number };
     struct chat_request request;
     struct api_error err;

@@ -2,25 +2,16 @@
 #include "gateway/api/openai_text.h"
 #include "tests/fuzz/support_decode.h"
 
-/* The prompt's bytes as tokens, one each. */
-static size_t make_tokens(struct tg_str text, struct chat_logprob *list, size_t most)
-{
-    size_t n = text.n < most ? text.n : most;
-    for (size_t i = 0; i < n; i++)
-        list[i] = (struct chat_logprob){ .token = { { text.p + i, 1 }, -(double)i } };
-    return n;
-}
-
 static void print_back(const struct api_dialect *dialect, const struct chat_request *r,
                        struct tg_buf *out)
 {
-    struct chat_logprob list[64];
+    struct chat_logprob list[FUZZ_TOKENS];
     if (r->n_messages != 1 || r->messages[0].n_parts != 1 || !r->max_tokens || r->n_tools)
         abort();
     struct tg_str text = r->messages[0].parts[0].text;
     struct api_answer a = { .id = "cmpl-0", .model = r->model, .request = r };
     struct api_stream s = { 0 };
-    struct chat_logprobs tokens = { list, make_tokens(text, list, 64), NULL };
+    struct chat_logprobs tokens = { list, fuzz_tokens(text, list), NULL };
     struct api_whole w = { .content = text, .logprobs = r->logprobs ? &tokens : NULL };
     struct chat_event e = { .kind = CHAT_EVENT_TEXT, .text = text, .logprobs = list,
                             .n_logprobs = tokens.n };

@@ -9,7 +9,7 @@
 #include "config/base/utf8.h"
 #include "gateway/api/dialect.h"
 
-enum { FUZZ_MEMORY_MAX = 16 << 20 };
+enum { FUZZ_MEMORY_MAX = 16 << 20, FUZZ_TOKENS = 64 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +30,15 @@ static inline void fuzz_error(const struct api_dialect *dialect, enum tg_status 
     fuzz_json(out);
     if (!known || !utf8 || !err->message[0])
         abort();
+}
+
+/* The first bytes of a text as tokens, one each. */
+static inline size_t fuzz_tokens(struct tg_str text, struct chat_logprob list[FUZZ_TOKENS])
+{
+    size_t n = text.n < FUZZ_TOKENS ? text.n : FUZZ_TOKENS;
+    for (size_t i = 0; i < n; i++)
+        list[i] = (struct chat_logprob){ .token = { { text.p + i, 1 }, -(double)i } };
+    return n;
 }
 
 /* Looks at an accepted request; out is empty, and for what it prints. */
