@@ -365,7 +365,8 @@ static bool takes_long(const struct api_whole *w)
     for (size_t i = 0; i < w->n_calls; i++)
         bytes += w->calls[i].arguments.n;
     for (const struct chat_logprobs *l = w->logprobs; l; l = l->next)
-        bytes += l->n * LOGPROB_BYTES;
+        for (size_t i = 0; i < l->n; i++)
+            bytes += (1 + l->list[i].n_top) * LOGPROB_BYTES;
     return numbers > WORKER_NUMBERS || bytes > WORKER_BYTES;
 }
 

@@ -31,6 +31,32 @@ static void a_long_answer_is_printed_on_a_worker(void)
     tear_down();
 }
 
+/* A short answer of so many tokens, each with all alternatives that there may be. */
+static void says_tokens(int n)
+{
+    static const struct chat_top top[CHAT_TOP_MAX] = { { { "b", 1 }, -1 } };
+    static const struct chat_logprob token = { { { "a", 1 }, -1 }, top, CHAT_TOP_MAX };
+    set_up(1, "turns > 0");
+    ask(false);
+    for (int i = 0; i < n; i++)
+        press(attempt(0, false), (struct chat_event){ .kind = CHAT_EVENT_TEXT,
+                                                      .text = TG_STR("a"), .logprobs = &token,
+                                                      .n_logprobs = 1 });
+    finishes(attempt(0, false), 1, 1);
+}
+
+static void alternatives_of_tokens_count(void)
+{
+    says_tokens(10);
+    CHECK(w.rq.over && !fake.work);
+    tear_down();
+    says_tokens(60);
+    CHECK(!w.rq.over && fake.work);
+    worker_works();
+    CHECK(w.rq.over && w.rq.status == 200);
+    tear_down();
+}
+
 /* Until a worker has the request to write; what prepared it has been on one, too. */
 static void asks_much(void)
 {
@@ -78,6 +104,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(a_long_answer_is_printed_on_a_worker),
+        CASE(alternatives_of_tokens_count),
         CASE(large_requests_are_written_on_a_worker),
     };
     tg_log_set_level(TG_LOG_ERROR);
