@@ -312,7 +312,8 @@ static void a_farewell_waits_for_room(void)
         spin(&s, 10);
         struct gw_conn *conn = s.http->conns;
         int fd = bufferevent_getfd(conn->bev);
-        for (int quiet = 0; quiet < 20; quiet++, poll(NULL, 0, 1))
+        /* as long as an acknowledgement may be delayed, since each makes room */
+        for (int quiet = 0; quiet < 250; quiet++, poll(NULL, 0, 1))
             while (send(fd, "z", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
                 quiet = 0;
         conn->server->draining = true; /* the connection ends behind the answer */
