@@ -405,7 +405,7 @@ static void every_allocation_may_fail(void)
     s = support_parsed(text);
     uint64_t total = tg_alloc_count();
     cfg_free(s);
-    CHECK(total > 20);
+    CHECK(total > 4);
     for (uint64_t nth = 1; nth <= total; nth++) {
         struct tg_error err;
         tg_alloc_fail_nth(nth);

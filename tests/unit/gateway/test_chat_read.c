@@ -102,7 +102,7 @@ static void failing_allocations(void)
         tg_arena_free(arena);
     }
     CHECK_INT(status, TG_OK);
-    CHECK(nth > 20);
+    CHECK(nth > 3);
     for (size_t max = 64; max < 4096; max += 64) { /* an arena that is too small */
         struct tg_arena *arena = tg_arena_new(max);
         struct api_error err;
