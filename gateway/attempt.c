@@ -341,11 +341,16 @@ static struct api_error over_budget(const struct gw_try *t, enum gw_purse purse)
 }
 
 /* The store cannot say yes. */
-static struct api_error unpayable(const struct gw_exchange *x, enum gw_purse purse)
+static void refuse_unpayable(struct gw_try *t, const struct api_error *failure)
 {
-    if (budget_of(x, purse) >= 0)
-        return gw_failure(503, "server_error", "ledger_unavailable",
-                          "the ledger cannot be written, so nothing may be paid");
+    release(t);
+    refuse(t->x, failure, "ledger-unavailable");
+}
+
+/* There is no place for the key's budget: those of routes have theirs since the start. */
+static void refuse_unkept(struct gw_try *t)
+{
+    const struct gw_exchange *x = t->x;
     uint64_t untold;
     if (gw_failure_due(&x->app->failures, "", "budgets-full", 0, tg_mono_ns(), &untold))
         tg_log(TG_LOG_ERROR, "budgets-full",
@@ -353,10 +358,12 @@ static struct api_error unpayable(const struct gw_exchange *x, enum gw_purse pur
                "have one and are not needed (%llu more such requests since the last of these "
                "lines)",
                x->caller.key->id, TEL_BUDGETS_MAX, (unsigned long long)untold);
-    return gw_failure(503, "server_error", "ledger_unavailable",
-                      "the budget of this request's API key cannot be kept: %d budgets are in use, "
-                      "which is the most; revoke API keys that have one and are not needed",
-                      TEL_BUDGETS_MAX);
+    struct api_error failure =
+        gw_failure(503, "server_error", "ledger_unavailable",
+                   "the budget of this request's API key cannot be kept: %d budgets are in use, "
+                   "which is the most; revoke API keys that have one and are not needed",
+                   TEL_BUDGETS_MAX);
+    refuse_unpayable(t, &failure);
 }
 
 static void reserve_from(struct gw_try *t, enum gw_purse purse);
@@ -384,9 +391,9 @@ static void reserved(struct gw_try *t, enum gw_purse purse, enum tel_outcome out
                purse == GW_PURSE_KEY ? "key-budget-exhausted" : "budget-exhausted");
         return;
     case TEL_UNAVAILABLE:
-        failure = unpayable(t->x, purse);
-        release(t);
-        refuse(t->x, &failure, "ledger-unavailable");
+        failure = gw_failure(503, "server_error", "ledger_unavailable",
+                             "the ledger cannot be written, so nothing may be paid");
+        refuse_unpayable(t, &failure);
         return;
     }
 }
@@ -414,8 +421,13 @@ static void reserve_from(struct gw_try *t, enum gw_purse purse)
     if (purse == GW_PURSE_KEY && !keyed)
         purse = GW_PURSE_ROUTE;
     uint64_t id = 0;
+    int budget = budget_of(x, purse);
+    if (budget < 0) {
+        refuse_unkept(t);
+        return;
+    }
     enum tel_outcome outcome = tel_reserve(
-        x->app->store, budget_of(x, purse), t->step.ceiling_nano, x->id,
+        x->app->store, budget, t->step.ceiling_nano, x->id,
         purse == GW_PURSE_KEY ? on_reserved_by_key : on_reserved_by_route, t, &id);
     reserved(t, purse, outcome, id);
 }

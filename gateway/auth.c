@@ -149,12 +149,19 @@ bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms
 
 /* --- lanes --- */
 
+static void drop_budget(struct gw_lane *lane)
+{
+    if (lane->budget)
+        tel_budget_drop(lane->store, lane->budget - 1);
+    lane->budget = 0;
+    lane->declared = false;
+}
+
 static void let_go(struct gw_lane *lane)
 {
     if (!lane || --lane->refs > 0)
         return;
-    if (lane->budget)
-        tel_budget_drop(lane->store, lane->budget - 1);
+    drop_budget(lane);
     tg_free(lane);
 }
 
@@ -184,9 +191,11 @@ static void let_go_at(struct tel_keys *keys, size_t i)
 
 void gw_auth_retire(struct tel_keys *keys, int64_t now_ms)
 {
-    for (size_t i = 0; i < keys->n; i++)
-        if (tel_key_state(&keys->key[i], now_ms) != TEL_KEY_ACTIVE)
+    for (size_t i = 0; i < keys->n; i++) {
+        const struct gw_lane *lane = keys->slot[i];
+        if (lane && lane->refs == 1 && tel_key_state(&keys->key[i], now_ms) != TEL_KEY_ACTIVE)
             let_go_at(keys, i);
+    }
 }
 
 void gw_auth_drop(struct tel_keys *keys)
@@ -238,6 +247,8 @@ bool gw_caller_enter(struct gw_caller *c, int64_t now_ns, struct api_error *e, i
     }
     if (lane->cap_nano != c->key->budget_nano || lane->period != c->key->period)
         lane->declared = false;
+    if (!c->key->has_budget)
+        drop_budget(lane);
     lane->cap_nano = c->key->budget_nano;
     lane->period = c->key->period;
     lane->refs++;

@@ -336,6 +336,32 @@ static void pump(struct tel_store *store)
     }
 }
 
+struct store_rig {
+    char dir[64];
+    struct tel_options options;
+    struct tel_store *store;
+};
+
+static void open_store(struct store_rig *r)
+{
+    struct tg_error err;
+    snprintf(r->dir, sizeof(r->dir), "%s/tollgate-auth-XXXXXX", P_tmpdir);
+    r->options.dir = mkdtemp(r->dir);
+    CHECK(r->options.dir && tel_open(&r->options, &r->store, &err) == TG_OK);
+}
+
+static void close_store(struct store_rig *r)
+{
+    static const char *const files[] = { "ledger.db", "log.db", "keys.db", "lock" };
+    tel_close(r->store);
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        char path[96];
+        snprintf(path, sizeof(path), "%s/%s", r->dir, files[i]);
+        remove(path);
+    }
+    CHECK(rmdir(r->dir) == 0);
+}
+
 static int enter_with_budget(struct tel_keys *k, size_t secret, int64_t nano, struct gw_caller *out,
                              struct tel_store *store)
 {
@@ -346,17 +372,56 @@ static int enter_with_budget(struct tel_keys *k, size_t secret, int64_t nano, st
     return gw_caller_budget(out, store);
 }
 
+/* A key that expires while a request of it runs, and then is good again on narrower terms: the one
+ * that runs has the same lane, so that it neither brings the old terms back nor is left out of
+ * count. */
+static void an_expired_key_comes_back(void)
+{
+    struct store_rig rig = { .options.lease_nano = 100 };
+    struct tel_keys *k = tel_keys_new(1);
+    struct gw_caller early, late;
+    open_store(&rig);
+    add(k, 0, 1);
+    tel_keys_index(k);
+    int64_t wait;
+    k->key[0].budget_nano = 1000;
+    k->key[0].has_budget = true;
+    CHECK(identify(k, secrets[0], 1) && gw_caller_enter(&who, 0, &e, &wait));
+    early = who; /* nothing was drawn yet */
+    k->key[0].expires_ms = 2;
+    gw_auth_retire(k, 3);
+    k->key[0].expires_ms = 0;
+    k->key[0].budget_nano = 10;
+    k->key[0].concurrent = 2;
+    CHECK(identify(k, secrets[0], 4) && gw_caller_enter(&who, 0, &e, &wait));
+    late = who;
+    CHECK_INT(gw_caller_budget(&late, rig.store), 0);
+    CHECK_INT(gw_caller_budget(&early, rig.store), 0);
+    CHECK_INT(tel_budget_state(rig.store, 0).cap, 10);
+    CHECK(identify(k, secrets[0], 4) && !gw_caller_enter(&who, 0, &e, &wait)); /* two run */
+    gw_caller_free(&who);
+    k->key[0].has_budget = false; /* and its place is free when it has no budget any more */
+    k->key[0].concurrent = 0;
+    CHECK(identify(k, secrets[0], 4) && gw_caller_enter(&who, 0, &e, &wait));
+    pump(rig.store);
+    CHECK(!tel_budget_name(rig.store, 0));
+    gw_caller_free(&who);
+    gw_caller_free(&early);
+    gw_caller_free(&late);
+    gw_auth_drop(k);
+    tel_keys_unref(k);
+    close_store(&rig);
+}
+
 /* A key that is revoked or has expired gives the place of its budget back, behind the last of its
  * requests. */
 static void budgets_go_with_their_keys(void)
 {
-    char dir[] = P_tmpdir "/tollgate-auth-XXXXXX";
-    struct tel_options options = { .dir = mkdtemp(dir), .lease_nano = 100 };
+    struct store_rig rig = { .options.lease_nano = 100 };
     struct tel_keys *was = tel_keys_new(3), *now = tel_keys_new(3);
-    struct tel_store *store;
-    struct tg_error err;
     struct gw_caller running[3], again;
-    CHECK(options.dir && tel_open(&options, &store, &err) == TG_OK);
+    open_store(&rig);
+    struct tel_store *store = rig.store;
     for (size_t i = 0; i < 3; i++) {
         add(was, i, (int64_t)i + 1);
         add(now, i, (int64_t)i + 1);
@@ -377,6 +442,7 @@ static void budgets_go_with_their_keys(void)
     CHECK(tel_budget_name(store, 0) && !tel_budget_name(store, 1) && tel_budget_name(store, 2));
     gw_caller_free(&running[0]);
     gw_caller_free(&running[2]);
+    gw_auth_retire(now, 4); /* the next look */
     pump(store);
     CHECK(!tel_budget_name(store, 0) && tel_budget_name(store, 2)); /* which may be used */
     now->key[2].expires_ms = 9;
@@ -388,14 +454,7 @@ static void budgets_go_with_their_keys(void)
     CHECK(!tel_budget_name(store, 2));
     gw_auth_drop(now);
     tel_keys_unref(now);
-    tel_close(store);
-    static const char *const files[] = { "ledger.db", "log.db", "keys.db", "lock" };
-    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-        char path[96];
-        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
-        remove(path);
-    }
-    CHECK(rmdir(dir) == 0);
+    close_store(&rig);
 }
 
 static struct cfg_settings settings;
@@ -471,7 +530,7 @@ int main(int argc, char **argv)
         CASE(tokens_are_charged_as_expected_and_corrected),
         CASE(headers_tell_what_is_left),
         CASE(lanes_move_to_a_new_set),
-        CASE(budgets_go_with_their_keys),
+        CASE(an_expired_key_comes_back), CASE(budgets_go_with_their_keys),
         CASE(lists_say_what_a_request_may_name),
         CASE(a_lane_without_memory),
     };
