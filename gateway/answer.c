@@ -543,5 +543,8 @@ void gw_answer_row(struct gw_exchange *x)
         .attempts = x->attempts,
         .key = x->caller.key ? x->caller.key->id : "",
     };
-    tel_row(x->app->store, &row);
+    if (x->admitted)
+        tel_row(x->app->store, &row);
+    else
+        tel_row_refused(x->app->store, &row);
 }

@@ -10,7 +10,7 @@ enum {
     WORKER_BODY = 8 << 10,  /* larger ones are read on a worker: about 0.4 ms a KiB; what is
                              * remembered of their tool calls counts */
     WAITING_MAX = 1024,     /* unadmitted requests above which accepting stops */
-    LOOK_AGAIN_MS = 50,     /* slots come back from the disk's side without a word */
+    LOOK_AGAIN_MS = 5,      /* slots come back from the disk's side without a word */
 };
 
 /* A route of the request's own: a copy of the payer's, with nothing but the named model. */

@@ -100,13 +100,12 @@ void gw_exchange_done(struct gw_exchange *x)
     gw_try_free(&x->remote);
     settle_tokens(x);
     gw_metrics_ended(x);
-    if (x->admitted) {
-        if (!x->prepared.dialect->count) /* the log is of answers */
-            gw_answer_row(x);
+    if (!x->prepared.dialect->count) /* the log is of answers */
+        gw_answer_row(x);
+    if (x->admitted)
         tel_retire(app->store);
-    } else {
+    else
         gw_arrival_left(x);
-    }
     x->state = GW_DONE;
     unlink_exchange(x);
     gw_timer_free(x->heartbeat);

@@ -46,10 +46,13 @@ static void trim_slots(struct tel_store *s)
 
 bool tel_admit(struct tel_store *s)
 {
-    if (s->admitted == s->in_flight || !tg_queue_reserve(s->rows, 1))
+    if (s->admitted == s->in_flight)
         return false;
-    if (!take_slots(s, TEL_CHAIN_MAX)) {
-        tg_queue_unreserve(s->rows, 1);
+    bool row = tg_queue_reserve(s->rows, 1);
+    if (!row || !take_slots(s, TEL_CHAIN_MAX)) {
+        if (row)
+            tg_queue_unreserve(s->rows, 1);
+        tel_wake(s); /* what is queued shall be written now, however little it is */
         return false;
     }
     s->row_slots++;

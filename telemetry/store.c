@@ -250,15 +250,25 @@ int tel_fd(const struct tel_store *s)
     return tg_queue_fd(s->replies);
 }
 
-void tel_row(struct tel_store *s, const struct tel_row *row)
+static void push_row(struct tel_store *s, const struct tel_row *row, bool has_slot)
 {
     struct tel_log_item item;
     tel_log_item(&item, row);
     bool crowded = !atomic_load(&s->log_up) && tg_queue_count(s->rows) >= s->in_flight;
-    if (!crowded && s->row_slots > 0) {
+    if (!crowded && has_slot) {
         s->row_slots--;
         tg_queue_push_reserved(s->rows, &item);
     } else if (crowded || tg_queue_push(s->rows, &item) != TG_OK) {
         atomic_fetch_add(&s->rows_dropped, 1);
     }
+}
+
+void tel_row(struct tel_store *s, const struct tel_row *row)
+{
+    push_row(s, row, s->row_slots > 0);
+}
+
+void tel_row_refused(struct tel_store *s, const struct tel_row *row)
+{
+    push_row(s, row, false);
 }

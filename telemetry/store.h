@@ -140,6 +140,8 @@ struct tel_row {
 };
 /* Copied (long strings are cut); uses the slot taken by tel_admit. */
 void tel_row(struct tel_store *s, const struct tel_row *row);
+/* The same for a request that was never admitted: dropped and counted where there is no room. */
+void tel_row_refused(struct tel_store *s, const struct tel_row *row);
 
 /* Waits until everything queued so far is on disk (start, tests, drain). Not for the loop while
  * serving. False: one of the files could not be written; what is pending stays so. */

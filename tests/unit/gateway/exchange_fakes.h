@@ -60,7 +60,7 @@ static struct fake {
     int budgets_declared, budgets_held; /* none if no_budget */
     bool full_output, no_slots, no_budget, refuse_start, worker_busy, local_cannot, accepting;
     size_t recall_max;
-    int rows, retired, admitted;
+    int rows, rows_refused, retired, admitted;
     struct tel_row row;
     char reason[POL_REASON_MAX], error[64], backend[160], key[32];
     void (*work)(void *arg), (*work_done)(void *arg);

@@ -109,4 +109,11 @@ void tel_row(struct tel_store *s, const struct tel_row *row)
     snprintf(fake.backend, sizeof(fake.backend), "%s", row->backend);
 }
 
+void tel_row_refused(struct tel_store *s, const struct tel_row *row)
+{
+    tel_row(s, row);
+    fake.rows--;
+    fake.rows_refused++;
+}
+
 #endif

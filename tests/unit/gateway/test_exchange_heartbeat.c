@@ -104,6 +104,8 @@ static void who_waits_is_refused_by_a_status(void)
         CHECK(w.rq.over && !w.rq.begun);
         CHECK_INT(w.rq.status, rows[i].status);
         CHECK_INT(fake.admitted, 0);
+        CHECK_INT(fake.rows_refused, 1); /* a row of its own all the same */
+        CHECK_INT(fake.row.status, rows[i].status);
         tear_down();
     }
 }

@@ -179,6 +179,7 @@ static void admission_is_bounded_and_given_back(void)
         for (int i = 0; i < 8; i++)
             CHECK(tel_admit(rig.store));
         CHECK(!tel_admit(rig.store));
+        tel_row_refused(rig.store, &(struct tel_row){ .request = 2 }); /* takes no slot of theirs */
         for (int i = 0; i < 8; i++) {
             uint64_t id;
             for (int k = 0; k < round % 10; k++) {
@@ -192,7 +193,7 @@ static void admission_is_bounded_and_given_back(void)
     }
     rig_close(&rig);
     CHECK_INT(rig_query(&rig, "ledger.db", "SELECT spent_nano FROM period"), 60 / 10 * 45 * 8);
-    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 480);
+    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 540);
     rig_drop(&rig);
 }
 
