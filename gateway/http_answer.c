@@ -59,6 +59,8 @@ static bool name_allowed(struct tg_str name)
             return false;
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
+        if ((c >= 'a' && c <= 'z') || c == '-') /* nearly all of them */
+            continue;
         if (c <= ' ' || c >= 0x7F || strchr("\"(),/:;<=>?@[\\]{}", c))
             return false;
     }

@@ -15,7 +15,7 @@ struct tel_pace {
 
 /* Before a batch. hurry: without pauses. */
 void tel_pace_start(struct tel_pace *p, bool hurry);
-/* Behind a row: after every few it sleeps for as long as they took. p may be NULL. */
+/* Behind a row: after every few it sleeps for three times as long as they took. p may be NULL. */
 void tel_pace_row(struct tel_pace *p);
 
 #endif
