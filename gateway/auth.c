@@ -245,12 +245,14 @@ bool gw_caller_enter(struct gw_caller *c, int64_t now_ns, struct api_error *e, i
         *e = limited("requests", c->key->rpm, "requests a minute");
         return false;
     }
-    if (lane->cap_nano != c->key->budget_nano || lane->period != c->key->period)
-        lane->declared = false;
-    if (!c->key->has_budget)
+    if (c->key->has_budget) {
+        if (lane->cap_nano != c->key->budget_nano || lane->period != c->key->period)
+            lane->declared = false;
+        lane->cap_nano = c->key->budget_nano;
+        lane->period = c->key->period;
+    } else if (lane->refs == 1) { /* those that run keep what they began with */
         drop_budget(lane);
-    lane->cap_nano = c->key->budget_nano;
-    lane->period = c->key->period;
+    }
     lane->refs++;
     lane->running++;
     c->lane = lane;

@@ -17,6 +17,7 @@ enum {
     /* ends of reservations a request may queue: of the route's budget and of the key's, for each
      * tier of a plan */
     TEL_CHAIN_MAX = 2 * CFG_TIERS_MAX,
+    TEL_ROWS_SPARE = 1024, /* slots for rows of requests that were refused while they waited */
     TEL_BATCH_MAX = 512,
     TEL_ROW_BATCH_MAX = 512,
     TEL_RETRY_FIRST_MS = 250,

@@ -48,7 +48,9 @@ bool tel_admit(struct tel_store *s)
 {
     if (s->admitted == s->in_flight)
         return false;
-    bool row = tg_queue_reserve(s->rows, 1);
+    bool row = tg_queue_reserve(s->rows, 1 + TEL_ROWS_SPARE);
+    if (row)
+        tg_queue_unreserve(s->rows, TEL_ROWS_SPARE);
     if (!row || !take_slots(s, TEL_CHAIN_MAX)) {
         if (row)
             tg_queue_unreserve(s->rows, 1);

@@ -141,7 +141,7 @@ static enum tg_status make_parts(struct tel_store *s, struct tg_error *err)
     s->work = tg_calloc(1, sizeof(*s->work));
     s->ops = tg_queue_new(ends + TEL_BUDGETS_MAX + BACKLOG, sizeof(struct tel_op));
     /* twice: half of it may be waiting for a log that is down */
-    s->rows = tg_queue_new((size_t)s->in_flight * 2, sizeof(struct tel_log_item));
+    s->rows = tg_queue_new((size_t)s->in_flight * 2 + TEL_ROWS_SPARE, sizeof(struct tel_log_item));
     s->key_ops = tg_queue_new(TEL_KEY_OPS_MAX, sizeof(struct tel_key_op *));
     /* a lease a budget, a change each of those under way, one state, one set of keys */
     s->replies = tg_queue_new(TEL_BUDGETS_MAX + TEL_KEY_OPS_MAX + 8, sizeof(struct tel_reply));

@@ -70,6 +70,8 @@ struct api_stream {
     uint64_t sequence;
     const struct tg_buf *content, *reasoning; /* what was said so far, to a dialect that keeps it */
     struct tg_buf items, tokens;              /* freed with the attempt */
+    size_t held;      /* 1 + where the tokens of text to come begin in tokens; 0: there are none */
+    bool tokens_lost; /* there were too many to be told again */
 };
 
 /* Backends name fields in OpenAI's words; here is what a dialect calls them. */

@@ -19,6 +19,8 @@ static struct tg_str slice(struct tg_str text, size_t from, size_t to)
 
 struct tg_str oai_item_tokens(const struct api_stream *s, const struct oai_item *item)
 {
+    if (s->tokens_lost)
+        return TG_STR("");
     return slice(tg_buf_str(&s->tokens), item->tokens_from, item->tokens_to);
 }
 

@@ -6,9 +6,12 @@
 /* The stream's events. An item of text or thoughts is open until another kind begins, calls until
  * the end: their pieces may come mixed. api_stream.open is 1 + the number of the open item;
  * api_stream.tokens has the logprobs of all messages as they were printed, since the end repeats
- * them four times. */
+ * them four times: where that is much, it repeats none. */
 
-enum { FIRST = 2 /* number of the first event behind those of the beginning */ };
+enum {
+    FIRST = 2,             /* number of the first event behind those of the beginning */
+    TOKENS_MAX = 1 << 20,  /* bytes of logprobs that a stream keeps, and its end copies at once */
+};
 
 static void begin_event(const char *name, uint64_t number, struct tg_buf *out)
 {
@@ -208,18 +211,49 @@ static enum tg_status print_call(const struct api_answer *a, struct api_stream *
     return out->failed;
 }
 
-/* Prints the event's tokens behind those of its item: they, without a comma in front. */
-static struct tg_str keep_tokens(struct api_stream *s, const struct chat_event *e)
+static void print_tokens(struct api_stream *s, const struct chat_event *e)
 {
     const struct chat_logprobs list = { e->logprobs, e->n_logprobs, NULL };
-    struct tg_buf *kept = &s->tokens;
-    if (!e->n_logprobs)
-        return TG_STR("");
-    if (kept->n > item_at(s, (size_t)s->open - 1)->tokens_from)
-        tg_buf_addc(kept, ',');
-    size_t from = kept->n;
-    api_add_logprob_list(kept, &list, true);
-    return (struct tg_str){ kept->p + from, kept->n - from };
+    api_add_logprob_list(&s->tokens, &list, true);
+}
+
+/* Forgets the tokens when there are too many. */
+static void bound_tokens(struct api_stream *s)
+{
+    if (s->tokens.n <= TOKENS_MAX && !s->tokens_lost)
+        return;
+    s->tokens_lost = true;
+    s->held = 0;
+    tg_buf_reset(&s->tokens);
+    if (s->open)
+        item_at(s, (size_t)s->open - 1)->tokens_from = 0;
+}
+
+/* Tokens without text while no message is open: of a character that is not whole yet, or of
+ * something that is not said. They go with the text that follows, if any does. */
+static enum tg_status hold_tokens(struct api_stream *s, const struct chat_event *e)
+{
+    bound_tokens(s);
+    if (s->held)
+        tg_buf_addc(&s->tokens, ',');
+    else
+        s->held = s->tokens.n + 1;
+    print_tokens(s, e);
+    return s->tokens.failed;
+}
+
+/* Prints the event's tokens behind those of its item: they, and those that were held for it,
+ * without a comma in front. */
+static struct tg_str keep_tokens(struct api_stream *s, const struct chat_event *e, bool held)
+{
+    size_t first = item_at(s, (size_t)s->open - 1)->tokens_from, from = s->tokens.n;
+    if (e->n_logprobs && from > first)
+        tg_buf_addc(&s->tokens, ',');
+    from = held ? first : s->tokens.n;
+    if (e->n_logprobs)
+        print_tokens(s, e);
+    return s->tokens.n > from ? (struct tg_str){ s->tokens.p + from, s->tokens.n - from }
+                              : TG_STR("");
 }
 
 enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s,
@@ -234,14 +268,21 @@ enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s
         return out->failed;
     bool text = e->kind == CHAT_EVENT_TEXT;
     struct oai_item item = { .kind = text ? OAI_MESSAGE : OAI_REASONING,
-                             .from = text ? said.content.n : said.reasoning.n,
-                             .tokens_from = s->tokens.n };
-    if (!s->open || item_at(s, (size_t)s->open - 1)->kind != item.kind) {
+                             .from = text ? said.content.n : said.reasoning.n };
+    bool open = s->open && item_at(s, (size_t)s->open - 1)->kind == item.kind, held = false;
+    if (e->text.n == 0 && !open)
+        return text ? hold_tokens(s, e) : out->failed;
+    bound_tokens(s);
+    if (!open) {
+        held = text && s->held;
+        item.tokens_from = held ? s->held - 1 : s->tokens.n;
         enum tg_status status = open_item(a, s, item, &said, NULL, out);
         if (status)
             return status;
     }
-    struct tg_str tokens = keep_tokens(s, e);
+    if (text)
+        s->held = 0;
+    struct tg_str tokens = keep_tokens(s, e, held);
     if (s->tokens.failed)
         return s->tokens.failed;
     add_text_event(a, s, (size_t)s->open - 1, words_of(a, item.kind)->delta, "delta", e->text,

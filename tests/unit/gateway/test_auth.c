@@ -366,6 +366,7 @@ static int enter_with_budget(struct tel_keys *k, size_t secret, int64_t nano, st
                              struct tel_store *store)
 {
     int64_t wait;
+    k->key[secret].has_budget = true;
     k->key[secret].budget_nano = nano;
     CHECK(identify(k, secrets[secret], 1) && gw_caller_enter(&who, 0, &e, &wait));
     *out = who;
@@ -400,14 +401,19 @@ static void an_expired_key_comes_back(void)
     CHECK_INT(tel_budget_state(rig.store, 0).cap, 10);
     CHECK(identify(k, secrets[0], 4) && !gw_caller_enter(&who, 0, &e, &wait)); /* two run */
     gw_caller_free(&who);
-    k->key[0].has_budget = false; /* and its place is free when it has no budget any more */
+    k->key[0].has_budget = false; /* those that run keep it, behind them its place is free */
+    k->key[0].budget_nano = 0;
     k->key[0].concurrent = 0;
-    CHECK(identify(k, secrets[0], 4) && gw_caller_enter(&who, 0, &e, &wait));
-    pump(rig.store);
-    CHECK(!tel_budget_name(rig.store, 0));
-    gw_caller_free(&who);
-    gw_caller_free(&early);
-    gw_caller_free(&late);
+    for (int alone = 0; alone < 2; alone++) {
+        CHECK(identify(k, secrets[0], 4) && gw_caller_enter(&who, 0, &e, &wait));
+        pump(rig.store);
+        CHECK((tel_budget_name(rig.store, 0) == NULL) == alone);
+        CHECK(alone || (gw_caller_budget(&early, rig.store) == 0 &&
+                        tel_budget_state(rig.store, 0).cap == 10));
+        gw_caller_free(&who);
+        gw_caller_free(&early);
+        gw_caller_free(&late);
+    }
     gw_auth_drop(k);
     tel_keys_unref(k);
     close_store(&rig);

@@ -51,7 +51,7 @@ static void begin(void)
     memset(&live, 0, sizeof(live));
     asked = (struct oai_asked){ .echo = TG_STR(ECHO), .store = true };
     tg_buf_init(&live.s.items, 1 << 20);
-    tg_buf_init(&live.s.tokens, 1 << 20);
+    tg_buf_init(&live.s.tokens, 4 << 20);
     tg_buf_init(&live.content, 1 << 20);
     tg_buf_init(&live.reasoning, 1 << 20);
     tg_buf_init(&live.out, 1 << 20);
@@ -350,28 +350,74 @@ static void whole_answers_have_logprobs(void)
 
 #define M0 "msg_" N "0000"
 
-/* A token may come without its text. */
+#define THREE TOKEN_A "," TOKEN_B "," TOKEN_B
+
+/* A token may come without its text: in front of a message it waits for that. */
 static void streams_tell_logprobs(void)
 {
     begin();
     says_token("", &token_a);
     says_token("ab", &token_b);
+    says_token("", &token_b);
     says(CHAT_EVENT_TEXT, "c");
     ends(CHAT_FINISH_STOP);
     CHECK_STR(live.out.p,
         ADDED("2", "0", MESSAGE("0000", "in_progress", ""))
         EVENT("3", "response.content_part.added", OF(M0, "0") ",\"part\":" PART(""))
-        EVENT("4", "response.output_text.delta", OF(M0, "0") TOKENS(TOKEN_A) ",\"delta\":\"\"")
-        EVENT("5", "response.output_text.delta", OF(M0, "0") TOKENS(TOKEN_B) ",\"delta\":\"ab\"")
+        EVENT("4", "response.output_text.delta",
+              OF(M0, "0") TOKENS(TOKEN_A "," TOKEN_B) ",\"delta\":\"ab\"")
+        EVENT("5", "response.output_text.delta", OF(M0, "0") TOKENS(TOKEN_B) ",\"delta\":\"\"")
         EVENT("6", "response.output_text.delta", OF(M0, "0") TOKENS("") ",\"delta\":\"c\"")
-        EVENT("7", "response.output_text.done",
-              OF(M0, "0") TOKENS(TOKEN_A "," TOKEN_B) ",\"text\":\"abc\"")
-        EVENT("8", "response.content_part.done",
-              OF(M0, "0") ",\"part\":" PART_OF(TOKEN_A "," TOKEN_B, "abc"))
-        DONE("9", "0", MESSAGE("0000", "completed", PART_OF(TOKEN_A "," TOKEN_B, "abc")))
+        EVENT("7", "response.output_text.done", OF(M0, "0") TOKENS(THREE) ",\"text\":\"abc\"")
+        EVENT("8", "response.content_part.done", OF(M0, "0") ",\"part\":" PART_OF(THREE, "abc"))
+        DONE("9", "0", MESSAGE("0000", "completed", PART_OF(THREE, "abc")))
         ": tollgate {\"n\":1}\n\n"
         EVENT("10", "response.completed", ",\"response\":" HEAD("completed", "1007", "null", "null")
-              MESSAGE("0000", "completed", PART_OF(TOKEN_A "," TOKEN_B, "abc")) TAIL(USAGE)));
+              MESSAGE("0000", "completed", PART_OF(THREE, "abc")) TAIL(USAGE)));
+    end();
+}
+
+/* Tokens alone begin no message, and do not cut thoughts in two. */
+static void tokens_without_text_are_no_item(void)
+{
+    begin();
+    says(CHAT_EVENT_REASONING, "t");
+    says_token("", &token_a);
+    says_token("", &token_a);
+    says(CHAT_EVENT_REASONING, "u");
+    calls(0, "c0", "f", "{}");
+    says_token("", &token_b);
+    ends(CHAT_FINISH_TOOL_CALLS);
+    CHECK(!strstr(live.out.p, "output_text"));
+    CHECK(strstr(live.out.p, "\"output_index\":1") && !strstr(live.out.p, "\"output_index\":2"));
+    CHECK(strstr(live.out.p, "\"text\":\"tu\""));
+    end();
+    begin(); /* and those of both waits come with the text */
+    says_token("", &token_a);
+    says(CHAT_EVENT_REASONING, "t");
+    says_token("", &token_b);
+    says_token("b", &token_b);
+    ends(CHAT_FINISH_STOP);
+    CHECK(strstr(live.out.p, TOKENS(THREE) ",\"delta\":\"b\""));
+    CHECK(strstr(live.out.p, TOKENS(THREE) ",\"text\":\"b\""));
+    end();
+}
+
+/* Above a mebibyte of them a stream tells each once, with its delta. */
+static void too_many_tokens_are_not_told_again(void)
+{
+    begin();
+    says_token("a", &token_a);
+    for (size_t n = 0; n < 12000; n++) { /* of some 120 bytes */
+        tg_buf_reset(&live.out);
+        says_token("a", &token_a);
+        CHECK(strstr(live.out.p, TOKENS(TOKEN_A) ",\"delta\":\"a\""));
+    }
+    CHECK(live.s.tokens.n < 1000);
+    tg_buf_reset(&live.out);
+    ends(CHAT_FINISH_STOP);
+    CHECK(strstr(live.out.p, TOKENS("") ",\"text\":\"aaa"));
+    CHECK(!strstr(live.out.p, "\"token\""));
     end();
 }
 
@@ -441,6 +487,8 @@ int main(int argc, char **argv)
         CASE(streams_are_kept),
         CASE(whole_answers_have_logprobs),
         CASE(streams_tell_logprobs),
+        CASE(tokens_without_text_are_no_item),
+        CASE(too_many_tokens_are_not_told_again),
         CASE(messages_have_their_own_logprobs),
         CASE(failing_allocations),
     };
