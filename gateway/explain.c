@@ -16,8 +16,11 @@ struct pol_score gw_confidence(const struct gw_exchange *x, enum pol_span span,
     struct pol_key own = key_of(x, span);
     if (key)
         *key = own;
-    return pol_confidence_score(&x->confidence_sums, span,
-                                pol_calibration_find(c->list, c->n, &own));
+    struct pol_score score = pol_confidence_score(&x->confidence_sums, span,
+                                                  pol_calibration_find(c->list, c->n, &own));
+    if (!score.known && x->local.finished && x->local.output_bytes == 0)
+        score.known = true; /* an answer that says nothing: 0, as the score is */
+    return score;
 }
 
 /* A worker may be at it until then. */

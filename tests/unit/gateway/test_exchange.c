@@ -22,6 +22,22 @@ static void low_confidence_escalates_unseen(void)
     tear_down();
 }
 
+/* An answer without a word has no distributions to judge, and is none to be sure of. */
+static void an_empty_answer_escalates(void)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        set_up(1, "confidence < 0.5");
+        ask(stream);
+        finishes(attempt(0, true), 10, 1);
+        CHECK(!w.rq.begun && !w.rq.over);
+        says(attempt(1, false), "cloud", true);
+        finishes(attempt(1, false), 10, 5);
+        CHECK(w.rq.over && in_text("cloud"));
+        CHECK_STR(fake.backend, "cloud/m");
+        tear_down();
+    }
+}
+
 static void window_counts_text_not_framing(void)
 {
     set_up(1, "confidence < 0.5");
@@ -507,6 +523,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(low_confidence_escalates_unseen),
+        CASE(an_empty_answer_escalates),
         CASE(window_counts_text_not_framing),
         CASE(window_time_begins_with_the_first_token),
         CASE(last_comment_has_the_whole_answers_confidence),
