@@ -26,6 +26,7 @@ enum {
     SERVE_WORKERS = 2,
     SERVE_WORK_MAX = 4096,
     DRAIN_LOOK_MS = 50,
+    DRAIN_LAST_MS = 500, /* for the last errors to leave */
     SERVE_EXPIRE_MS = 60000,
 };
 
@@ -64,11 +65,17 @@ static void on_drain_look(void *arg)
         gw_timer_set(s->drain_look, DRAIN_LOOK_MS);
 }
 
+/* What still runs is told why it ends; for the bytes to leave there is a moment more. */
 static void on_drain_end(void *arg)
 {
     struct server *s = arg;
+    if (s->app.ending) {
+        gw_loop_stop(s->app.loop);
+        return;
+    }
     tg_log(TG_LOG_WARN, "drain-timeout", "requests still running were cut off after limits.drain");
-    gw_loop_stop(s->app.loop);
+    gw_exchange_fail_all(&s->app);
+    gw_timer_set(s->drain_end, DRAIN_LAST_MS);
 }
 
 static void on_term(void *arg)

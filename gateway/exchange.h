@@ -154,7 +154,10 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e);
 void gw_exchange_next(struct gw_exchange *x);
 /* Nothing more to say: settles, writes the row, frees x. */
 void gw_exchange_done(struct gw_exchange *x);
-/* Ends everything now (second SIGTERM). */
+/* Ends all that run or wait with an error that says why (the drain's time is over); what a worker
+ * has stays. */
+void gw_exchange_fail_all(struct gw_app *app);
+/* Ends everything now, without a word (second SIGTERM). */
 void gw_exchange_end_all(struct gw_app *app);
 
 /* explain.c */

@@ -82,18 +82,24 @@ test('SIGTERM finishes what runs, refuses what comes, and exits 0', async () => 
   assert.equal((await gw.ended).code, 0);
 });
 
-test('limits.drain bounds the wait', async () => {
-  const config = hybridConfig(mock, { models: ['hang'], trigger: 'turns > 0' });
+test('limits.drain bounds the wait, and who waits on is told', async () => {
+  const config = hybridConfig(mock, { models: ['hang', 'hang-mid'], trigger: 'turns > 0' });
   const gw = await startGateway({ config: { ...config, limits: { drain: '300ms' } } });
   mock.clear();
-  const lost = chat(gw).catch((cause) => cause);
-  await waitFor(() => mock.log().requests.length > 0);
+  const whole = chat(gw);
+  const stream = sse(gw, { model: 'mock/hang-mid' });
+  await waitFor(() => mock.log().requests.length > 1);
   const asked = performance.now();
   gw.signal('SIGTERM');
   assert.equal((await gw.ended).code, 0);
   const took = performance.now() - asked;
   assert.ok(took >= 290 && took < 2000 * slow, `${took} ms`);
-  assert.ok((await lost) instanceof Error);
+  const r = await whole;
+  assert.equal(r.status, 503);
+  assert.equal(r.json.error.code, 'shutting_down');
+  const s = await stream;
+  assert.equal(s.status, 200);
+  assert.equal(s.error?.code, 'shutting_down', JSON.stringify(s));
 });
 
 test('a second SIGTERM ends now, with exit 0', async () => {
