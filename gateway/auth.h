@@ -17,7 +17,7 @@ struct gw_lane {
     struct pol_bucket requests, tokens;
     int64_t cap_nano; /* the budget, as the latest request knew it */
     enum cfg_period period;
-    int budget; /* the store's number of it plus one, dropped with the lane; 0: not declared */
+    int budget; /* the store's number of it plus one, dropped when it is not needed; 0: none */
     bool declared; /* on these terms */
     struct tel_store *store; /* what budget is of; borrowed */
 };
@@ -42,8 +42,9 @@ bool gw_auth_who(struct tel_keys *keys, const struct gw_ask *ask, int64_t now_ms
                  struct gw_caller *c, struct api_error *e);
 /* now replaces was: lanes move over. was may be NULL, or equal to now. */
 void gw_auth_move(struct tel_keys *was, struct tel_keys *now);
-/* Lets go of the lanes of keys that may not be used any more, revoked or expired: each ends with
- * the last request that has it. */
+/* Lets go of the lanes of keys that may not be used any more, revoked or expired, and that no
+ * request has: a later call finds the others. (A key may be made good again meanwhile, and must not
+ * get a second one.) */
 void gw_auth_retire(struct tel_keys *keys, int64_t now_ms);
 /* Lets go of all lanes that keys has. */
 void gw_auth_drop(struct tel_keys *keys);
