@@ -59,7 +59,8 @@ const struct tel_metric gw_metric_table[GW_METRICS] = {
                           GAUGE("The most a budget may spend in its period, +Inf without a cap."),
                           .nano = true, .labels = { "budget" } },
     [GW_M_BUDGET_SPENT] = { .name = "tollgate_budget_spent_dollars",
-                            GAUGE("What a budget has spent in its current period."),
+                            GAUGE("What a budget has spent in its current period. Of a key: once "
+                                  "it was drawn from since the start."),
                             .nano = true, .labels = { "budget" } },
     [GW_M_BUDGET_RESERVED] = { .name = "tollgate_budget_reserved_dollars",
                                GAUGE("What is reserved of a budget for calls under way."),
