@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "config/base/log.h"
 #include "config/base/queue.h"
 #include "telemetry/keys_db.h"
 #include "telemetry/ledger_db.h"
@@ -80,6 +81,13 @@ struct tel_purse {
 
 /* --- thread side --- */
 
+/* What the log knows of a database that cannot be written. All zero: it never failed. */
+struct tel_told {
+    char text[512]; /* the failure; "": it can be written */
+    bool quiet;     /* no line told this one yet */
+    struct tg_log_seldom line;
+};
+
 struct tel_worker {
     struct tel_ledger_db ledger;
     struct tel_log_db log;
@@ -90,7 +98,7 @@ struct tel_worker {
     size_t n_rows;
     struct tel_keys_db keys;
     struct tel_pace pace;
-    char told[3][512]; /* the failures that were logged last, of ledger, log and keys */
+    struct tel_told told[3]; /* of ledger, log and keys */
     int64_t ledger_retry_ns, log_retry_ns; /* 0: healthy; else not before */
     int64_t keys_next_ns;                  /* the next look at the keys */
     int64_t ledger_wait_ms, log_wait_ms, keys_wait_ms;
@@ -160,9 +168,11 @@ enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err);
 /* After the join: ends the reservations still open, gives leases back, closes the files. */
 void tel_thread_close(struct tel_store *s);
 
-/* One line a failure, not one a try; when to try again. */
-void tel_tell_failure(char told[512], const char *event, const struct tg_error *err);
-void tel_tell_recovery(char told[512], const char *event);
+/* One line a failure, not one a try. One that follows a recovery within TG_LOG_SELDOM_S waits as
+ * long for its line, as on a disk that is full on and off. */
+void tel_tell_failure(struct tel_told *t, const char *event, const struct tg_error *err);
+void tel_tell_recovery(struct tel_told *t, const char *event);
+/* When to try again. */
 void tel_back_off(int64_t *wait_ms, int64_t *retry_ns);
 
 /* keys_thread.c, thread: changes that were asked for, and a look at the file when it is time or

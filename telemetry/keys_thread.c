@@ -52,7 +52,7 @@ static enum tg_status look(struct tel_store *s, struct tg_error *err)
 static void failed(struct tel_store *s, const struct tg_error *err)
 {
     struct tel_worker *w = s->work;
-    tel_tell_failure(w->told[2], "keys-unavailable", err);
+    tel_tell_failure(&w->told[2], "keys-unavailable", err);
     tel_keys_db_close(&w->keys);
     tel_back_off(&w->keys_wait_ms, &w->keys_next_ns);
 }
@@ -60,7 +60,7 @@ static void failed(struct tel_store *s, const struct tg_error *err)
 static void worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    tel_tell_recovery(w->told[2], "keys-available");
+    tel_tell_recovery(&w->told[2], "keys-available");
     w->keys_wait_ms = 0;
     w->keys_next_ns = tg_mono_ns() + (int64_t)TEL_KEYS_LOOK_MS * 1000000;
 }

@@ -58,7 +58,7 @@ static enum tg_status write_session(struct tel_ledger_db *db, int64_t session, s
 }
 
 /* What the rows of that moment sum up to, in words; a sum that cannot be read is no failure. */
-static void tell_lost(struct tel_ledger_db *db, int64_t now_ms, int rows)
+static void tell_lost(struct tel_ledger_db *db, int64_t now_ms, int periods)
 {
     sqlite3_stmt *stmt = NULL;
     double dollars = 0;
@@ -71,13 +71,13 @@ static void tell_lost(struct tel_ledger_db *db, int64_t now_ms, int rows)
            "%s: the last process ended without closing the ledger; what it may have spent beyond "
            "its rows, $%.9f of %d budget period(s), counts as spent: `tollgate report` tells it as "
            "lost in crashes",
-           db->path, dollars, rows);
+           db->path, dollars, periods);
 }
 
 /* Leases in the file belong to a process that is gone: the directory's lock is ours. What they may
  * have paid for is not known, so all of it counts as spent. Sums stop at the largest amount. */
 static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int64_t now_ms,
-                                 struct tg_error *err)
+                                 int *periods, struct tg_error *err)
 {
     char insert[256];
     snprintf(insert, sizeof(insert),
@@ -86,8 +86,8 @@ static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int6
              " WHERE leased_nano > 0",
              (long long)session, (long long)now_ms);
     enum tg_status status = tel_sql_exec(db->db, db->path, insert, err);
-    int rows = status ? 0 : sqlite3_changes(db->db);
-    if (!status && rows > 0)
+    *periods = status ? 0 : sqlite3_changes(db->db);
+    if (*periods > 0)
         status = tel_sql_exec(
             db->db, db->path,
             "UPDATE period SET leased_nano = 0,"
@@ -96,14 +96,13 @@ static enum tg_status count_lost(struct tel_ledger_db *db, int64_t session, int6
             " spent_nano = iif(spent_nano > 9223372036854775807 - leased_nano, 9223372036854775807,"
             "  spent_nano + leased_nano) WHERE leased_nano > 0",
             err);
-    if (!status && rows > 0)
-        tell_lost(db, now_ms, rows);
     return status;
 }
 
 static enum tg_status begin_session(struct tel_ledger_db *db, int64_t now_ms, struct tg_error *err)
 {
     int64_t session = 0;
+    int lost = 0;
     enum tg_status status = tel_sql_exec(db->db, db->path, "BEGIN IMMEDIATE", err);
     if (!status)
         status = read_session(db, &session, err);
@@ -112,16 +111,19 @@ static enum tg_status begin_session(struct tel_ledger_db *db, int64_t now_ms, st
             tg_fail(err, TG_INVALID, "%s: session %lld out of range; put a backup in its place",
                     db->path, (long long)session);
     if (!status)
-        status = count_lost(db, session + 1, now_ms, err);
+        status = count_lost(db, session + 1, now_ms, &lost, err);
     if (!status)
         status = write_session(db, session + 1, err);
     if (!status)
         status = tel_sql_exec(db->db, db->path, "COMMIT", err);
-    if (status)
+    if (status) {
         sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
-    else
-        db->session = session + 1;
-    return status;
+        return status;
+    }
+    db->session = session + 1;
+    if (lost > 0)
+        tell_lost(db, now_ms, lost);
+    return TG_OK;
 }
 
 /* A ledger that was exchanged under a running process knows nothing of its leases. */

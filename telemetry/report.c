@@ -15,7 +15,8 @@ struct sums {
 };
 
 #define SUMS                                                                                       \
-    "count(*), coalesce(sum(backend = 'local'), 0), coalesce(sum(escalated), 0),"                  \
+    "count(*), coalesce(sum(backend = 'local' AND status < 400 AND error = ''), 0),"               \
+    " coalesce(sum(escalated), 0),"                                                                \
     " coalesce(sum(status >= 400 OR error <> ''), 0), coalesce(sum(estimated), 0),"                \
     " coalesce(sum(cost_nano), 0), coalesce(sum(saved_nano), 0),"                                  \
     " count(confidence), coalesce(avg(confidence), 0)"
@@ -59,9 +60,11 @@ static void add_money_field(struct tg_buf *out, const char *name, int64_t nano)
     add_money(out, nano);
 }
 
-static double share(int64_t part, int64_t whole)
+/* Of the answers that were given: what was refused or failed is neither local nor a provider's. */
+static double local_share(const struct sums *a)
 {
-    return whole > 0 ? (double)part / (double)whole : 0.0;
+    int64_t answered = a->requests - a->failed;
+    return answered > 0 ? (double)a->local / (double)answered : 0.0;
 }
 
 static void add_sums_json(struct tg_buf *out, const struct sums *a)
@@ -69,7 +72,7 @@ static void add_sums_json(struct tg_buf *out, const struct sums *a)
     tg_buf_addf(out,
                 "\"requests\":%lld,\"local\":%lld,\"local_share\":%.6f,\"escalated\":%lld,"
                 "\"failed\":%lld,\"estimated\":%lld",
-                (long long)a->requests, (long long)a->local, share(a->local, a->requests),
+                (long long)a->requests, (long long)a->local, local_share(a),
                 (long long)a->escalated, (long long)a->failed, (long long)a->estimated);
     add_money_field(out, "cost_usd", a->cost);
     add_money_field(out, "saved_usd", a->saved);
@@ -96,7 +99,7 @@ static void add_sums_row(struct tg_buf *out, const char *name, const struct sums
     if (a->judged)
         snprintf(confidence, sizeof(confidence), "%.3f", a->confidence);
     tg_buf_addf(out, "%-36s %9lld %6.1f%% %9lld %7lld %10s", name, (long long)a->requests,
-                100.0 * share(a->local, a->requests), (long long)a->escalated, (long long)a->failed,
+                100.0 * local_share(a), (long long)a->escalated, (long long)a->failed,
                 confidence);
     add_money_column(out, a->cost);
     add_money_column(out, a->saved);

@@ -11,20 +11,23 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-/* One line a failure, not one a try. */
-void tel_tell_failure(char told[512], const char *event, const struct tg_error *err)
+void tel_tell_failure(struct tel_told *t, const char *event, const struct tg_error *err)
 {
-    if (strcmp(told, err->text) == 0)
+    uint64_t untold;
+    bool told = t->text[0] && !t->quiet;
+    if (told && strcmp(t->text, err->text) == 0)
         return;
-    snprintf(told, sizeof(err->text), "%s", err->text);
-    tg_log(TG_LOG_ERROR, event, "%s", err->text);
+    snprintf(t->text, sizeof(t->text), "%s", err->text);
+    t->quiet = !tg_log_seldom(&t->line, tg_mono_ns(), &untold) && !told;
+    if (!t->quiet)
+        tg_log(TG_LOG_ERROR, event, "%s", err->text);
 }
 
-void tel_tell_recovery(char told[512], const char *event)
+void tel_tell_recovery(struct tel_told *t, const char *event)
 {
-    if (told[0])
-        tg_log(TG_LOG_INFO, event, "written again, after: %s", told);
-    told[0] = '\0';
+    if (t->text[0] && !t->quiet)
+        tg_log(TG_LOG_INFO, event, "written again, after: %s", t->text);
+    t->text[0] = '\0';
 }
 
 void tel_back_off(int64_t *wait_ms, int64_t *retry_ns)
@@ -46,7 +49,7 @@ static void set_ledger_up(struct tel_store *s, bool up)
 static void ledger_failed(struct tel_store *s, const struct tg_error *err)
 {
     struct tel_worker *w = s->work;
-    tel_tell_failure(w->told[0], "ledger-unavailable", err);
+    tel_tell_failure(&w->told[0], "ledger-unavailable", err);
     tel_ledger_close(&w->ledger); /* a fresh handle sees the file as it is at the next try */
     tel_back_off(&w->ledger_wait_ms, &w->ledger_retry_ns);
     set_ledger_up(s, false);
@@ -55,7 +58,7 @@ static void ledger_failed(struct tel_store *s, const struct tg_error *err)
 static void ledger_worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    tel_tell_recovery(w->told[0], "ledger-available");
+    tel_tell_recovery(&w->told[0], "ledger-available");
     w->ledger_wait_ms = w->ledger_retry_ns = 0;
     set_ledger_up(s, true);
 }
@@ -63,7 +66,7 @@ static void ledger_worked(struct tel_store *s)
 static void log_failed(struct tel_store *s, const struct tg_error *err)
 {
     struct tel_worker *w = s->work;
-    tel_tell_failure(w->told[1], "log-unavailable", err);
+    tel_tell_failure(&w->told[1], "log-unavailable", err);
     tel_log_close(&w->log);
     tel_back_off(&w->log_wait_ms, &w->log_retry_ns);
     atomic_store(&s->log_up, false);
@@ -72,7 +75,7 @@ static void log_failed(struct tel_store *s, const struct tg_error *err)
 static void log_worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
-    tel_tell_recovery(w->told[1], "log-available");
+    tel_tell_recovery(&w->told[1], "log-available");
     w->log_wait_ms = w->log_retry_ns = 0;
     atomic_store(&s->log_up, true);
 }

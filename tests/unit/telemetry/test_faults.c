@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/base/clock.h"
+#include "telemetry/internal.h"
 #include "telemetry/keys.h"
 #include "telemetry/sql.h"
 #include "tests/unit/telemetry/support_store.h"
@@ -135,6 +136,13 @@ static void closing_on_a_full_disk_counts_the_leases_at_the_next_start(void)
     tel_settle(rig.store, id, 10, false);
     rig_close(&rig);
     limit_files(RLIM_INFINITY);
+    CHECK(rig_exec(&rig, "ledger.db", "CREATE TRIGGER no BEFORE UPDATE ON meta BEGIN"
+                                      " SELECT raise(ABORT, 'not now'); END"));
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    rig_close(&rig);
+    CHECK_INT(log_count(&rig, "not now"), 1);
+    CHECK_INT(log_count(&rig, "ledger-lost"), 0);
+    CHECK(rig_exec(&rig, "ledger.db", "DROP TRIGGER no"));
     CHECK_INT(rig_open(&rig, &err), TG_OK);
     b = tel_budget(rig.store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
     rig_pump(&rig);
@@ -304,6 +312,32 @@ static void ledger_deleted_while_running_stops_payment(void)
     end();
 }
 
+/* A disk that is full on and off is not told of at each turn; a failure that stays is. */
+static void failures_that_come_and_go_are_told_seldom(void)
+{
+    begin();
+    struct tel_told t = { .quiet = false };
+    struct tg_error full = { .text = "full" }, gone = { .text = "gone" };
+    for (int i = 0; i < 3; i++) {
+        tel_tell_failure(&t, "down", &full);
+        tel_tell_failure(&t, "down", &full);
+        tel_tell_recovery(&t, "up");
+    }
+    CHECK_INT(log_count(&rig, "\"down\""), 1);
+    CHECK_INT(log_count(&rig, "\"up\""), 1);
+    tel_tell_failure(&t, "down", &gone);
+    CHECK_INT(log_count(&rig, "gone"), 0);
+    t.line.next_ns = 0; /* later */
+    tel_tell_failure(&t, "down", &gone);
+    tel_tell_failure(&t, "down", &gone);
+    CHECK_INT(log_count(&rig, "gone"), 1);
+    tel_tell_failure(&t, "down", &full); /* another cause meanwhile */
+    CHECK_INT(log_count(&rig, "\"down\""), 3);
+    tel_tell_recovery(&t, "up");
+    CHECK_INT(log_count(&rig, "\"up\""), 2);
+    end();
+}
+
 static void log_deleted_while_running_is_made_anew(void)
 {
     static const char *const files[] = { "log.db", "log.db-wal", "log.db-shm" };
@@ -440,6 +474,7 @@ int main(int argc, char **argv)
         CASE(log_that_fails_does_not_hurt_the_ledger),
         CASE(ledger_exchanged_while_running_is_refused),
         CASE(ledger_deleted_while_running_stops_payment),
+        CASE(failures_that_come_and_go_are_told_seldom),
         CASE(log_deleted_while_running_is_made_anew),
         CASE(readonly_folder_opens_without_payment),
     };

@@ -37,6 +37,7 @@ static void fill(void)
     add(1500, "x", "p/m", 200, 0.3, 1234567890, 0);
     add(1600, "y", "local", 200, -1, 0, 500);
     add(1999, "y", "", 499, -1, 0, 0);
+    add(1999, "x", "local", 500, -1, 0, 0); /* no answer of its own */
     add(2000, "y", "local", 200, 0.1, 0, 1000); /* behind */
     CHECK(tel_flush(rig.store));
 }
@@ -75,18 +76,18 @@ static void check_json(void)
     CHECK(text != NULL);
     struct tg_json *root;
     CHECK_INT(tg_json_parse(tg_str_of(text), &root, &err), TG_OK);
-    CHECK_INT(number(root, "requests"), 4);
+    CHECK_INT(number(root, "requests"), 5);
     CHECK_INT(number(root, "local"), 2);
-    CHECK_NEAR(number(root, "local_share"), 0.5, 1e-9);
+    CHECK_NEAR(number(root, "local_share"), 2.0 / 3, 1e-6);
     CHECK_INT(number(root, "escalated"), 1);
-    CHECK_INT(number(root, "failed"), 1);
+    CHECK_INT(number(root, "failed"), 2);
     CHECK_NEAR(number(root, "mean_confidence"), 0.6, 1e-6);
     CHECK_NEAR(number(root, "saved_usd"), 1500e-9, 1e-15);
     CHECK(strstr(text, "\"cost_usd\":1.234567890") != NULL);
     const struct tg_json *routes = tg_json_get(root, "routes"), *x = tg_json_first(routes);
     CHECK_INT(tg_json_count(routes), 2);
     name_is(x, "x");
-    CHECK_INT(number(x, "requests"), 2);
+    CHECK_INT(number(x, "requests"), 3);
     name_is(tg_json_next(x), "y");
     CHECK_INT(tg_json_type(tg_json_get(tg_json_next(x), "mean_confidence")), TG_JSON_NULL);
     const struct tg_json *backends = tg_json_get(root, "backends");
@@ -108,7 +109,7 @@ static void sums_beside_a_running_store_and_without(void)
     check_json();
     char *table = report(1000, 2000, false);
     CHECK(table != NULL);
-    CHECK(strstr(table, "\ntotal ") && strstr(table, "50.0%") && strstr(table, "$1.234567890"));
+    CHECK(strstr(table, "\ntotal ") && strstr(table, "66.7%") && strstr(table, "$1.234567890"));
     CHECK(strstr(table, "$0.500000000 of $5.000000000"));
     free(table);
     rig_drop(&rig);
