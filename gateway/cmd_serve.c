@@ -18,7 +18,7 @@
 #include "gateway/gate.h"
 #include "gateway/identity.h"
 #include "gateway/metrics.h"
-#include "gateway/port_holder.h"
+#include "gateway/holder.h"
 #include "local_engine/device.h"
 #include "providers/answer_reads.h"
 

@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "gateway/port_holder.h"
+#include "gateway/holder.h"
 #include "local_engine/plan.h"
 #include "telemetry/store.h"
 
@@ -164,12 +164,28 @@ static void check_folder(struct gw_doctor *d, const char *area, const char *what
     bool known = statvfs(there, &disk) == 0;
     uint64_t left = known ? (uint64_t)disk.f_bavail * disk.f_frsize : 0;
     bool tight = known && left < (uint64_t)low;
+    if (known && left == 0) { /* as in /proc and /sys too, where none can be made */
+        gw_check_add(d, GW_CHECK_FAIL, area, "make room, or name another one in the configuration",
+                     "%s %s: no space is left at %s", what, dir, there);
+        return;
+    }
     char size[LE_SIZE_TEXT] = "an unknown size";
     if (known)
         le_size_text(size, left);
     gw_check_add(d, tight ? GW_CHECK_WARN : GW_CHECK_OK, area, tight ? "make room" : NULL,
                  "%s %s: %s, %s free", what, dir,
                  exists ? "can be written" : "will be made when it is needed", size);
+}
+
+/* Not a failure: doctor looks at what runs, too. */
+static void check_holder(struct gw_doctor *d)
+{
+    char holder[128];
+    if (d->survey->data_dir && gw_folder_holder(d->survey->data_dir, holder, sizeof(holder)))
+        gw_check_add(d, GW_CHECK_WARN, "data",
+                     "nothing to do, unless a second one was meant: that needs another \"dataDir\"",
+                     "dataDir %s is in use by %s: a gateway runs already", d->survey->data_dir,
+                     holder);
 }
 
 /* The databases that serve would find there. */
@@ -186,6 +202,7 @@ static void check_databases(struct gw_doctor *d)
 void gw_check_folders(struct gw_doctor *d)
 {
     check_folder(d, "data", "dataDir", d->survey->data_dir, GIB);
+    check_holder(d);
     check_databases(d);
     check_folder(d, "models", "modelDir", d->survey->model_dir, 4 * GIB);
 }

@@ -131,10 +131,23 @@ test('the port: free, held by somebody, held by a gateway', async () => {
   const runs = await doctor(good({ listen: `127.0.0.1:${gw.port}` }));
   assert.deepEqual(runs.fails, []);
   assert.equal(runs.of('port')[0].state, 'warn');
-  assert.match(runs.of('port')[0].text, new RegExp(`by tollgate \\(pid ${gw.child.pid}\\)`));
+  const holder = new RegExp(`by tollgate \\(pid ${gw.child.pid}\\)`);
+  assert.match(runs.of('port')[0].text, holder);
+  const second = await doctor(good({ dataDir: gw.dataDir }));
+  assert.deepEqual(second.fails, []);
+  assert.equal(second.of('data')[1].state, 'warn');
+  assert.match(second.of('data')[1].text, holder);
+  assert.match(second.of('data')[1].remedy, /a second one .* needs another "dataDir"/);
   await gw.stop();
+  assert.equal((await doctor(good({ dataDir: gw.dataDir }))).of('data').length, 1);
   const v6 = await doctor(good({ listen: '[::1]:0' }));
   assert.notEqual(v6.of('port').length, 0);
+});
+
+test('a folder that cannot be made', async () => {
+  const r = await doctor(good({ dataDir: '/proc/tollgate' }));
+  assert.deepEqual(r.fails, ['data']);
+  assert.match(r.of('data')[0].text, /no space is left at \/proc$/);
 });
 
 test('the model: missing, no GGUF file, broken off, not to be read', async () => {

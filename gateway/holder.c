@@ -1,6 +1,7 @@
-#include "gateway/port_holder.h"
+#include "gateway/holder.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +28,10 @@ static unsigned long listening_inode(const char *table, uint16_t port)
     return inode;
 }
 
-static bool process_holds(const char *pid, const char *socket_link)
+/* target: what a link in /proc/PID/fd must say */
+static bool process_holds(const char *pid, const char *target)
 {
-    char dir[64], path[352], link[64];
+    char dir[64], path[352], link[PATH_MAX];
     bool holds = false;
     snprintf(dir, sizeof(dir), "/proc/%.20s/fd", pid);
     DIR *fds = opendir(dir);
@@ -39,7 +41,7 @@ static bool process_holds(const char *pid, const char *socket_link)
         ssize_t n = readlink(path, link, sizeof(link) - 1);
         if (n > 0) {
             link[n] = '\0';
-            holds = strcmp(link, socket_link) == 0;
+            holds = strcmp(link, target) == 0;
         }
     }
     if (fds)
@@ -79,5 +81,19 @@ bool gw_port_holder(uint16_t port, char *out, size_t n)
         }
     if (proc)
         closedir(proc);
+    return found;
+}
+
+bool gw_folder_holder(const char *dir, char *out, size_t n)
+{
+    char path[PATH_MAX], real[PATH_MAX], pid[16] = "";
+    if (!realpath(dir, real) || snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
+        return false;
+    FILE *f = fopen(path, "r");
+    bool found = f && fscanf(f, "%15[0-9]", pid) == 1 && process_holds(pid, real);
+    if (f)
+        fclose(f);
+    if (found)
+        describe(pid, out, n);
     return found;
 }
