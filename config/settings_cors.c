@@ -78,7 +78,9 @@ static enum tg_status read_origins(struct cfg_reader *r, const struct tg_json *v
     struct cfg_cors *cors = base;
     size_t at = 0;
     if (!tg_json_is(v, TG_JSON_ARRAY))
-        return cfg_refuse_type(r, v, "an array of origins");
+        return cfg_refuse_type(r, v,
+                               "an array of origins, such as [\"https://app.example.com\"] or "
+                               "[\"*\"]");
     for (const struct tg_json *m = tg_json_first(v); m; m = tg_json_next(m), at++) {
         size_t mark = cfg_path_index(r, at);
         if (at == CFG_ORIGINS_MAX)

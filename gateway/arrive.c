@@ -102,8 +102,9 @@ static void refuse_named(struct gw_exchange *x)
     const struct cfg_tier *tier = &x->named->settings.tiers[0];
     struct api_error e = gw_failure(
         403, "invalid_request_error", "local_only",
-        "model: a local-only request cannot be answered by %s/%s; name a route, or \"local\"",
-        tier->provider, tier->model);
+        "model: a local-only request cannot be answered by %s/%s; name a route, or \"local\"%s",
+        tier->provider, tier->model,
+        x->prepared.past.local_only ? " (it goes on from a response that was local-only)" : "");
     if (!x->local_only)
         e = gw_failure(400, "invalid_request_error", "price_unknown",
                        "model: what this request to %s/%s costs is not known, so it cannot be "

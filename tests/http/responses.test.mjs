@@ -263,6 +263,7 @@ test('what was local-only stays so when it is gone on from', async () => {
   const model = 'mock/answer'; // nobody else may answer that
   const named = await call('POST', '', { model, previous_response_id: id, input: 'hi' });
   assert.deepEqual([named.status, named.json.error.code], [403, 'local_only'], named.text);
+  assert.match(named.json.error.message, /it goes on from a response that was local-only/);
   assert.equal(mock.log().requests.length, 0);
 });
 

@@ -69,7 +69,8 @@ static void mistakes_are_named(void)
         { WITH("'cors':{}"), "cors: needs \"origins\": whose pages may call" },
         { ORIGINS(""), "cors.origins: must not be empty" },
         { WITH("'cors':{'origins':'*'}"),
-          "cors.origins: must be an array of origins, is a string" },
+          "cors.origins: must be an array of origins, such as [\"https://app.example.com\"] or "
+          "[\"*\"], is a string" },
         { ORIGINS("'*','https://a'"), "cors.origins: \"*\" means every origin: it stands alone" },
         { ORIGINS("'null'"), "cors.origins[0]: must be SCHEME://HOST" },
         { ORIGINS("'https://a','https://a/'"), "cors.origins[1]: must be SCHEME://HOST" },
