@@ -55,6 +55,7 @@ struct gw_app {
     struct tel_metrics *metrics; /* NULL: nothing is counted (tests) */
     struct le_engine *engine;
     bool exact; /* the precision that the engine runs; else fast */
+    bool never_thinks; /* the local model was not trained to, and does not when asked */
     struct gw_identity *identity;
     char model_hash[POL_MODEL_HEX + 1]; /* of the model's file; "": not known yet */
     struct prov_backend *local;

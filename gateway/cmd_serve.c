@@ -227,6 +227,7 @@ static enum tg_status open_engine(struct gw_app *app, struct tg_error *err)
     tg_log(TG_LOG_INFO, "engine-ready", "%s on %s, context %u", le_engine_model_name(app->engine),
            le_engine_device(app->engine), le_engine_context(app->engine));
     app->exact = strcmp(le_engine_precision(app->engine), "exact") == 0;
+    app->never_thinks = le_engine_template(app->engine)->never_thinks;
     app->local = prov_local_new(gw_loop_base(app->loop), app->engine, err);
     return app->local ? TG_OK : err->code;
 }

@@ -4,7 +4,7 @@
 static struct pol_key key_of(const struct gw_exchange *x, enum pol_span span)
 {
     struct pol_key key = { .exact = x->app->exact, .span = span, .features = POL_FEATURES_VERSION,
-                           .thinking = x->prepared.request.thinking };
+                           .thinking = x->prepared.request.thinking && !x->app->never_thinks };
     memcpy(key.model, x->app->model_hash, sizeof(key.model));
     return key;
 }

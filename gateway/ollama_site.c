@@ -31,6 +31,7 @@ static struct oll_model model_of(const struct gw_app *app, const char *name)
         .bytes = facts.bytes,
         .modified_s = app->started_s,
         .context = le_engine_context(app->engine),
+        .thinks = !app->never_thinks,
         .on_gpu = strcmp(le_engine_device_kind(app->engine), "cpu") != 0,
     };
     struct le_file_id file;

@@ -358,6 +358,10 @@ int le_cmd_chat(int argc, char **argv)
     c.e = le_cmd_open("chat", &engine);
     if (!c.e)
         return o->model ? 1 : 2;
+    if (o->think && le_engine_template(c.e)->never_thinks) {
+        fputs("chat: this model was not trained to think: it answers without\n", stderr);
+        o->think = false;
+    }
     fill_sampling(&c);
     int status = run(&c);
     le_engine_close(c.e);

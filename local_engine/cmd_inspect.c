@@ -124,6 +124,8 @@ static void print_template(const struct le_template_info *t)
                t->old_gemma ? "of an older Gemma" : "not a known one", t->sha256);
     else
         printf("template    none: that of Gemma 4 is used\n");
+    if (t->never_thinks)
+        printf("thinking    never: it was not trained to\n");
 }
 
 static void print_memory(const struct le_inspection *o)
@@ -318,8 +320,8 @@ static enum tg_status print_json(const struct options *opt, const struct le_gguf
     json_string_key(&b, "tokenizer", g, "tokenizer.ggml.model");
     tg_buf_addf(&b, "\"tokens\":%u,\"template\":{", o->n_tokens);
     json_text(&b, "known", tg_str_of(o->template.known ? o->template.known : ""));
-    tg_buf_addf(&b, ",\"sha256\":\"%s\"},\"understood\":%s,", o->template.sha256,
-                o->status ? "false" : "true");
+    tg_buf_addf(&b, ",\"sha256\":\"%s\"},\"thinks\":%s,\"understood\":%s,", o->template.sha256,
+                o->template.never_thinks ? "false" : "true", o->status ? "false" : "true");
     json_text(&b, "why", tg_str_of(o->status ? o->why.text : ""));
     tg_buf_adds(&b, ",\"places\":[");
     for (int k = 0; k < LE_PLACES; k++) {

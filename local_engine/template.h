@@ -40,12 +40,13 @@ struct le_template_info {
     const char *known;               /* which release it is, or NULL: not known, or none */
     char sha256[TG_SHA256_HEX + 1];  /* of its text as in the file; "" when the file has none */
     bool old_gemma;                  /* written for Gemma 1 to 3 (<start_of_turn>) */
+    bool never_thinks;               /* tollgate.thinking is false: not trained to */
 };
 
 /* Reads tokenizer.chat_template: a known one by its SHA-256 (a newline at the end more or less), an
  * unknown one by the marks of each style in its text. Without one, or with one of an older Gemma,
  * the style is the default, bare_prompt for models with per-layer embeddings (E2B, E4B). TG_INVALID
- * when the key is no string. */
+ * when the key is no string, or tollgate.thinking, a key of ours, no boolean. */
 enum tg_status le_template_read(const struct le_gguf *g, struct le_template_info *out,
                                 struct tg_error *err);
 /* Says once in the log, as a warning, when a file's template is not a known one; path names it. */

@@ -113,8 +113,12 @@ enum tg_status le_template_read(const struct le_gguf *g, struct le_template_info
 {
     struct tg_str text;
     uint32_t per_layer = 0;
+    bool thinks = true;
     *out = (struct le_template_info){ .known = NULL };
-    enum tg_status status = le_gguf_string(g, "tokenizer.chat_template", &text, err);
+    enum tg_status status = le_gguf_bool(g, "tollgate.thinking", &thinks, err);
+    out->never_thinks = !thinks;
+    if (!status || status == TG_NOTFOUND)
+        status = le_gguf_string(g, "tokenizer.chat_template", &text, err);
     if (status && status != TG_NOTFOUND)
         return status;
     if (!status)

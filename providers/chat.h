@@ -65,7 +65,7 @@ struct chat_sampling {
     bool has_temperature, has_top_p, has_top_k, has_min_p, has_seed;
     double temperature, top_p, min_p;
     uint32_t top_k;
-    uint64_t seed;
+    uint64_t seed; /* a negative one as two's complement; providers get an int64 */
     bool has_presence, has_frequency;
     double presence, frequency;
 };
@@ -115,7 +115,7 @@ struct chat_request {
     struct tg_str effort;    /* how much, in the client's word, for providers; empty: not said */
     struct tg_str verbosity; /* "low" or "high" if that is asked for; else empty */
     bool echo; /* the answer's text begins with the prompt, which is one text */
-    bool hide_thinking; /* the client wants to know that it was thought, not what */
+    bool hide_thinking; /* what was thought is not wanted, whoever thought it */
     struct tg_str user;
     const void *own; /* what the dialect that read it needs to know again; for it alone */
 };

@@ -208,13 +208,14 @@ static bool make_chat(struct tg_arena *arena, const struct le_engine *engine,
         tools[i] = (struct le_tool){ .name = r->tools[i].name,
                                      .description = r->tools[i].description,
                                      .parameters = r->tools[i].parameters };
+    const struct le_template_info *template = le_engine_template(engine);
     *out = (struct le_chat){ .messages = messages,
                              .n = r->n_messages,
-                             .thinking = r->thinking,
+                             .thinking = r->thinking && !template->never_thinks,
                              .add_generation_prompt = true,
                              .tools = tools,
                              .n_tools = r->n_tools,
-                             .style = le_engine_template(engine)->style };
+                             .style = template->style };
     return true;
 }
 

@@ -265,7 +265,7 @@ static void add_settings(struct tg_buf *out, const struct prov_call *call)
     if (s->has_frequency)
         add_number(out, "frequency_penalty", s->frequency);
     if (s->has_seed)
-        tg_buf_addf(out, ",\"seed\":%llu", (unsigned long long)(s->seed & INT64_MAX));
+        tg_buf_addf(out, ",\"seed\":%lld", (long long)(int64_t)s->seed);
     if (r->n_stops) {
         tg_buf_adds(out, ",\"stop\":[");
         for (size_t i = 0; i < r->n_stops; i++) {

@@ -28,7 +28,7 @@ struct oll_model {
     uint64_t parameters, bytes;
     int64_t modified_s;
     uint32_t context;
-    bool on_gpu;
+    bool thinks, on_gpu;
 };
 
 /* GET /api/tags */

@@ -60,8 +60,10 @@ static enum tg_status read_think(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "low", "medium", "high", "max" };
     size_t which = 0;
-    if (tg_json_bool(v, &d->out->thinking))
+    if (tg_json_bool(v, &d->out->thinking)) {
+        d->out->hide_thinking = !d->out->thinking; /* a provider's model may think all the same */
         return TG_OK;
+    }
     if (!tg_json_is(v, TG_JSON_STRING))
         return api_bad(d, "a boolean or a word was expected, not %s",
                        tg_json_type_name(tg_json_type(v)));

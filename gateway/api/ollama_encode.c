@@ -68,7 +68,7 @@ static enum tg_status add_said(const struct api_answer *a, bool chat, const stru
     oll_add_time(a->created_ms, out);
     add_text(out, chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"response\":",
              w->content);
-    if (w->reasoning.n)
+    if (w->reasoning.n && !a->request->hide_thinking)
         add_text(out, ",\"thinking\":", w->reasoning);
     enum tg_status status = add_calls(w, out);
     tg_buf_addf(out, "%s,\"done\":", chat ? "}" : "");
@@ -136,7 +136,7 @@ static enum tg_status print_event(const struct api_answer *a, bool chat,
     struct api_whole w = { .logprobs = e->n_logprobs ? &list : NULL };
     if (e->kind == CHAT_EVENT_TEXT)
         w.content = e->text;
-    else if (e->kind == CHAT_EVENT_REASONING)
+    else if (e->kind == CHAT_EVENT_REASONING && !a->request->hide_thinking)
         w.reasoning = e->text;
     else
         return out->failed; /* calls are told whole, at the end */

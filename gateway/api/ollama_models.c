@@ -95,8 +95,8 @@ enum tg_status oll_show_print(const struct oll_model *m, struct tg_buf *out)
     char key[64];
     snprintf(key, sizeof(key), "%.40s.context_length", m->family);
     tg_buf_add_json(out, tg_str_of(key));
-    tg_buf_addf(out, ":%" PRIu32 "},\"capabilities\":[\"completion\",\"tools\",\"thinking\"]",
-                m->context);
+    tg_buf_addf(out, ":%" PRIu32 "},\"capabilities\":[\"completion\",\"tools\"%s]", m->context,
+                m->thinks ? ",\"thinking\"" : "");
     tg_buf_adds(out, ",\"modified_at\":");
     oll_add_time(m->modified_s * 1000, out);
     return tg_buf_adds(out, "}");

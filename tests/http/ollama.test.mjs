@@ -315,6 +315,11 @@ test('a provider: tool calls are whole objects, and thinking is apart', async ()
     const flat = await generate(gw, { stream: false });
     assert.equal(flat.last.thinking, 'Let me think.');
     assert.equal(flat.last.response, words);
+    for (const stream of [true, false]) {
+      const quiet = await chat(gw, { think: false, stream });
+      assert.ok(quiet.lines.every((l) => !('thinking' in l.message)));
+      assert.equal(text(quiet), words);
+    }
   });
 });
 

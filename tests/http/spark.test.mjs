@@ -5,7 +5,7 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startGateway, waitFor } from './lib.mjs';
-import { chat } from './support.mjs';
+import { chat, post } from './support.mjs';
 
 const folder = fileURLToPath(new URL('../../config', import.meta.url));
 
@@ -44,6 +44,19 @@ const tools = [
 test('the default configuration serves Spark and says what it is', () => {
   assert.match(gw.stdout, /model Spark .*\nSpark is a demonstration model/);
   assert.match(gw.stdout, /tollgate pull gemma-4-e2b-it\n/);
+});
+
+test('it does not think when asked to, and answers all the same', async () => {
+  const told = { 'x-tollgate-explain': 'true' };
+  const { json, headers } = await chat(
+    gw,
+    { messages: [{ role: 'user', content: 'What is 2+3?' }], reasoning_effort: 'high' },
+    told,
+  );
+  assert.equal(json.choices[0].message.content, '5');
+  assert.equal(JSON.parse(headers['x-tollgate-explain']).confidence.key.thinking, false);
+  const shown = await post(gw, '/api/show', '{"model":"local"}');
+  assert.deepEqual(JSON.parse(shown.text).capabilities, ['completion', 'tools']);
 });
 
 test('what it was trained for', async () => {

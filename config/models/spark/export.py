@@ -54,6 +54,7 @@ def add_shape(w, s):
     w.add_description("A demonstration model of Tollgate, trained from scratch on generated tasks")
     w.add_license("apache-2.0")
     w.add_float32("general.sampling.temp", 0)
+    w.add_bool("tollgate.thinking", False)  # no task has thoughts
     for key, value in (("block_count", s["layers"]), ("context_length", s["context"]),
                        ("embedding_length", s["d"]), ("attention.head_count", s["heads"]),
                        ("attention.head_count_kv", 1), ("attention.key_length", s["head_g"]),

@@ -101,6 +101,39 @@ static void no_template(void)
     tg_buf_free(&b);
 }
 
+/* A file with nothing but that key, of that type. */
+static enum tg_status read_thinking(uint32_t type, uint64_t value, bool *never,
+                                    struct tg_error *err)
+{
+    struct le_template_info info = { .never_thinks = false };
+    struct le_gguf *g;
+    struct tg_buf b;
+    tg_buf_init(&b, 4096);
+    gguf_put_header(&b, 0, 1);
+    gguf_put_key(&b, "tollgate.thinking", type);
+    gguf_put(&b, value, type == LE_GGUF_BOOL ? 1 : 4);
+    gguf_pad(&b, 32);
+    CHECK_INT(le_gguf_open_memory("made-up", b.p, b.n, &g, err), TG_OK);
+    enum tg_status status = le_template_read(g, &info, err);
+    *never = info.never_thinks;
+    le_gguf_close(g);
+    tg_buf_free(&b);
+    return status;
+}
+
+static void a_model_may_never_think(void)
+{
+    struct tg_error err;
+    bool never;
+    CHECK(!read_template((struct tg_str){ 0 }, 0).never_thinks);
+    CHECK_INT(read_thinking(LE_GGUF_BOOL, 0, &never, &err), TG_OK);
+    CHECK(never);
+    CHECK_INT(read_thinking(LE_GGUF_BOOL, 1, &never, &err), TG_OK);
+    CHECK(!never);
+    CHECK_INT(read_thinking(LE_GGUF_U32, 1, &never, &err), TG_INVALID);
+    CHECK(strstr(err.text, "tollgate.thinking"));
+}
+
 /* The bundled template with one piece replaced by another. */
 static struct le_template_style replaced(const char *from, const char *to)
 {
@@ -348,6 +381,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(known_by_its_hash),
         CASE(no_template),
+        CASE(a_model_may_never_think),
         CASE(styles_of_unknown_templates),
         CASE(unknown_templates_are_logged),
         CASE(older_gemma),

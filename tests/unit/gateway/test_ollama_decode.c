@@ -180,6 +180,7 @@ static void honours_fields(void)
     finish(&t);
     t = chat("{\"model\":\"m:latest\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}");
     CHECK(t.status == TG_OK && t.rq.stream && !t.rq.thinking && !t.rq.context);
+    CHECK(!t.rq.hide_thinking);
     CHECK(is(t.rq.model, "m") && is(t.rq.model_said, "m:latest") && !t.rq.max_tokens);
     CHECK(!t.rq.sampling.has_seed && !t.rq.sampling.has_temperature && !t.rq.no_limit);
     finish(&t);
@@ -189,6 +190,7 @@ static void honours_fields(void)
     t = chat("{" M ",\"think\":false,\"format\":\"json\",\"keep_alive\":-1,\"options\":{"
              "\"num_predict\":-1,\"seed\":-1,\"stop\":\"x\",\"top_k\":-1}}");
     CHECK(t.status == TG_OK && !t.rq.thinking && t.rq.format == CHAT_FORMAT_JSON);
+    CHECK(t.rq.hide_thinking);
     CHECK(t.rq.no_limit && !t.rq.max_tokens && !t.rq.sampling.has_seed && t.rq.n_stops == 1);
     CHECK(t.rq.sampling.has_top_k && t.rq.sampling.top_k == 0);
     finish(&t);
@@ -197,6 +199,7 @@ static void honours_fields(void)
     finish(&t);
     t = chat("{" M ",\"think\":true,\"options\":{\"num_predict\":-2}}");
     CHECK(t.status == TG_OK && t.rq.thinking && t.rq.no_limit && !t.rq.effort.n);
+    CHECK(!t.rq.hide_thinking);
     finish(&t);
 }
 

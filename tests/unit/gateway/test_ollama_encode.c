@@ -82,6 +82,23 @@ static void whole_answers(void)
     tg_buf_free(&out);
 }
 
+static void thoughts_that_are_not_wanted(void)
+{
+    const struct chat_request off = { .hide_thinking = true };
+    struct api_answer hidden = answer;
+    hidden.request = &off;
+    struct api_whole whole = { .reasoning = TG_STR("t"), .content = TG_STR("a") };
+    struct chat_event thought = { .kind = CHAT_EVENT_REASONING, .text = TG_STR("t") };
+    struct tg_buf out;
+    tg_buf_init(&out, 8192);
+    oll_chat.whole(&hidden, &whole, &out);
+    CHECK(strstr(out.p, "\"content\":\"a\"}") && !strstr(out.p, "thinking"));
+    tg_buf_reset(&out);
+    CHECK_INT(oll_chat.event(&hidden, &stream, &thought, &out), TG_OK);
+    CHECK_INT(out.n, 0);
+    tg_buf_free(&out);
+}
+
 static void streams(void)
 {
     struct tg_buf out;
@@ -188,7 +205,7 @@ static const struct oll_model model = { .name = "default", .family = "gemma4",
                                         .quantization = "Q8_0", .digest = "ab",
                                         .parameters = 4137928, .bytes = 99,
                                         .modified_s = 1700000000, .context = 512,
-                                        .on_gpu = true };
+                                        .thinks = true, .on_gpu = true };
 #define DETAILS(size) "\"details\":{\"parent_model\":\"\",\"format\":\"gguf\","               \
                       "\"family\":\"gemma4\",\"families\":[\"gemma4\"],\"parameter_size\":\"" size \
                       "\",\"quantization_level\":\"Q8_0\"}"
@@ -212,6 +229,11 @@ static void models(void)
                      "\"general.parameter_count\":4137928,\"gemma4.context_length\":512},"
                      "\"capabilities\":[\"completion\",\"tools\",\"thinking\"],"
                      "\"modified_at\":\"2023-11-14T22:13:20.000Z\"}");
+    struct oll_model plain = model;
+    plain.thinks = false;
+    tg_buf_reset(&out);
+    oll_show_print(&plain, &out);
+    CHECK(strstr(out.p, "\"capabilities\":[\"completion\",\"tools\"],"));
     tg_buf_reset(&out);
     oll_version_print("1.2", &out);
     CHECK_STR(out.p, "{\"version\":\"" OLL_API_VERSION "\",\"tollgate\":\"1.2\"}");
@@ -263,6 +285,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(logprobs),
         CASE(whole_answers),
+        CASE(thoughts_that_are_not_wanted),
         CASE(streams),
         CASE(bad_arguments_are_told),
         CASE(loads),

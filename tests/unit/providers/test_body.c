@@ -42,7 +42,7 @@ static void everything_else(void)
 {
     struct chat_request r = {
         .sampling = { .has_temperature = true, .temperature = 0.7, .has_top_p = true, .top_p = 1,
-                      .has_seed = true, .seed = UINT64_MAX, .has_top_k = true, .top_k = 5,
+                      .has_seed = true, .seed = (uint64_t)-3, .has_top_k = true, .top_k = 5,
                       .has_presence = true, .presence = -0.5, .has_frequency = true,
                       .frequency = (double)NAN },
         .stop = { TG_STR("a"), TG_STR("\"") },
@@ -53,7 +53,7 @@ static void everything_else(void)
     CHECK_STR(body_of(&r),
               "{\"model\":\"m\",\"messages\":[],\"max_tokens\":7,\"temperature\":0.7,\"top_p\":1,"
               "\"top_k\":5,"
-              "\"presence_penalty\":-0.5,\"seed\":9223372036854775807,\"stop\":[\"a\",\"\\\"\"],"
+              "\"presence_penalty\":-0.5,\"seed\":-3,\"stop\":[\"a\",\"\\\"\"],"
               "\"user\":\"u\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
 }
 
