@@ -58,9 +58,11 @@ static bool find_route(struct gw_exchange *x, struct api_error *e)
         return false;
     }
     if (!gw_caller_may(&x->caller, x->config->settings, &choice)) {
+        struct tg_str asked = model.n ? model : tg_str_of(x->config->settings->routes[0].name);
         *e = gw_failure(403, "permission_denied", "model_not_allowed",
-                        "the API key may not use the model \"%.*s\"; GET /v1/models or GET "
-                        "/api/tags lists those that it may", TG_FMT(model));
+                        "the API key may not use the model \"%.*s\"%s; GET /v1/models or GET "
+                        "/api/tags lists those that it may", TG_FMT(asked),
+                        model.n ? "" : ", the first route, which is asked where none is named");
         snprintf(e->param, sizeof(e->param), "model");
         return false;
     }

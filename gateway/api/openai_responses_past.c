@@ -66,8 +66,12 @@ enum tg_status oai_find_before(struct api_read *d)
     size_t mark = api_enter(d, "previous_response_id");
     if (past->store && oai_id_number(r->previous, "resp_", &number, &rest) && rest.n == 0)
         r->before = gw_responses_find(past->store, past->owner, number, true, past->now_ms);
-    if (!r->before)
-        return not_found(d, "previous_response_not_found", "Previous response", r->previous);
+    if (!r->before) {
+        enum tg_status none = not_found(d, "previous_response_not_found", "Previous response",
+                                        r->previous);
+        d->err->status = 400; /* as OpenAI has it, where items are 404 */
+        return none;
+    }
     for (const struct gw_response *b = r->before; b; b = b->before)
         past->local_only = past->local_only || b->local_only;
     enum tg_status status = make_room(d, r->before->chain);

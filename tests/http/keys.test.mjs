@@ -135,6 +135,8 @@ test('a key has its routes and models, and sees no others', async () => {
     assert.equal(r.status, 403);
     assert.equal(r.json.error.type, 'permission_denied');
   }
+  const none = (await chat(gw, { model: undefined }, bearer(k))).json.error.message;
+  assert.match(none, /the model "default", the first route, which is asked where none is named/);
   const anthropic = await post(
     gw,
     '/v1/messages',

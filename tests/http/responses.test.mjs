@@ -233,7 +233,7 @@ test('what is kept can be read and deleted', async () => {
   const later = await ask('answer', { previous_response_id: json.id });
   assert.deepEqual(
     [later.status, later.json.error.code, later.json.error.param],
-    [404, 'previous_response_not_found', 'previous_response_id'],
+    [400, 'previous_response_not_found', 'previous_response_id'],
   );
 });
 

@@ -54,7 +54,7 @@ static void answers_are_kept_and_gone_on_from(void)
     memset(&w.rq, 0, sizeof(w.rq));
     ask_with("{" GO_ON("9") ",\"input\":\"more\"}", NULL, 0);
     worker_works();
-    CHECK(w.rq.status == 404 && in_text("\"code\":\"previous_response_not_found\""));
+    CHECK(w.rq.status == 400 && in_text("\"code\":\"previous_response_not_found\""));
     memset(&w.rq, 0, sizeof(w.rq));
     ask_with("{\"store\":false,\"input\":\"Hi\"}", NULL, 0);
     says(attempt(2, false), "hello", true);
