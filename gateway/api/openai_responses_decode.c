@@ -181,6 +181,9 @@ static const struct api_field request_fields[] = {
     { "moderation", api_refuse },
     { "prompt_cache_options", api_refuse },
     { "prompt_cache_retention", api_refuse },
+    { "access_programs", api_refuse },
+    { "background_options", api_refuse },
+    { "image", api_refuse },
 };
 
 enum { COUNT_FIELDS = 12 };
