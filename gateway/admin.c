@@ -10,6 +10,7 @@
 #include "gateway/key_fields.h"
 #include "gateway/models.h"
 #include "gateway/query.h"
+#include "gateway/reload.h"
 
 enum { BODY_MAX = 64 << 10, TEXT_MAX = 4 << 20, PAGE = 100, PAGE_MAX = 1000 };
 
@@ -175,6 +176,11 @@ static void on_done(void *arg)
     drop(job);
 }
 
+static enum tg_status fail_body(struct tg_error *err)
+{
+    return tg_fail(err, TG_INVALID, "the body is above 64 KiB");
+}
+
 static enum tg_status read_op(struct gw_app *app, const struct gw_ask *ask, const struct target *t,
                               struct tel_key_op *op, struct tg_error *err)
 {
@@ -182,7 +188,7 @@ static enum tg_status read_op(struct gw_app *app, const struct gw_ask *ask, cons
     if (!t->all)
         snprintf(op->id, sizeof(op->id), "%.*s", TG_FMT(t->id));
     if (ask->body.n > BODY_MAX)
-        return tg_fail(err, TG_INVALID, "the body is above 64 KiB");
+        return fail_body(err);
     if (op->kind == TEL_KEY_ROTATE)
         return gw_key_read_overlap(ask->body, &op->overlap_ms, err);
     if (op->kind == TEL_KEY_REVOKE)
@@ -266,6 +272,21 @@ void *gw_admin_keys(struct gw_app *app, struct gw_request *rq, const struct gw_a
     return NULL;
 }
 
+void *gw_admin_reload(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask)
+{
+    const struct api_dialect *dialect = gw_dialect_asked(ask);
+    struct tg_error err;
+    if (!tg_str_eq(ask->method, TG_STR("POST")))
+        return refuse_method(app, rq, ask, dialect, "POST");
+    enum tg_status status = ask->body.n > BODY_MAX ? fail_body(&err)
+                                                   : gw_key_read_none(ask->body, &err);
+    if (status == TG_OK)
+        return gw_reload_wait(app, rq, dialect);
+    struct api_error e = failure_of(status, err.text);
+    gw_router_refuse(app, rq, dialect, &e);
+    return NULL;
+}
+
 bool gw_admin_gone(struct gw_app *app, const void *context)
 {
     for (struct gw_admin_job *job = app->admin_jobs; job; job = job->next)
@@ -273,7 +294,7 @@ bool gw_admin_gone(struct gw_app *app, const void *context)
             job->rq = NULL;
             return true;
         }
-    return false;
+    return gw_reload_gone(app, context);
 }
 
 void gw_admin_free(struct gw_app *app)

@@ -24,6 +24,7 @@ struct api_dialect;
 struct api_error;
 struct gw_admin_job;
 struct gw_exchange;
+struct gw_reload;
 struct gw_responses;
 struct tel_metrics;
 
@@ -71,6 +72,7 @@ struct gw_app {
     struct tg_log_seldom strangers;    /* refused for their key */
     struct gw_failures failures;       /* of calls of backends: lines of the log */
     struct gw_admin_job *admin_jobs;   /* doubly linked: changes that the store has under way */
+    struct gw_reload *reload;          /* of now, by HUP and by the admin API */
     struct gw_exchange *exchanges;                   /* doubly linked: all that live */
     struct gw_exchange *waiting_head, *waiting_tail; /* not admitted yet, oldest first */
     size_t n_waiting;

@@ -19,6 +19,7 @@
 #include "gateway/identity.h"
 #include "gateway/metrics.h"
 #include "gateway/holder.h"
+#include "gateway/reload.h"
 #include "local_engine/device.h"
 #include "providers/answer_reads.h"
 
@@ -37,7 +38,8 @@ static const char usage[] =
     "\n"
     "Runs the gateway in the foreground. Signals: TERM or INT finishes what runs and ends (a "
     "second\n"
-    "one ends at once), HUP reads the configuration again (a bad file changes nothing).\n"
+    "one ends at once), HUP reads the configuration again (a bad file changes nothing); POST\n"
+    "/admin/reload does the same and answers with the outcome.\n"
     "\n"
     "  --config FILE  the configuration (JSON; see README.md). Default: config/default.json\n"
     "  --check        read and check the configuration, open nothing, say what is wrong\n"
@@ -47,9 +49,6 @@ struct server {
     struct gw_app app;
     const char *config;
     struct gw_timer *drain_look, *drain_end;
-    bool reloading, reload_again;
-    struct gw_snapshot *loaded; /* what the reload made, NULL: reload_error says why */
-    struct tg_error reload_error;
 };
 
 /* --- signals ------------------------------------------------------------------------------- */
@@ -75,6 +74,7 @@ static void on_drain_end(void *arg)
     }
     tg_log(TG_LOG_WARN, "drain-timeout", "requests still running were cut off after limits.drain");
     gw_exchange_fail_all(&s->app);
+    gw_reload_end_waits(&s->app);
     gw_timer_set(s->drain_end, DRAIN_LAST_MS);
 }
 
@@ -96,70 +96,9 @@ static void on_term(void *arg)
     gw_timer_set(s->drain_look, 0);
 }
 
-static void reload_read(void *arg)
-{
-    struct server *s = arg;
-    if (gw_snapshot_load(s->config, &s->loaded, &s->reload_error) != TG_OK)
-        s->loaded = NULL;
-}
-
-static void reload_begin(struct server *s);
-
-static void set_door(struct gw_http *h, const struct gw_snapshot *now)
-{
-    gw_http_set_limits(h, &now->settings->limits);
-    gw_http_set_tls(h, now->tls);
-}
-
-static void reload_swap(void *arg)
-{
-    struct server *s = arg;
-    struct tg_error *err = &s->reload_error;
-    s->reloading = false;
-    if (s->loaded) {
-        const char *fixed = cfg_restart_needed(s->app.now->settings, s->loaded->settings);
-        if (fixed)
-            tg_fail(err, TG_INVALID, "%s: a change of this key needs a restart", fixed);
-        if (fixed || gw_snapshot_bind(s->loaded, &s->app, err) != TG_OK) {
-            gw_snapshot_unref(s->loaded);
-            s->loaded = NULL;
-        }
-    }
-    if (s->loaded) {
-        struct gw_snapshot *old = s->app.now;
-        s->app.now = s->loaded;
-        const struct cfg_settings *c = s->app.now->settings;
-        set_door(s->app.http, s->app.now);
-        if (s->app.admin_http)
-            set_door(s->app.admin_http, s->app.now);
-        gw_responses_limit(s->app.responses, c->responses.max_bytes, c->responses.ttl_ms,
-                           tg_mono_ns() / 1000000);
-        gw_snapshot_unref(old);
-        tg_log(TG_LOG_INFO, "reloaded", "%s is in force", s->config);
-        gw_gate_warn(c, s->app.keys);
-        gw_identity_tell(&s->app);
-    } else {
-        tg_log(TG_LOG_ERROR, "reload-refused", "%s; the old configuration stays in force",
-               err->text);
-    }
-    s->loaded = NULL;
-    if (s->reload_again)
-        reload_begin(s);
-}
-
-static void reload_begin(struct server *s)
-{
-    s->reload_again = s->reloading;
-    if (s->reloading || s->app.draining)
-        return;
-    s->reloading = tg_workers_submit(s->app.workers, reload_read, reload_swap, s) == TG_OK;
-    if (!s->reloading)
-        tg_log(TG_LOG_ERROR, "reload-refused", "too busy to reload: send HUP again");
-}
-
 static void on_hup(void *arg)
 {
-    reload_begin(arg);
+    gw_reload_ask(arg);
 }
 
 /* --- start ----------------------------------------------------------------------------------- */
@@ -261,7 +200,7 @@ static enum tg_status watch_signals(struct server *s, struct tg_error *err)
     s->app.look_again = gw_timer_new(loop, on_look_again, &s->app);
     bool timers = s->drain_look && s->drain_end && s->app.look_again;
     if (!timers || gw_loop_signal(loop, SIGTERM, on_term, s) ||
-        gw_loop_signal(loop, SIGINT, on_term, s) || gw_loop_signal(loop, SIGHUP, on_hup, s) ||
+        gw_loop_signal(loop, SIGINT, on_term, s) || gw_loop_signal(loop, SIGHUP, on_hup, &s->app) ||
         gw_loop_watch(loop, tg_workers_fd(s->app.workers), on_workers, s->app.workers))
         return tg_fail(err, TG_NOMEM, "out of memory for signals");
     return TG_OK;
@@ -344,6 +283,8 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     if (status == TG_OK)
         status = open_responses(app, err);
     if (status == TG_OK)
+        status = gw_reload_new(app, s->config, err);
+    if (status == TG_OK)
         status = gw_identity_begin(app, err);
     if (status)
         return status;
@@ -375,7 +316,7 @@ static void stop(struct server *s)
     }
     gw_responses_free(app->responses);
     gw_timer_free(app->expire);
-    gw_snapshot_unref(s->loaded);
+    gw_reload_free(app);
     gw_snapshot_unref(app->now);
     prov_backend_free(app->local);
     prov_http_free(app->upstream);

@@ -251,6 +251,17 @@ enum tg_status gw_key_read_overlap(struct tg_str body, int64_t *overlap_ms, stru
     return status;
 }
 
+enum tg_status gw_key_read_none(struct tg_str body, struct tg_error *err)
+{
+    struct tg_json *root = NULL;
+    enum tg_status status = body.n ? parse_object(body, &root, err) : TG_OK;
+    const struct tg_json *v = status ? NULL : tg_json_first(root);
+    if (v)
+        status = tg_fail(err, TG_INVALID, "%.80s: no such member", tg_json_key(v));
+    tg_json_free(root);
+    return status;
+}
+
 /* --- names of the configuration --- */
 
 static void add_names(const struct cfg_settings *s, char out[300])

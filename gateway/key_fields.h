@@ -18,6 +18,8 @@ enum tg_status gw_key_read(struct tg_str body, int64_t now_ms, struct tel_key_sp
                            struct tg_error *err);
 /* {"overlap": "24h"}, or nothing at all: the default. */
 enum tg_status gw_key_read_overlap(struct tg_str body, int64_t *overlap_ms, struct tg_error *err);
+/* {}, or nothing at all. */
+enum tg_status gw_key_read_none(struct tg_str body, struct tg_error *err);
 /* Whether the configuration has the routes and models that spec names: a mistyped one would be a
  * key that opens nothing. */
 enum tg_status gw_key_check_names(const struct tel_key_spec *spec, const struct cfg_settings *s,

@@ -169,6 +169,7 @@ static const struct endpoint endpoints[] = {
     { "/healthz", "GET", .answer = on_health, .access = GW_BY_ANYONE },
     { "/metrics", "GET", .answer = gw_metrics_answer, .access = GW_BY_EITHER },
     { "/admin/keys", NULL, .govern = gw_admin_keys, .access = GW_BY_ADMIN, .below = true },
+    { "/admin/reload", NULL, .govern = gw_admin_reload, .access = GW_BY_ADMIN },
     { "/api/chat", "POST", .dialect = &oll_chat, .any_type = true },
     { "/api/generate", "POST", .dialect = &oll_generate, .any_type = true },
     { "/api/tags", "GET", .answer = gw_ollama_tags },

@@ -23,6 +23,7 @@ static void body(struct tg_str text)
     struct tg_error err;
     int64_t overlap;
     gw_key_read_overlap(text, &overlap, &err);
+    gw_key_read_none(text, &err);
     if (gw_key_read(text, 1795176000000, &spec, &err) != TG_OK)
         return;
     check(memchr(spec.name, 0, sizeof(spec.name)) && memchr(spec.routes, 0, sizeof(spec.routes)),

@@ -12,7 +12,8 @@ struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s)
 
 void gw_snapshot_unref(struct gw_snapshot *s)
 {
-    s->refs--;
+    if (s)
+        s->refs--;
 }
 
 size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body)
