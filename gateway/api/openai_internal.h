@@ -97,8 +97,11 @@ enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
                                    struct chat_part *part);
 /* The error for a content that is neither a string nor a list; v NULL: it is missing. */
 enum tg_status oai_wrong_content(struct api_read *d, const struct tg_json *v);
-/* Content of a message: a string, or an array of parts; media only when the role may carry them. */
-enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
+/* {"type": "refusal", ...} of an assistant: text, as backends have no word for it. */
+enum tg_status oai_read_refusal_part(struct api_read *d, const struct tg_json *v,
+                                     struct chat_part *part);
+/* Content of a message: a string, or an array of parts; users have media, assistants refusals. */
+enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, enum chat_role role,
                                 struct api_parts *parts);
 /* Joined text of a content that may be text only. */
 enum tg_status oai_join_text(struct api_read *d, const struct tg_json *v, struct tg_str *out);

@@ -58,7 +58,7 @@ static enum tg_status check_members(struct api_read *d, const struct tg_json *v,
         { "reasoning_content", api_elsewhere },
         { "reasoning", api_elsewhere },
         { "annotations", api_only_empty },
-        { "refusal", api_refuse },
+        { "refusal", api_elsewhere },
         { "audio", api_refuse },
         { "function_call", api_refuse },
     };
@@ -159,15 +159,24 @@ static enum tg_status read_assistant(struct api_read *d, const struct tg_json *v
                                      struct calls *calls, struct api_parts *parts)
 {
     const struct tg_json *content = api_member(v, "content"), *list = api_member(v, "tool_calls");
+    struct chat_part refusal = { .kind = CHAT_PART_TEXT };
+    struct tg_str text;
     enum tg_status status = read_thoughts(d, v, parts);
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "refusal", false, 0, SIZE_MAX, &refusal.text);
     if (status)
         return status;
     size_t mark = d->path_n;
-    if (content || (!tg_json_first(list) && parts->n == 0)) {
+    /* Beside a refusal: what a client made of a stream without content. */
+    if (refusal.text.n && tg_json_string(content, &text) && !text.n)
+        content = NULL;
+    if (content || (!tg_json_first(list) && parts->n == 0 && !refusal.text.n)) {
         api_enter(d, "content");
-        status = oai_read_content(d, content, false, parts);
+        status = oai_read_content(d, content, CHAT_ASSISTANT, parts);
         api_leave(d, mark);
     }
+    if (status == TG_OK && refusal.text.n)
+        parts->p[parts->n++] = refusal;
     if (status == TG_OK && list) {
         api_enter(d, "tool_calls");
         status = read_calls(d, list, calls, parts);
@@ -211,9 +220,9 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
         status = api_copy_member(d, v, "name", false, 1, OAI_NAME_MAX, &out->name);
     if (status)
         return status;
-    /* content, which may be one string, calls and one part of reasoning */
+    /* content, which may be one string, calls, one part of reasoning and one of a refusal */
     struct api_parts parts = { .cap = api_list_count(tg_json_get(v, "content")) +
-                                      api_list_count(tg_json_get(v, "tool_calls")) + 2 };
+                                      api_list_count(tg_json_get(v, "tool_calls")) + 3 };
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
         return api_no_memory(d);
@@ -223,7 +232,7 @@ static enum tg_status read_message(struct api_read *d, const struct tg_json *v,
         status = read_tool_result(d, v, calls, &parts);
     } else {
         size_t mark = api_enter(d, "content");
-        status = oai_read_content(d, api_member(v, "content"), out->role == CHAT_USER, &parts);
+        status = oai_read_content(d, api_member(v, "content"), out->role, &parts);
         api_leave(d, mark);
     }
     out->parts = parts.p;

@@ -107,12 +107,24 @@ enum tg_status oai_read_audio_part(struct api_read *d, const struct tg_json *v,
     return status;
 }
 
+enum tg_status oai_read_refusal_part(struct api_read *d, const struct tg_json *v,
+                                     struct chat_part *part)
+{
+    static const struct api_field fields[] = { { "type", api_elsewhere },
+                                               { "refusal", api_elsewhere } };
+    part->kind = CHAT_PART_TEXT;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    return status ? status : api_copy_member(d, v, "refusal", true, 0, SIZE_MAX, &part->text);
+}
+
 static enum tg_status bad_type(struct api_read *d, struct tg_str type, bool media_known)
 {
     api_enter(d, "type");
     if (media_known)
         return api_bad(d, "a message of this role may only have text parts");
-    if (tg_str_eq(type, TG_STR("file")) || tg_str_eq(type, TG_STR("refusal"))) {
+    if (tg_str_eq(type, TG_STR("refusal")))
+        return api_bad(d, "only messages of the assistant have refusal parts");
+    if (tg_str_eq(type, TG_STR("file"))) {
         enum tg_status status = api_unsupported(d);
         snprintf(d->err->message, sizeof(d->err->message),
                  "%s: %.*s parts are not supported in this version", d->path, TG_FMT(type));
@@ -121,7 +133,7 @@ static enum tg_status bad_type(struct api_read *d, struct tg_str type, bool medi
     return api_bad(d, "unknown part type \"%.*s\"", TG_FMT(api_short(type)));
 }
 
-static enum tg_status read_part(struct api_read *d, const struct tg_json *v, bool media,
+static enum tg_status read_part(struct api_read *d, const struct tg_json *v, enum chat_role role,
                                 struct chat_part *part)
 {
     struct tg_str type = { NULL, 0 };
@@ -133,7 +145,9 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, boo
     bool image = tg_str_eq(type, TG_STR("image_url"));
     bool video = tg_str_eq(type, TG_STR("video_url"));
     bool audio = tg_str_eq(type, TG_STR("input_audio"));
-    if (!media || !(image || video || audio))
+    if (role == CHAT_ASSISTANT && tg_str_eq(type, TG_STR("refusal")))
+        return oai_read_refusal_part(d, v, part);
+    if (role != CHAT_USER || !(image || video || audio))
         return bad_type(d, type, image || video || audio);
     if (audio)
         return oai_read_audio_part(d, v, part);
@@ -148,7 +162,7 @@ enum tg_status oai_wrong_content(struct api_read *d, const struct tg_json *v)
                    tg_json_type_name(tg_json_type(v)));
 }
 
-enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, bool media,
+enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, enum chat_role role,
                                 struct api_parts *parts)
 {
     if (tg_json_is(v, TG_JSON_STRING)) {
@@ -163,7 +177,7 @@ enum tg_status oai_read_content(struct api_read *d, const struct tg_json *v, boo
     size_t i = 0;
     for (const struct tg_json *item = tg_json_first(v); item; item = tg_json_next(item), i++) {
         size_t mark = api_enter_at(d, i);
-        enum tg_status status = read_part(d, item, media, &parts->p[parts->n++]);
+        enum tg_status status = read_part(d, item, role, &parts->p[parts->n++]);
         api_leave(d, mark);
         if (status)
             return status;
@@ -177,7 +191,7 @@ enum tg_status oai_join_text(struct api_read *d, const struct tg_json *v, struct
     parts.p = tg_arena_alloc(d->arena, parts.cap, sizeof(*parts.p));
     if (!parts.p)
         return api_no_memory(d);
-    enum tg_status status = oai_read_content(d, v, false, &parts);
+    enum tg_status status = oai_read_content(d, v, CHAT_TOOL, &parts);
     if (status)
         return status;
     size_t total = 0;

@@ -146,16 +146,6 @@ static enum tg_status read_text(struct api_read *d, const struct tg_json *v,
     return status ? status : api_copy_member(d, v, "text", true, 0, SIZE_MAX, &part->text);
 }
 
-static enum tg_status read_refusal(struct api_read *d, const struct tg_json *v,
-                                   struct chat_part *part)
-{
-    static const struct api_field fields[] = { { "type", api_elsewhere },
-                                               { "refusal", api_elsewhere } };
-    part->kind = CHAT_PART_TEXT;
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    return status ? status : api_copy_member(d, v, "refusal", true, 0, SIZE_MAX, &part->text);
-}
-
 static enum tg_status read_image(struct api_read *d, const struct tg_json *v,
                                  struct chat_part *part)
 {
@@ -186,7 +176,7 @@ static enum tg_status read_part(struct api_read *d, const struct tg_json *v, enu
     if (tg_str_eq(type, assistant ? TG_STR("output_text") : TG_STR("input_text")))
         return read_text(d, v, part);
     if (tg_str_eq(type, TG_STR("refusal")) && assistant)
-        return read_refusal(d, v, part);
+        return oai_read_refusal_part(d, v, part);
     bool image = tg_str_eq(type, TG_STR("input_image"));
     bool audio = tg_str_eq(type, TG_STR("input_audio"));
     if (image && (who == SPEAKER_USER || who == SPEAKER_TOOL))

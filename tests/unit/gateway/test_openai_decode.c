@@ -134,8 +134,13 @@ static void refuses_by_name_what_is_not_built(void)
           "file parts are not supported" },
         { USER("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\",\"detail\":\"fine\"}}]"),
           "messages[0].content[0].image_url.detail", "one of: auto, low, high" },
-        { MSG("\"role\":\"assistant\",\"content\":\"a\",\"refusal\":\"no\""), "messages[0].refusal",
-          UNSUPPORTED },
+        { USER("[{\"type\":\"refusal\",\"refusal\":\"no\"}]"), "messages[0].content[0].type",
+          "only messages of the assistant" },
+        { MSG("\"role\":\"assistant\",\"refusal\":7"), "messages[0].refusal", "a string" },
+        { MSG("\"role\":\"assistant\",\"content\":[{\"type\":\"refusal\"}]"),
+          "messages[0].content[0].refusal", "is missing" },
+        { MSG("\"role\":\"assistant\",\"content\":null,\"refusal\":\"\""), "messages[0].content",
+          "is missing" },
     };
     CHECK_ALL_BAD(&oai_chat, rows);
 }
@@ -438,6 +443,26 @@ static void honours_messages(void)
     finish(&t);
 }
 
+/* As the answer told it, and in the form of parts. */
+static void refusals_are_text(void)
+{
+    static const char body[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"refusal\":\"no\"},"
+        "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":\"no\"},"
+        "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},"
+        "{\"type\":\"refusal\",\"refusal\":\"never\"}],\"refusal\":\"so\"}]}";
+    struct trial t = decode(tg_str_of(body));
+    const struct chat_message *m = t.rq.messages;
+    CHECK_STR(t.err.message, "");
+    for (size_t i = 1; i < 3; i++)
+        CHECK(m[i].n_parts == 1 && m[i].parts[0].kind == CHAT_PART_TEXT &&
+              is(m[i].parts[0].text, "no"));
+    CHECK(m[3].n_parts == 3 && is(m[3].parts[0].text, "b") && is(m[3].parts[1].text, "never"));
+    CHECK(m[3].parts[1].kind == CHAT_PART_TEXT && is(m[3].parts[2].text, "so"));
+    finish(&t);
+}
+
 /* head, then n times unit, then tail. */
 static struct trial decode_long(const char *head, const char *unit, size_t n, const char *tail)
 {
@@ -502,6 +527,7 @@ int main(int argc, char **argv)
         CASE(refuses_wrong_allowed_tools),
         CASE(honours_tools),
         CASE(honours_messages),
+        CASE(refusals_are_text),
         CASE(holds_its_limits),
         CASE(survives_failing_allocations),
     };
