@@ -257,6 +257,8 @@ static struct api_whole whole_of(struct gw_try *t)
     return (struct api_whole){
         .content = tg_buf_str(&t->content),
         .reasoning = tg_buf_str(&t->reasoning),
+        .refusal = tg_buf_str(&t->refusal),
+        .refused = t->refused,
         .calls = calls ? calls->call : NULL,
         .n_calls = calls ? calls->n : 0,
         .finish = t->finish,
@@ -359,7 +361,7 @@ static void printed_by_worker(void *arg)
 /* Many numbers take long to print, and so does much text. */
 static bool takes_long(const struct api_whole *w)
 {
-    size_t numbers = 0, bytes = w->content.n + w->reasoning.n;
+    size_t numbers = 0, bytes = w->content.n + w->reasoning.n + w->refusal.n;
     for (size_t i = 0; i < w->n_vectors; i++)
         numbers += w->vectors[i].n;
     for (size_t i = 0; i < w->n_calls; i++)

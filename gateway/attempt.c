@@ -29,10 +29,12 @@ void gw_try_init(struct gw_try *t, struct gw_exchange *x)
     tg_buf_init(&t->out, TRY_OUT_MAX);
     tg_buf_init(&t->content, GW_ANSWER_MAX);
     tg_buf_init(&t->reasoning, GW_ANSWER_MAX);
+    tg_buf_init(&t->refusal, GW_ANSWER_MAX);
     tg_buf_init(&t->stream.items, GW_ANSWER_MAX);
     tg_buf_init(&t->stream.tokens, GW_ANSWER_MAX);
     t->stream.content = &t->content;
     t->stream.reasoning = &t->reasoning;
+    t->stream.refusal = &t->refusal;
 }
 
 void gw_try_free(struct gw_try *t)
@@ -42,6 +44,7 @@ void gw_try_free(struct gw_try *t)
     tg_buf_free(&t->out);
     tg_buf_free(&t->content);
     tg_buf_free(&t->reasoning);
+    tg_buf_free(&t->refusal);
     tg_buf_free(&t->stream.items);
     tg_buf_free(&t->stream.tokens);
     tg_arena_free(t->kept);

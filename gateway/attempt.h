@@ -36,6 +36,8 @@ struct gw_try {
     struct tg_buf out;                      /* stream: bytes not yet given to the client */
     struct api_stream stream;               /* where that stream is */
     struct tg_buf content, reasoning;       /* whole answer, or a dialect that keeps it */
+    struct tg_buf refusal;                  /* the same; of a dialect that tells it apart */
+    bool refused;                           /* some of what it said was a refusal */
     struct gw_calls *calls;                 /* owned; NULL: none came */
     struct tg_arena *kept;                  /* what else a whole answer has; NULL: nothing yet */
     struct chat_logprobs *tokens, **tokens_end; /* of content, in kept */
@@ -68,10 +70,8 @@ const struct cfg_tier *gw_try_tier(const struct gw_try *t);
 void gw_try_route(const struct gw_try *t, char *out, size_t n);
 
 /* held.c */
-/* Where what t says is kept until it is told; NULL: out of memory. */
-struct tg_arena *gw_try_kept(struct gw_try *t);
-/* Keeps the logprobs of a TEXT event for the whole answer: TG_OK, TG_LIMIT, TG_NOMEM. */
-enum tg_status gw_try_keep_logprobs(struct gw_try *t, const struct chat_event *e);
-enum tg_status gw_try_keep_vector(struct gw_try *t, const struct chat_event *e);
+/* Prints a delta for the stream and keeps what the end will need of it: TG_OK, TG_LIMIT, TG_NOMEM,
+ * or TG_UNSUPPORTED as the dialect says. */
+enum tg_status gw_try_hold(struct gw_try *t, const struct chat_event *e);
 
 #endif

@@ -352,35 +352,10 @@ bool gw_exchange_timers(struct gw_exchange *x)
 
 /* --- events of an attempt -------------------------------------------------------------------- */
 
-/* Some servers repeat id and name in each delta: the first ones hold. */
-static bool keep_first(struct tg_arena *arena, struct tg_str *kept, struct tg_str given)
-{
-    if (given.n && !kept->n)
-        *kept = tg_arena_str(arena, given);
-    return kept->n || !given.n;
-}
-
 /* A loop that is busy takes an event later than it happened. */
 static int64_t time_of(const struct chat_event *e)
 {
     return e->mono_ns ? e->mono_ns : tg_mono_ns();
-}
-
-static enum tg_status hold_call(struct gw_try *t, const struct chat_event *e)
-{
-    struct tg_arena *arena = t->x->prepared.arena;
-    if (e->index >= CHAT_CALLS_MAX)
-        return TG_LIMIT;
-    if (!t->calls)
-        t->calls = tg_calloc(1, sizeof(*t->calls));
-    if (!t->calls)
-        return TG_NOMEM;
-    struct api_call *call = &t->calls->call[e->index];
-    for (; t->calls->n <= e->index; t->calls->n++)
-        tg_buf_init(&t->calls->arguments[t->calls->n], GW_ANSWER_MAX);
-    if (!keep_first(arena, &call->id, e->id) || !keep_first(arena, &call->name, e->name))
-        return TG_LIMIT;
-    return tg_buf_add(&t->calls->arguments[e->index], e->text.p, e->text.n);
 }
 
 /* Adds a delta to what the attempt holds. */
@@ -394,25 +369,7 @@ static enum tg_status hold(struct gw_try *t, const struct chat_event *e)
     t->output_bytes += e->text.n;
     if (e->has_token)
         pol_confidence_add(&x->confidence_sums, &e->token);
-    if (e->kind == CHAT_EVENT_VECTOR)
-        return gw_try_keep_vector(t, e);
-    if (!e->text.n && !e->name.n && !e->n_logprobs)
-        return TG_OK;
-    const struct api_dialect *dialect = x->prepared.dialect;
-    if (x->prepared.request.stream) {
-        enum tg_status status = dialect->event(&x->answer, &t->stream, e, &t->out);
-        bool call = e->kind == CHAT_EVENT_TOOL_CALL;
-        if (status || !(dialect->keeps || (call && dialect->keeps_calls)))
-            return status;
-    }
-    if (e->kind == CHAT_EVENT_TOOL_CALL)
-        return hold_call(t, e);
-    bool tokens = e->n_logprobs && !x->prepared.request.stream; /* a stream has told them */
-    enum tg_status status = tokens ? gw_try_keep_logprobs(t, e) : TG_OK;
-    if (status)
-        return status;
-    struct tg_buf *b = e->kind == CHAT_EVENT_TEXT ? &t->content : &t->reasoning;
-    return tg_buf_add(b, e->text.p, e->text.n);
+    return gw_try_hold(t, e);
 }
 
 static void on_failed(struct gw_try *t, const struct api_error *failure, const char *name,
@@ -566,6 +523,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
         t->started_ns = time_of(e);
         return;
     case CHAT_EVENT_TEXT:
+    case CHAT_EVENT_REFUSAL:
     case CHAT_EVENT_REASONING:
     case CHAT_EVENT_TOOL_CALL:
     case CHAT_EVENT_VECTOR:

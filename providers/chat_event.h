@@ -17,6 +17,7 @@ enum {
 enum chat_event_kind {
     CHAT_EVENT_STARTED,   /* a local job left the queue; a remote answered its headers */
     CHAT_EVENT_TEXT,
+    CHAT_EVENT_REFUSAL,   /* text, in which the model declines: instead of TEXT, or behind it */
     CHAT_EVENT_REASONING,
     CHAT_EVENT_TOOL_CALL, /* delta: index; id and name in the first; text = piece of arguments */
     CHAT_EVENT_VECTOR,    /* of one input: index; each comes once */

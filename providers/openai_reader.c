@@ -212,8 +212,8 @@ static bool take_parts(struct prov_reader *r, const struct tg_json *list,
     return true;
 }
 
-/* Content with its tokens, if they are asked for. Some servers tell those of thoughts and calls
- * too: what comes without content beside one of these is no token of the text. */
+/* Content with its tokens, if they are asked for. Some servers tell those of thoughts, calls and
+ * refusals too: what comes without content beside one of these is no token of the text. */
 static void take_content(struct prov_reader *r, const struct tg_json *content, bool beside,
                          const struct tg_json *logprobs)
 {
@@ -317,15 +317,18 @@ static void take_delta(struct prov_reader *r, const struct tg_json *choice, cons
 {
     const struct tg_json *delta = tg_json_get(choice, member);
     const struct tg_json *calls = tg_json_get(delta, "tool_calls");
+    const struct tg_json *refusal = tg_json_get(delta, "refusal");
     const struct tg_json *reasoning = tg_json_get(delta, "reasoning_content");
+    struct tg_str declined = { NULL, 0 };
     if (!tg_json_is(reasoning, TG_JSON_STRING))
         reasoning = tg_json_get(delta, "reasoning");
     if (!tg_json_is(reasoning, TG_JSON_STRING))
         reasoning = NULL; /* some servers put an object there, with nothing to show */
     take_text(r, reasoning, CHAT_EVENT_REASONING);
-    take_content(r, tg_json_get(delta, "content"), reasoning || tg_json_first(calls),
-                 tg_json_get(choice, "logprobs"));
-    if (!take_text(r, tg_json_get(delta, "refusal"), CHAT_EVENT_TEXT)) {
+    tg_json_string(refusal, &declined);
+    take_content(r, tg_json_get(delta, "content"),
+                 reasoning || declined.n || tg_json_first(calls), tg_json_get(choice, "logprobs"));
+    if (!take_text(r, refusal, CHAT_EVENT_REFUSAL)) {
         malformed(r, "refusal is neither a string nor null");
         return;
     }

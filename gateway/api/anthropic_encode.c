@@ -46,7 +46,8 @@ static void add_usage(const struct chat_usage *u, struct tg_buf *out)
 }
 
 /* Some servers say "stop" behind a tool call; to clients of this API the reason is what makes them
- * run the tool. Where it is not known which stop sequence ended an answer, none is told. */
+ * run the tool. A refusal ends with "stop" elsewhere; here a reader of structured output looks at
+ * the reason. Where it is not known which stop sequence ended an answer, none is told. */
 static const char *reason_of(const struct api_whole *w, bool called)
 {
     switch (w->finish) {
@@ -58,7 +59,10 @@ static const char *reason_of(const struct api_whole *w, bool called)
     case CHAT_FINISH_TOOL_CALLS:
         break;
     }
-    return called ? "tool_use" : w->stop.n ? "stop_sequence" : "end_turn";
+    return called       ? "tool_use"
+           : w->refused ? "refusal"
+           : w->stop.n  ? "stop_sequence"
+                        : "end_turn";
 }
 
 static void add_stop(const struct api_whole *w, bool called, struct tg_buf *out)

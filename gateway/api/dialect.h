@@ -51,6 +51,8 @@ struct api_vector {
 /* All that an answer says. */
 struct api_whole {
     struct tg_str content, reasoning;
+    struct tg_str refusal; /* empty unless the dialect tells it apart; else it is in content */
+    bool refused;          /* there was one */
     const struct api_call *calls;
     size_t n_calls;
     enum chat_finish finish;
@@ -68,8 +70,9 @@ struct api_stream {
     uint32_t index; /* of that block */
     uint32_t call;  /* number of the call that is open */
     uint64_t sequence;
-    const struct tg_buf *content, *reasoning; /* what was said so far, to a dialect that keeps it */
-    struct tg_buf items, tokens;              /* freed with the attempt */
+    /* What was said so far, to a dialect that keeps it. */
+    const struct tg_buf *content, *reasoning, *refusal;
+    struct tg_buf items, tokens; /* freed with the attempt */
     size_t held;      /* 1 + where the tokens of text to come begin in tokens; 0: there are none */
     bool tokens_lost; /* there were too many to be told again */
 };
@@ -94,6 +97,7 @@ struct api_dialect {
     const struct api_rename *renames; /* ended by a NULL, or NULL */
     bool keeps;                       /* finish and later events need what was said before */
     bool keeps_calls;                 /* finish needs the calls, and nothing else */
+    bool refusals;                    /* it tells them apart; else a REFUSAL comes as a TEXT */
     bool anthropic_limits;            /* how its clients read what is left of their limits */
     int overloaded;                   /* the status that it has for 503; 0: the same */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
@@ -120,8 +124,8 @@ struct api_dialect {
                             struct tg_buf *out);
     /* What comes before the first event. */
     enum tg_status (*begin)(const struct api_answer *a, struct tg_buf *out);
-    /* TEXT, REASONING or TOOL_CALL with something to print. Also TG_UNSUPPORTED: the dialect has no
-     * way to tell it, and the answer fails. */
+    /* TEXT, REFUSAL, REASONING or TOOL_CALL with something to print. Also TG_UNSUPPORTED: the
+     * dialect has no way to tell it, and the answer fails. */
     enum tg_status (*event)(const struct api_answer *a, struct api_stream *s,
                             const struct chat_event *e, struct tg_buf *out);
     /* The end. Text, reasoning and calls of w are empty unless the dialect keeps them. Printed

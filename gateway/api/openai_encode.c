@@ -83,13 +83,16 @@ static enum tg_status print_whole(const struct api_answer *a, const struct api_w
 {
     oai_add_identity(a, "chat.completion", out);
     tg_buf_adds(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    if (w->content.n == 0 && w->n_calls > 0)
+    if (w->content.n == 0 && (w->n_calls > 0 || w->refusal.n > 0))
         tg_buf_adds(out, "null");
     else
         tg_buf_add_json(out, w->content);
     if (w->reasoning.n)
         add_text(out, ",\"reasoning_content\":", w->reasoning);
-    tg_buf_adds(out, ",\"refusal\":null");
+    if (w->refusal.n)
+        add_text(out, ",\"refusal\":", w->refusal);
+    else
+        tg_buf_adds(out, ",\"refusal\":null");
     if (w->n_calls)
         add_calls(w, out);
     add_logprobs(w->logprobs, out);
@@ -147,15 +150,17 @@ static enum tg_status print_event(const struct api_answer *a, struct api_stream 
                                   const struct chat_event *e, struct tg_buf *out)
 {
     (void)s;
-    if (e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING &&
-        e->kind != CHAT_EVENT_TOOL_CALL)
+    const char *key = e->kind == CHAT_EVENT_TEXT        ? "\"content\":"
+                      : e->kind == CHAT_EVENT_REFUSAL   ? "\"refusal\":"
+                      : e->kind == CHAT_EVENT_REASONING ? "\"reasoning_content\":"
+                                                        : NULL;
+    if (!key && e->kind != CHAT_EVENT_TOOL_CALL)
         return out->failed;
     begin_delta(a, out);
-    if (e->kind == CHAT_EVENT_TOOL_CALL)
-        add_call_delta(e, out);
+    if (key)
+        add_text(out, key, e->text);
     else
-        add_text(out, e->kind == CHAT_EVENT_TEXT ? "\"content\":" : "\"reasoning_content\":",
-                 e->text);
+        add_call_delta(e, out);
     struct chat_logprobs list = { e->logprobs, e->n_logprobs, NULL };
     return end_delta(e->n_logprobs ? &list : NULL, out);
 }
@@ -247,6 +252,7 @@ const struct api_dialect oai_chat = {
     .stream_type = "text/event-stream",
     .heartbeat = ": heartbeat\n\n",
     .id_header = "x-request-id",
+    .refusals = true,
     .decode = oai_chat_decode,
     .error = oai_error_print,
     .whole = print_whole,

@@ -29,9 +29,14 @@ struct tg_str oai_item_tokens(const struct api_stream *s, const struct oai_item 
 void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char id[OAI_ITEM_ID])
 {
     static const char *const prefixes[] = { [OAI_REASONING] = "rs", [OAI_MESSAGE] = "msg",
-                                            [OAI_CALL] = "fc" };
+                                            [OAI_REFUSAL] = "msg", [OAI_CALL] = "fc" };
     const char *number = strchr(a->id, '_');
     snprintf(id, OAI_ITEM_ID, "%s_%.16s%04zx", prefixes[kind], number ? number + 1 : "", i);
+}
+
+struct tg_str oai_text_of(const struct api_whole *w, enum oai_kind kind)
+{
+    return kind == OAI_MESSAGE ? w->content : kind == OAI_REFUSAL ? w->refusal : w->reasoning;
 }
 
 static void begin_text_part(struct tg_buf *out)
@@ -53,18 +58,22 @@ void oai_text_part_print(struct tg_str text, struct tg_str tokens, struct tg_buf
     end_text_part(text, out);
 }
 
-/* The part of a message that has ended: all tokens of a whole answer are its one message's. */
-static void add_text(const struct api_stream *s, const struct api_whole *w,
+/* The part of a message that has ended: all tokens of a whole answer are its one text's. */
+static void add_part(const struct api_stream *s, const struct api_whole *w,
                      const struct oai_item *item, struct tg_buf *out)
 {
-    struct tg_str text = slice(w->content, item->from, item->to);
-    if (s) {
+    struct tg_str text = slice(oai_text_of(w, item->kind), item->from, item->to);
+    if (item->kind == OAI_REFUSAL) {
+        tg_buf_adds(out, "{\"type\":\"refusal\",\"refusal\":");
+        tg_buf_add_json(out, text);
+        tg_buf_addc(out, '}');
+    } else if (s) {
         oai_text_part_print(text, oai_item_tokens(s, item), out);
-        return;
+    } else {
+        begin_text_part(out);
+        api_add_logprob_list(out, w->logprobs, true);
+        end_text_part(text, out);
     }
-    begin_text_part(out);
-    api_add_logprob_list(out, w->logprobs, true);
-    end_text_part(text, out);
 }
 
 static void add_thought(const struct api_answer *a, struct tg_str text, bool begun,
@@ -95,7 +104,7 @@ void oai_item_print(const struct api_answer *a, const struct api_stream *s,
                     enum oai_state state, struct tg_buf *out)
 {
     static const char *const types[] = { [OAI_REASONING] = "reasoning", [OAI_MESSAGE] = "message",
-                                         [OAI_CALL] = "function_call" };
+                                         [OAI_REFUSAL] = "message", [OAI_CALL] = "function_call" };
     static const char *const states[] = { "in_progress", "completed", "incomplete" };
     bool begun = state == OAI_BEGUN;
     char id[OAI_ITEM_ID];
@@ -104,10 +113,10 @@ void oai_item_print(const struct api_answer *a, const struct api_stream *s,
                 states[state]);
     if (item->kind == OAI_REASONING) {
         add_thought(a, slice(w->reasoning, item->from, item->to), begun, out);
-    } else if (item->kind == OAI_MESSAGE) {
+    } else if (item->kind != OAI_CALL) {
         tg_buf_adds(out, ",\"role\":\"assistant\",\"content\":[");
         if (!begun)
-            add_text(s, w, item, out);
+            add_part(s, w, item, out);
         tg_buf_addc(out, ']');
     } else {
         const struct api_call *call = &w->calls[item->call];
@@ -134,8 +143,10 @@ bool oai_items_of(const struct api_stream *s, const struct api_whole *w, struct 
     }
     if (w->reasoning.n)
         add_item(items, (struct oai_item){ .kind = OAI_REASONING, .to = w->reasoning.n });
-    if (w->content.n || (!w->reasoning.n && !w->n_calls))
+    if (w->content.n || (!w->reasoning.n && !w->refusal.n && !w->n_calls))
         add_item(items, (struct oai_item){ .kind = OAI_MESSAGE, .to = w->content.n });
+    if (w->refusal.n)
+        add_item(items, (struct oai_item){ .kind = OAI_REFUSAL, .to = w->refusal.n });
     for (uint32_t i = 0; i < w->n_calls; i++)
         add_item(items, (struct oai_item){ .kind = OAI_CALL, .call = i });
     return !items->failed;
@@ -271,6 +282,7 @@ const struct api_dialect oai_responses = {
     .heartbeat = ": heartbeat\n\n",
     .renames = renames,
     .keeps = true,
+    .refusals = true,
     .decode_past = oai_responses_decode,
     .looks_back = oai_looks_back,
     .keep = oai_keep,

@@ -87,11 +87,11 @@ enum tg_status oai_seal(struct tg_str text, struct tg_buf *out);
 enum tg_status oai_unseal(struct api_read *d, const struct tg_json *v, struct tg_str *out);
 
 /* openai_responses_encode.c: an output item that an answer has. */
-enum oai_kind { OAI_REASONING = 1, OAI_MESSAGE, OAI_CALL };
+enum oai_kind { OAI_REASONING = 1, OAI_MESSAGE, OAI_REFUSAL, OAI_CALL };
 struct oai_item {
     enum oai_kind kind;
     uint32_t call;   /* OAI_CALL: its index */
-    size_t from, to; /* else: bytes of the content, of the reasoning */
+    size_t from, to; /* else: bytes of oai_text_of */
     size_t tokens_from, tokens_to; /* OAI_MESSAGE: of api_stream.tokens */
 };
 enum oai_state { OAI_BEGUN, OAI_COMPLETED, OAI_INCOMPLETE };
@@ -102,6 +102,8 @@ void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char 
 void oai_item_print(const struct api_answer *a, const struct api_stream *s,
                     const struct api_whole *w, const struct oai_item *item, size_t i,
                     enum oai_state state, struct tg_buf *out);
+/* What w has of the text of such an item; refusals are messages of their own. */
+struct tg_str oai_text_of(const struct api_whole *w, enum oai_kind kind);
 /* {"type":"output_text",...}. tokens: its logprobs as JSON, without the list's brackets. */
 void oai_text_part_print(struct tg_str text, struct tg_str tokens, struct tg_buf *out);
 /* Those of an item. */

@@ -3,10 +3,10 @@
 #include "gateway/api/logprobs.h"
 #include "gateway/api/openai_responses_internal.h"
 
-/* The stream's events. An item of text or thoughts is open until another kind begins, calls until
- * the end: their pieces may come mixed. api_stream.open is 1 + the number of the open item;
- * api_stream.tokens has the logprobs of all messages as they were printed, since the end repeats
- * them four times: where that is much, it repeats none. */
+/* The stream's events. An item of text, of a refusal or of thoughts is open until another kind
+ * begins, calls until the end: their pieces may come mixed. api_stream.open is 1 + the number of
+ * the open item; api_stream.tokens has the logprobs of all texts as they were printed, since the
+ * end repeats them four times: where that is much, it repeats none. */
 
 enum {
     FIRST = 2,             /* number of the first event behind those of the beginning */
@@ -82,6 +82,7 @@ struct words {
     const char *added, *delta, *done, *ended; /* of its part, of its text */
     const char *index;
     const char *part; /* the part's type */
+    const char *text; /* what its text is called */
 };
 
 static const struct words *words_of(const struct api_answer *a, enum oai_kind kind)
@@ -90,19 +91,26 @@ static const struct words *words_of(const struct api_answer *a, enum oai_kind ki
                                        "response.output_text.delta",
                                        "response.output_text.done",
                                        "response.content_part.done", "content_index",
-                                       "output_text" };
+                                       "output_text", "text" };
+    static const struct words refusal = { "response.content_part.added",
+                                          "response.refusal.delta", "response.refusal.done",
+                                          "response.content_part.done", "content_index",
+                                          "refusal", "refusal" };
     static const struct words thought = { "response.content_part.added",
                                           "response.reasoning_text.delta",
                                           "response.reasoning_text.done",
                                           "response.content_part.done", "content_index",
-                                          "reasoning_text" };
+                                          "reasoning_text", "text" };
     static const struct words summary = { "response.reasoning_summary_part.added",
                                           "response.reasoning_summary_text.delta",
                                           "response.reasoning_summary_text.done",
                                           "response.reasoning_summary_part.done",
-                                          "summary_index", "summary_text" };
+                                          "summary_index", "summary_text", "text" };
     const struct oai_asked *asked = a->request->own;
-    return kind == OAI_MESSAGE ? &text : asked->summary ? &summary : &thought;
+    return kind == OAI_MESSAGE   ? &text
+           : kind == OAI_REFUSAL ? &refusal
+           : asked->summary      ? &summary
+                                 : &thought;
 }
 
 static void add_part_event(const struct api_answer *a, struct api_stream *s, size_t i,
@@ -116,7 +124,7 @@ static void add_part_event(const struct api_answer *a, struct api_stream *s, siz
     if (item_at(s, i)->kind == OAI_MESSAGE) {
         oai_text_part_print(text, tokens, out);
     } else {
-        tg_buf_addf(out, "{\"type\":\"%s\",\"text\":", words->part);
+        tg_buf_addf(out, "{\"type\":\"%s\",\"%s\":", words->part, words->text);
         tg_buf_add_json(out, text);
         tg_buf_addc(out, '}');
     }
@@ -139,7 +147,8 @@ static void add_text_event(const struct api_answer *a, struct api_stream *s, siz
     end_event(out);
 }
 
-/* Ends the open item of text or thoughts, whose text is all that w has from where it began. */
+/* Ends the open item of text, of a refusal or of thoughts, whose text is all that w has from where
+ * it began. */
 static void close_item(const struct api_answer *a, struct api_stream *s,
                        const struct api_whole *w, enum oai_state state, struct tg_buf *out)
 {
@@ -148,12 +157,12 @@ static void close_item(const struct api_answer *a, struct api_stream *s,
     size_t i = (size_t)s->open - 1;
     struct oai_item *item = item_at(s, i);
     const struct words *words = words_of(a, item->kind);
-    struct tg_str text = item->kind == OAI_MESSAGE ? w->content : w->reasoning;
+    struct tg_str text = oai_text_of(w, item->kind);
     item->to = text.n;
     item->tokens_to = s->tokens.n;
     struct tg_str tokens = oai_item_tokens(s, item);
     text = (struct tg_str){ text.p + item->from, text.n - item->from };
-    add_text_event(a, s, i, words->done, "text", text, tokens, out);
+    add_text_event(a, s, i, words->done, words->text, text, tokens, out);
     add_part_event(a, s, i, words->ended, text, tokens, out);
     add_item_done(a, s, w, i, state, out);
     s->open = 0;
@@ -259,16 +268,20 @@ static struct tg_str keep_tokens(struct api_stream *s, const struct chat_event *
 enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s,
                                 const struct chat_event *e, struct tg_buf *out)
 {
+    static const enum oai_kind kinds[] = { [CHAT_EVENT_TEXT] = OAI_MESSAGE,
+                                           [CHAT_EVENT_REFUSAL] = OAI_REFUSAL,
+                                           [CHAT_EVENT_REASONING] = OAI_REASONING };
     struct api_whole said = { .content = tg_buf_str(s->content),
-                              .reasoning = tg_buf_str(s->reasoning) };
+                              .reasoning = tg_buf_str(s->reasoning),
+                              .refusal = tg_buf_str(s->refusal) };
     if (e->kind == CHAT_EVENT_TOOL_CALL)
         return print_call(a, s, e, &said, out);
-    if ((e->kind != CHAT_EVENT_TEXT && e->kind != CHAT_EVENT_REASONING) ||
+    if ((size_t)e->kind >= sizeof(kinds) / sizeof(*kinds) || !kinds[e->kind] ||
         (e->text.n == 0 && e->n_logprobs == 0))
         return out->failed;
     bool text = e->kind == CHAT_EVENT_TEXT;
-    struct oai_item item = { .kind = text ? OAI_MESSAGE : OAI_REASONING,
-                             .from = text ? said.content.n : said.reasoning.n };
+    struct oai_item item = { .kind = kinds[e->kind],
+                             .from = oai_text_of(&said, kinds[e->kind]).n };
     bool open = s->open && item_at(s, (size_t)s->open - 1)->kind == item.kind, held = false;
     if (e->text.n == 0 && !open)
         return text ? hold_tokens(s, e) : out->failed;

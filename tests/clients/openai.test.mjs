@@ -147,6 +147,30 @@ test('openai: structured output', async () => {
   });
 });
 
+test('openai: a refusal is no answer to parse, and may be gone on from', async () => {
+  const schema = zodResponseFormat(z.object({ city: z.string() }), 'place');
+  const messages = user(mock({ behaviour: 'refusal' }, say('{"city":"Oslo"}')));
+  const asks = { model: 'gpt-4o', messages, response_format: schema };
+  const declined = 'I cannot help with "that".';
+  const streamed = client.chat.completions.stream(asks);
+  const pieces = [];
+  streamed.on('refusal.delta', ({ delta }) => pieces.push(delta));
+  for (const { choices } of [
+    await client.chat.completions.parse(asks),
+    await streamed.finalChatCompletion(),
+  ]) {
+    const [{ message, finish_reason: finish }] = choices;
+    assert.deepEqual([message.refusal, message.parsed, finish], [declined, null, 'stop']);
+    assert.ok(!message.content);
+    const { parsed: _, ...said } = message;
+    const next = [...messages, said, ...user('Go on.')];
+    const got = await client.chat.completions.parse({ ...asks, messages: next });
+    assert.equal(got.choices[0].message.parsed.city, 'Oslo');
+    assert.equal(asked(provider).body.messages[1].content, declined);
+  }
+  assert.deepEqual(pieces.join(''), declined);
+});
+
 test('openai: an image reaches the provider', async () => {
   const url = `data:image/png;base64,${png}`;
   const content = [

@@ -78,6 +78,29 @@ test('responses: structured output', async () => {
   assert.deepEqual(streamed.output_parsed, wanted);
 });
 
+test('responses: a refusal is no answer to parse, and is gone on from', async () => {
+  const asks = {
+    model: 'gpt-4o',
+    input: mock({ behaviour: 'refusal' }, say('{"city":"Oslo"}')),
+    text: { format: zodTextFormat(z.object({ city: z.string() }), 'place') },
+  };
+  const refusal = 'I cannot help with "that".';
+  for (const got of [
+    await client.responses.parse(asks),
+    await client.responses.stream(asks).finalResponse(),
+  ]) {
+    assert.deepEqual([got.output_parsed, got.output_text, got.status], [null, '', 'completed']);
+    assert.deepEqual(
+      got.output.map(({ type, content }) => [type, content]),
+      [['message', [{ type: 'refusal', refusal }]]],
+    );
+    const more = { ...asks, input: 'Go on.', previous_response_id: got.id };
+    assert.equal((await client.responses.parse(more)).output_parsed.city, 'Oslo');
+    const [, said, next] = asked(provider).body.messages;
+    assert.deepEqual([said.role, said.content, next.content], ['assistant', refusal, 'Go on.']);
+  }
+});
+
 test('responses: an image reaches the provider', async () => {
   const url = `data:image/png;base64,${png}`;
   const content = [

@@ -14,6 +14,8 @@ static void print_back(const struct api_dialect *dialect, const struct chat_requ
             struct api_call call = { part->id, part->name, part->text };
             struct api_whole w = { .content = part->text, .reasoning = r->user, .calls = &call,
                                    .n_calls = part->kind == CHAT_PART_TOOL_CALL };
+            if (k % 2)
+                w.refusal = part->text;
             tg_buf_reset(out);
             dialect->whole(&a, &w, out);
             fuzz_json(out);

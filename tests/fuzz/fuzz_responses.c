@@ -54,30 +54,31 @@ static void must_be_events(struct tg_str text)
     }
 }
 
-/* What w thought, as text with its tokens and as thoughts, in turns. */
+/* What w thought, as text with its tokens, as thoughts and as refusals, in turns. */
 static void stream_back(const struct api_answer *a, const struct api_whole *w)
 {
     struct chat_logprob list[FUZZ_TOKENS];
     struct chat_event e = { .text = w->reasoning, .logprobs = list };
-    struct tg_buf content, reasoning, out;
-    struct api_stream s = { .content = &content, .reasoning = &reasoning };
-    struct tg_buf *const all[] = { &content, &reasoning, &out, &s.items, &s.tokens };
-    for (size_t i = 0; i < 5; i++)
+    static const enum chat_event_kind kinds[] = { CHAT_EVENT_TEXT, CHAT_EVENT_REASONING,
+                                                  CHAT_EVENT_REFUSAL };
+    struct tg_buf said[3], out;
+    struct api_stream s = { .content = said, .reasoning = said + 1, .refusal = said + 2 };
+    struct tg_buf *const all[] = { said, said + 1, said + 2, &out, &s.items, &s.tokens };
+    for (size_t i = 0; i < 6; i++)
         tg_buf_init(all[i], FUZZ_MEMORY_MAX);
-    for (size_t i = 0; i < 4; i++) {
-        bool thought = i % 2;
-        e.kind = thought ? CHAT_EVENT_REASONING : CHAT_EVENT_TEXT;
-        e.n_logprobs = thought ? 0 : fuzz_tokens(e.text, list);
+    for (size_t i = 0; i < 6; i++) {
+        e.kind = kinds[i % 3];
+        e.n_logprobs = i % 3 ? 0 : fuzz_tokens(e.text, list);
         if (oai_responses.event(a, &s, &e, &out))
             abort();
-        tg_buf_add(thought ? &reasoning : &content, e.text.p, e.text.n);
+        tg_buf_add(&said[i % 3], e.text.p, e.text.n);
     }
-    struct api_whole said = { .content = tg_buf_str(&content),
-                              .reasoning = tg_buf_str(&reasoning) };
-    if (oai_responses.finish(a, &s, &said, TG_STR("{}"), &out))
+    struct api_whole all_said = { .content = tg_buf_str(said), .reasoning = tg_buf_str(said + 1),
+                                  .refusal = tg_buf_str(said + 2) };
+    if (oai_responses.finish(a, &s, &all_said, TG_STR("{}"), &out))
         abort();
     must_be_events(tg_buf_str(&out));
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 6; i++)
         tg_buf_free(all[i]);
 }
 
@@ -90,7 +91,7 @@ static void answer(const struct chat_request *r, struct gw_past *past)
     struct api_whole w = { .content = TG_STR("x") };
     struct tg_buf out;
     if (last->n_parts)
-        w.reasoning = last->parts[0].text;
+        w.reasoning = w.refusal = last->parts[0].text;
     struct chat_logprobs tokens = { list, fuzz_tokens(w.reasoning, list), NULL };
     w.logprobs = r->logprobs ? &tokens : NULL;
     snprintf(a.id, sizeof(a.id), "resp_%016llx", (unsigned long long)past->number);

@@ -11,6 +11,7 @@
 //   usage-absent   the same without usage                  usage-zero    with usage 0 and 0
 //   tool-call      calls `call` (get_weather in Paris), or all of `calls`, behind `text` if given
 //   reasoning      thinks first
+//   refusal        declines in `refusal`, behind `text` if given; its tokens are logprobs.refusal
 //   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header
 //   error-inside   200, then an error object in the stream
 //   hang           never answers                           hang-mid      stops after `after` chunks
@@ -128,8 +129,13 @@ class Exchange {
     const value = { ...this.base, object: 'chat.completion.chunk', ...members };
     return this.raw(`data: ${JSON.stringify(value)}\n\n`);
   }
+  logprobs({ content, refusal: declined }) {
+    const told = content ? logprobsOf(this, content) : undefined;
+    const tokens = declined ? logprobsOf(this, declined)?.content : undefined;
+    return tokens ? { content: null, ...told, refusal: tokens } : told;
+  }
   chunk(delta, finish = null) {
-    const logprobs = delta.content ? logprobsOf(this, delta.content) : undefined;
+    const logprobs = this.logprobs(delta);
     const choices = [{ index: 0, delta, logprobs, finish_reason: finish }];
     const soFar = { ...this.p, completionTokens: 1 };
     return this.event({ choices, ...(this.p.running && { usage: usageOf(soFar) }) });
@@ -152,7 +158,7 @@ class Exchange {
     this.res.end(text);
   }
   whole(message, finish) {
-    const logprobs = message.content ? logprobsOf(this, message.content) : undefined;
+    const logprobs = this.logprobs(message);
     this.json(200, {
       ...this.base,
       object: 'chat.completion',
@@ -221,6 +227,21 @@ async function reasoning(x) {
   await x.chunk({ role: 'assistant', reasoning_content: 'Let me ' });
   await x.chunk({ reasoning_content: 'think.' });
   for (const piece of pieces(x.p)) await x.chunk({ content: piece });
+  await x.chunk({}, 'stop');
+  await x.usage();
+  await x.done();
+  return x.res.end();
+}
+
+async function refusal(x) {
+  const said = x.p.text === undefined ? [] : pieces(x.p);
+  const declined = ['I cannot ', 'help with "that".'];
+  const whole = { content: said.join('') || null, refusal: declined.join('') };
+  if (!x.ask.stream) return x.whole(whole, 'stop');
+  x.head();
+  await x.chunk({ role: 'assistant', content: '', refusal: null });
+  for (const content of said) await x.chunk({ content });
+  for (const piece of declined) await x.chunk({ refusal: piece });
   await x.chunk({}, 'stop');
   await x.usage();
   await x.done();
@@ -332,6 +353,7 @@ function embed(x) {
 const behaviours = {
   answer,
   reasoning,
+  refusal,
   error,
   cut,
   malformed,

@@ -132,6 +132,12 @@ static inline void says(struct prov_attempt *a, const char *text, bool sure)
                                              sure ? 0.01f : 5.0f, sure ? 0.99f : 0.01f } });
 }
 
+/* A piece of a provider's refusal. */
+static inline void declines(struct prov_attempt *a, const char *text)
+{
+    press(a, (struct chat_event){ .kind = CHAT_EVENT_REFUSAL, .text = tg_str_of(text) });
+}
+
 static inline void finishes(struct prov_attempt *a, uint64_t in, uint64_t out)
 {
     struct chat_event usage = { .kind = CHAT_EVENT_USAGE };

@@ -83,17 +83,23 @@ static void reasons(void)
     struct {
         enum chat_finish finish;
         size_t n_calls;
+        bool refused;
         const char *reason;
     } rows[] = {
-        { CHAT_FINISH_STOP, 0, "\"end_turn\"" },       { CHAT_FINISH_STOP, 1, "\"tool_use\"" },
-        { CHAT_FINISH_TOOL_CALLS, 1, "\"tool_use\"" }, { CHAT_FINISH_LENGTH, 1, "\"max_tokens\"" },
-        { CHAT_FINISH_FILTER, 0, "\"refusal\"" },
+        { CHAT_FINISH_STOP, 0, false, "\"end_turn\"" },
+        { CHAT_FINISH_STOP, 1, false, "\"tool_use\"" },
+        { CHAT_FINISH_TOOL_CALLS, 1, false, "\"tool_use\"" },
+        { CHAT_FINISH_LENGTH, 1, false, "\"max_tokens\"" },
+        { CHAT_FINISH_FILTER, 0, false, "\"refusal\"" },
+        { CHAT_FINISH_STOP, 0, true, "\"refusal\"" },
+        { CHAT_FINISH_STOP, 1, true, "\"tool_use\"" },
+        { CHAT_FINISH_LENGTH, 0, true, "\"max_tokens\"" },
     };
     struct tg_buf out;
     tg_buf_init(&out, 4096);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct api_whole w = { .calls = &call, .n_calls = rows[i].n_calls,
-                               .finish = rows[i].finish };
+                               .finish = rows[i].finish, .refused = rows[i].refused };
         tg_buf_reset(&out);
         ant_messages.whole(&answer, &w, &out);
         CHECK(strstr(out.p, rows[i].reason));

@@ -320,6 +320,27 @@ static void logprobs_stay_with_their_text(void)
     }
 }
 
+/* An answer as any other: it commits, is told in one piece, and nobody else is asked. */
+static void refusals_are_answers(void)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        set_up(2, "confidence < 0.5");
+        ask(stream);
+        says(attempt(0, true), "not sure", false);
+        finishes(attempt(0, true), 3, 4);
+        declines(attempt(1, false), "I can");
+        CHECK_INT(w.x->state, stream ? GW_COMMITTED : GW_RUNNING);
+        declines(attempt(1, false), "not.");
+        finishes(attempt(1, false), 3, 4);
+        CHECK(w.rq.over && w.rq.status == 200 && !in_text("not sure"));
+        CHECK(in_text(stream ? "\"delta\":{\"refusal\":\"not.\"}"
+                             : "\"content\":null,\"refusal\":\"I cannot.\""));
+        CHECK_INT(fake.n_attempts, 2);
+        CHECK_INT(fake.money[0].paid, 3 * IN + 4 * OUT);
+        tear_down();
+    }
+}
+
 static void waiting_requests_keep_their_order(void)
 {
     static struct gw_request second;
@@ -540,6 +561,7 @@ int main(int argc, char **argv)
         CASE(any_mark_of_privacy_holds),
         CASE(tool_calls),
         CASE(logprobs_stay_with_their_text),
+        CASE(refusals_are_answers),
         CASE(waiting_requests_keep_their_order),
         CASE(bodies_on_workers_are_bounded),
         CASE(remembered_thoughts_are_tokenised_on_a_worker),

@@ -85,6 +85,20 @@ static void what_has_no_words_is_an_error(void)
     }
 }
 
+/* The dialect has no other word for it. */
+static void refusals_are_text(void)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        asks(stream ? lines : one, 1);
+        says(attempt(0, false), "Hm. ", true);
+        declines(attempt(0, false), "no");
+        finishes(attempt(0, false), 3, 4);
+        CHECK(in_text(stream ? "\"content\":\"no\"" : "\"content\":\"Hm. no\""));
+        CHECK(in_text("\"done_reason\":\"stop\"") && !in_text("refusal"));
+        tear_down();
+    }
+}
+
 /* With the times of the events, not of their delivery. */
 static void times_are_those_of_the_events(void)
 {
@@ -160,6 +174,7 @@ int main(int argc, char **argv)
         CASE(calls_come_whole_at_the_end),
         CASE(streams_keep_no_text),
         CASE(what_has_no_words_is_an_error),
+        CASE(refusals_are_text),
         CASE(times_are_those_of_the_events),
         CASE(one_piece_has_no_parts),
         CASE(heartbeats_do_not_commit),

@@ -63,6 +63,29 @@ static void answers_are_kept_and_gone_on_from(void)
     close_world();
 }
 
+static void refusals_are_kept_and_gone_on_from(void)
+{
+    open_world(1);
+    ask_with(streams, NULL, 0);
+    declines(attempt(0, false), "I can");
+    declines(attempt(0, false), "not.");
+    finishes(attempt(0, false), 3, 4);
+    CHECK(in_text("event: response.refusal.done") && in_text("\"refusal\":\"I cannot.\"}]"));
+    CHECK(!in_text("output_text"));
+    memset(&w.rq, 0, sizeof(w.rq));
+    ask_with("{" GO_ON("1") ",\"input\":\"more\"}", NULL, 0);
+    worker_works();
+    const struct chat_message *m = w.x->prepared.request.messages;
+    CHECK_INT(w.x->prepared.request.n_messages, 3);
+    CHECK(m[1].role == CHAT_ASSISTANT && m[1].parts[0].kind == CHAT_PART_TEXT &&
+          tg_str_eq(m[1].parts[0].text, TG_STR("I cannot.")));
+    declines(attempt(1, false), "No.");
+    finishes(attempt(1, false), 3, 4);
+    CHECK(w.rq.status == 200 && in_text("[{\"type\":\"refusal\",\"refusal\":\"No.\"}]"));
+    CHECK(kept(2));
+    close_world();
+}
+
 /* Nothing said under that mark reaches a provider later. */
 static void local_only_is_for_the_whole_conversation(void)
 {
@@ -154,6 +177,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(answers_are_kept_and_gone_on_from),
+        CASE(refusals_are_kept_and_gone_on_from),
         CASE(local_only_is_for_the_whole_conversation),
         CASE(what_failed_is_not_kept),
         CASE(failures_before_the_beginning_are_errors),

@@ -95,6 +95,25 @@ static void streams(void)
     tg_buf_free(&out);
 }
 
+/* Clients with a schema read the text as JSON unless there is a refusal. */
+static void refusals(void)
+{
+    struct tg_buf out;
+    tg_buf_init(&out, 4096);
+    struct api_whole w = { .refusal = TG_STR("n\"o"), .refused = true };
+    oai_chat.whole(&answer, &w, &out);
+    CHECK_STR(out.p, WHOLE("null,\"refusal\":\"n\\\"o\"", "stop", ""));
+    tg_buf_reset(&out);
+    w.content = TG_STR("a");
+    oai_chat.whole(&answer, &w, &out);
+    CHECK_STR(out.p, WHOLE("\"a\",\"refusal\":\"n\\\"o\"", "stop", ""));
+    tg_buf_reset(&out);
+    struct chat_event e = { .kind = CHAT_EVENT_REFUSAL, .text = TG_STR("n\"o") };
+    CHECK_INT(oai_chat.event(&answer, &stream, &e, &out), TG_OK);
+    CHECK_STR(out.p, DELTA("\"refusal\":\"n\\\"o\""));
+    tg_buf_free(&out);
+}
+
 static const struct chat_top tops[] = { { { "a", 1 }, -0.125 }, { { "\"", 1 }, -3 } };
 static const struct chat_logprob tokens[] = { { { { "a", 1 }, -0.125 }, tops, 2 },
                                               { { { "\xc3", 1 }, -(double)INFINITY }, NULL, 0 } };
@@ -186,7 +205,8 @@ static void reports_failures(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        CASE(whole_answers),     CASE(streams),          CASE(absent_usage_is_not_zero),
+        CASE(whole_answers),     CASE(streams),
+        CASE(refusals),          CASE(absent_usage_is_not_zero),
         CASE(errors_and_models), CASE(logprobs), CASE(reports_failures),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);

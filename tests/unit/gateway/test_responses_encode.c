@@ -41,7 +41,7 @@ static const struct api_answer answer = { .id = "resp_" N, .created_s = 1000,
 /* A stream, with what the exchange keeps of it. */
 static struct {
     struct api_stream s;
-    struct tg_buf content, reasoning, arguments[2], out;
+    struct tg_buf content, reasoning, refusal, arguments[2], out;
     struct api_call calls[2];
     size_t n_calls;
 } live;
@@ -54,11 +54,13 @@ static void begin(void)
     tg_buf_init(&live.s.tokens, 4 << 20);
     tg_buf_init(&live.content, 1 << 20);
     tg_buf_init(&live.reasoning, 1 << 20);
+    tg_buf_init(&live.refusal, 1 << 20);
     tg_buf_init(&live.out, 1 << 20);
     for (size_t i = 0; i < 2; i++)
         tg_buf_init(&live.arguments[i], 1 << 20);
     live.s.content = &live.content;
     live.s.reasoning = &live.reasoning;
+    live.s.refusal = &live.refusal;
 }
 
 static void end(void)
@@ -67,6 +69,7 @@ static void end(void)
     tg_buf_free(&live.s.tokens);
     tg_buf_free(&live.content);
     tg_buf_free(&live.reasoning);
+    tg_buf_free(&live.refusal);
     tg_buf_free(&live.out);
     for (size_t i = 0; i < 2; i++)
         tg_buf_free(&live.arguments[i]);
@@ -77,7 +80,10 @@ static void says(enum chat_event_kind kind, const char *text)
 {
     struct chat_event e = { .kind = kind, .text = tg_str_of(text) };
     CHECK_INT(oai_responses.event(&answer, &live.s, &e, &live.out), TG_OK);
-    tg_buf_adds(kind == CHAT_EVENT_TEXT ? &live.content : &live.reasoning, text);
+    tg_buf_adds(kind == CHAT_EVENT_TEXT      ? &live.content
+                : kind == CHAT_EVENT_REFUSAL ? &live.refusal
+                                             : &live.reasoning,
+                text);
 }
 
 static void calls(uint32_t i, const char *id, const char *name, const char *text)
@@ -100,7 +106,8 @@ static struct api_whole said(enum chat_finish finish)
     for (size_t i = 0; i < 2; i++)
         live.calls[i].arguments = tg_buf_str(&live.arguments[i]);
     return (struct api_whole){ .content = tg_buf_str(&live.content),
-                               .reasoning = tg_buf_str(&live.reasoning), .calls = live.calls,
+                               .reasoning = tg_buf_str(&live.reasoning),
+                               .refusal = tg_buf_str(&live.refusal), .calls = live.calls,
                                .n_calls = live.n_calls, .finish = finish, .usage = usage,
                                .times = { .total = 7999999999 } };
 }
@@ -151,6 +158,47 @@ static void streams_begin(void)
     CHECK_INT(oai_responses.begin(&answer, &live.out), TG_OK);
     CHECK_STR(live.out.p, EVENT("0", "response.created", ",\"response\":" BEGUN)
                           EVENT("1", "response.in_progress", ",\"response\":" BEGUN));
+    end();
+}
+
+#define NO(text) "{\"type\":\"refusal\",\"refusal\":\"" text "\"}"
+
+static void whole_refusals(void)
+{
+    struct api_whole w = { .refusal = TG_STR("n\"o") };
+    begin();
+    check_whole(&w, HEAD("completed", "1000", "null", "null")
+        MESSAGE("0000", "completed", NO("n\\\"o")) TAIL("null"));
+    w.content = TG_STR("a");
+    w.finish = CHAT_FINISH_LENGTH;
+    check_whole(&w, HEAD("incomplete", "null", "null", "{\"reason\":\"max_output_tokens\"}")
+        MESSAGE("0000", "completed", PART("a")) ","
+        MESSAGE("0001", "incomplete", NO("n\\\"o")) TAIL("null"));
+    end();
+}
+
+/* A message of its own, with events of its own; behind a text, too. */
+static void streams_of_refusals(void)
+{
+#define SAID MESSAGE("0000", "completed", PART("a"))
+#define DECLINED MESSAGE("0001", "completed", NO("n\\\"o"))
+#define MNO ",\"item_id\":\"msg_" N "0001\",\"output_index\":1,\"content_index\":0"
+    begin();
+    says(CHAT_EVENT_TEXT, "a");
+    says(CHAT_EVENT_REFUSAL, "n\"");
+    says(CHAT_EVENT_REFUSAL, "o");
+    ends(CHAT_FINISH_STOP);
+    CHECK(strstr(live.out.p, DONE("7", "0", SAID)
+        ADDED("8", "1", MESSAGE("0001", "in_progress", ""))
+        EVENT("9", "response.content_part.added", MNO ",\"part\":" NO(""))
+        EVENT("10", "response.refusal.delta", MNO ",\"delta\":\"n\\\"\"")
+        EVENT("11", "response.refusal.delta", MNO ",\"delta\":\"o\"")
+        EVENT("12", "response.refusal.done", MNO ",\"refusal\":\"n\\\"o\"")
+        EVENT("13", "response.content_part.done", MNO ",\"part\":" NO("n\\\"o"))
+        DONE("14", "1", DECLINED)
+        ": tollgate {\"n\":1}\n\n"
+        EVENT("15", "response.completed", ",\"response\":"
+              HEAD("completed", "1007", "null", "null") SAID "," DECLINED TAIL(USAGE))));
     end();
 }
 
@@ -477,6 +525,8 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(whole_answers),
+        CASE(whole_refusals),
+        CASE(streams_of_refusals),
         CASE(streams_begin),
         CASE(thoughts_then_text),
         CASE(summaries_have_their_own_events),

@@ -13,7 +13,7 @@
 struct event_base;
 
 struct record {
-    struct tg_buf text; /* and vectors, "index:number number|..." */
+    struct tg_buf text; /* refusals as "!piece"; and vectors, "index:number number|..." */
     struct tg_buf reasoning;
     struct tg_buf calls;  /* "index:id:name:piece|..." */
     struct tg_buf error;

@@ -39,6 +39,8 @@ static void keep(struct record *r, const struct chat_event *e)
 {
     if (e->kind == CHAT_EVENT_TEXT)
         tg_buf_add(&r->text, e->text.p, e->text.n);
+    if (e->kind == CHAT_EVENT_REFUSAL)
+        tg_buf_addf(&r->text, "!%.*s", TG_FMT(e->text));
     keep_logprobs(r, e);
     if (e->kind == CHAT_EVENT_VECTOR)
         tg_buf_addf(&r->text, "%u:", (unsigned)e->index);

@@ -42,10 +42,12 @@ static const struct row {
       CHUNK("\"content\":null", "[" TOKEN("<|s|>", ",\"bytes\":[]") "]"),
       "\xc3\xa4", "\xc3 -0.5|\xa4 -0.5|<|s|> -0.5|" },
     { CHUNK("\"content\":\"a\"", "null") CHUNK("\"content\":\"b\"", "[]"), "ab", "" },
-    /* tokens of a thought, and of a call, are none of the text */
+    /* tokens of a thought, of a refusal and of a call are none of the text */
     { CHUNK("\"reasoning_content\":\"t\"", "[" TOKEN("t", "") "]")
+      CHUNK("\"refusal\":\"\",\"content\":\"a\"", "[" TOKEN("a", "") "]")
+      CHUNK("\"refusal\":\"no\"", "[" TOKEN("no", "") "]")
       CHUNK("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\"}}]",
-            "[" TOKEN("c", "") "]"), "", "" },
+            "[" TOKEN("c", "") "]"), "a!no", "a -0.5|" },
     { CHUNK("\"reasoning_content\":\"t\",\"content\":\"a\"", "[" TOKEN("a", "") "]"), "a",
       "a -0.5|" },
     { CHUNK("\"content\":\"a\"", "{}"), "", NULL },

@@ -59,7 +59,12 @@ static const struct row {
     { "", "", "", "", 'E', CHAT_ERROR_TRUNCATED },
     { DELTA("\"reasoning_content\":\"t\"") DELTA("\"reasoning\":\"u\"") DELTA("\"refusal\":\"no\"")
           FINISH("stop") DONE,
-      "no", "tu", "", 'F', CHAT_FINISH_STOP },
+      "!no", "tu", "", 'F', CHAT_FINISH_STOP },
+    { DELTA("\"content\":\"\",\"refusal\":null") DELTA("\"content\":\"a\",\"refusal\":\"\"")
+          DELTA("\"content\":\"b\",\"refusal\":\"n\"") DELTA("\"refusal\":\"o\"")
+              FINISH("stop") DONE,
+      "ab!n!o", "", "", 'F', CHAT_FINISH_STOP },
+    { DELTA("\"refusal\":[\"no\"]") FINISH("stop") DONE, "", "", "", 'E', CHAT_ERROR_MALFORMED },
     { DELTA("\"tool_calls\":[{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\"}}]")
           DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\":\"}}]")
           DELTA("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"1}\"}},"
@@ -219,6 +224,11 @@ static void whole_answers(void)
                "{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"g\",\"arguments\":\"2\"}},"
                "{\"function\":{\"name\":\"h\",\"arguments\":\"3\"}}]}}]}");
     CHECK(strstr(r.calls.p, "0:x:f:1|1:x:g:2|2:call_") && strstr(r.calls.p, ":h:3|"));
+    record_free(&r);
+    read_whole(&r, "{\"choices\":[{\"finish_reason\":\"stop\",\"message\":{\"content\":null,"
+                   "\"refusal\":\"no\"}}]}");
+    CHECK_STR(r.text.p, "!no");
+    CHECK_INT(r.last.finish, CHAT_FINISH_STOP);
     record_free(&r);
     static const struct {
         const char *body;
