@@ -106,7 +106,8 @@ struct api_dialect {
     enum tg_status (*decode)(struct tg_str body, struct tg_arena *arena, struct chat_request *out,
                              struct api_error *err);
     /* Instead of decode, for requests that may go on from what was answered before: it is found in
-     * past, and what is to be kept of this one goes there. Also TG_NOTFOUND (404). */
+     * past, and what is to be kept of this one goes there. Also TG_NOTFOUND (404, or 400 where
+     * the service has that). */
     enum tg_status (*decode_past)(struct tg_str body, struct gw_past *past,
                                   struct tg_arena *arena, struct chat_request *out,
                                   struct api_error *err);

@@ -17,7 +17,7 @@ static void check_error(enum tg_status status, const struct api_error *err)
 {
     struct tg_buf out;
     bool known = (err->status == 400 && (status == TG_INVALID || status == TG_UNSUPPORTED)) ||
-                 (err->status == 404 && status == TG_NOTFOUND) ||
+                 ((err->status == 404 || err->status == 400) && status == TG_NOTFOUND) ||
                  (err->status == 503 && status == TG_NOMEM);
     bool utf8 = tg_utf8_valid(err->message, strlen(err->message)) &&
                 tg_utf8_valid(err->param, strlen(err->param));
