@@ -90,11 +90,12 @@ static void name_field(const struct gw_exchange *x, struct api_error *e)
 /* By what the local model cannot take. */
 static void refuse_local(struct gw_exchange *x)
 {
-    const struct tg_error *why = &x->prepared.local_error;
-    struct api_error e = gw_failure(
-        400, "invalid_request_error",
-        why->code == TG_LIMIT ? "context_length_exceeded" : "unsupported", "%s", why->text);
+    const struct gw_prepared *p = &x->prepared;
+    struct api_error e = gw_failure(400, "invalid_request_error", "unsupported", "%s",
+                                    p->local_error.text);
     name_field(x, &e);
+    if (p->overflow.is)
+        api_overflow(p->dialect, &p->overflow, "", &e);
     gw_exchange_fail(x, &e, "no-backend");
 }
 

@@ -54,7 +54,8 @@ struct gw_prepared {
     int32_t *prompt; /* owned */
     uint32_t n_prompt;
     bool local_can;
-    struct tg_error local_error; /* why not */
+    struct tg_error local_error;   /* why not */
+    struct chat_overflow overflow; /* if that is why */
     struct pol_score complexity;
 };
 

@@ -42,7 +42,8 @@ static void score(struct gw_prepared *p)
 {
     if (may_be_local(p)) {
         enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,
-                                                   &p->n_prompt, &p->local_error);
+                                                   &p->n_prompt, &p->overflow,
+                                                   &p->local_error);
         p->local_can = status == TG_OK;
         p->local_error.code = status;
     }

@@ -66,9 +66,11 @@ struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *e
  * message's calls are answers of this backend and come without their reasoning, the prompt has the
  * reasoning remembered for them, unless it fits into the context only without. *ids is owned by the
  * caller (tg_free). TG_UNSUPPORTED when the local model cannot take the request: err names the
- * field. TG_LIMIT when the prompt does not fit into the context: err has both numbers. */
+ * field. TG_LIMIT when the prompt does not fit into the context: err has both numbers, and so has
+ * *overflow (NULL allowed), which is zero otherwise. */
 enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
-                                  int32_t **ids, uint32_t *n, struct tg_error *err);
+                                  int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
+                                  struct tg_error *err);
 /* The most bytes of remembered reasoning that prov_local_prepare may add to a request with this
  * JSON body: it takes as long as for a body that has them. Any thread. */
 size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body);

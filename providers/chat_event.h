@@ -83,6 +83,14 @@ enum chat_error_kind {
     CHAT_ERROR_ENGINE,    /* the local engine failed */
 };
 
+/* A prompt that is too long for the model. */
+struct chat_overflow {
+    bool is;          /* false: nothing is said of one */
+    bool at_least;    /* it may have more tokens: nobody counted on */
+    uint64_t tokens;  /* of the prompt; 0: not known, and neither is context */
+    uint64_t context; /* tokens of prompt and answer together, of which the answer needs one */
+};
+
 struct chat_event {
     enum chat_event_kind kind;
     int64_t mono_ns; /* when it happened; 0: now */

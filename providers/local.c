@@ -464,10 +464,12 @@ struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *e
 }
 
 enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
-                                  int32_t **ids, uint32_t *n, struct tg_error *err)
+                                  int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
+                                  struct tg_error *err)
 {
     struct local *l = local_of(local);
-    return prov_local_render(l->engine, l->memory, r, ids, n, err);
+    struct chat_overflow unasked;
+    return prov_local_render(l->engine, l->memory, r, ids, n, overflow ? overflow : &unasked, err);
 }
 
 /* An id of ours has no byte that JSON must escape, but may be escaped all the same. */

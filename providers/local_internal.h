@@ -8,6 +8,6 @@
 /* prov_local_prepare, with what the backend is made of. */
 enum tg_status prov_local_render(const struct le_engine *engine, struct prov_memory *memory,
                                  const struct chat_request *r, int32_t **ids, uint32_t *n,
-                                 struct tg_error *err);
+                                 struct chat_overflow *overflow, struct tg_error *err);
 
 #endif

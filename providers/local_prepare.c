@@ -219,8 +219,21 @@ static bool make_chat(struct tg_arena *arena, const struct le_engine *engine,
     return true;
 }
 
+/* how: "", or what of a number that stands for more. */
+static enum tg_status too_long(const struct le_engine *engine, const char *how, size_t tokens,
+                               struct chat_overflow *overflow, struct tg_error *err)
+{
+    *overflow = (struct chat_overflow){ .is = true, .at_least = *how != '\0',
+                                        .tokens = tokens, .context = le_engine_context(engine) };
+    return tg_fail(err, TG_LIMIT,
+                   "messages: the prompt has %s%zu tokens, tools included; the local model's "
+                   "context holds %u and needs one for the answer",
+                   how, tokens, (unsigned)overflow->context);
+}
+
 static enum tg_status encode(const struct le_engine *engine, const struct le_chat *chat,
-                             int32_t **ids, uint32_t *n, struct tg_error *err)
+                             int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
+                             struct tg_error *err)
 {
     struct le_ids out = { 0 };
     uint32_t context = le_engine_context(engine);
@@ -228,18 +241,14 @@ static enum tg_status encode(const struct le_engine *engine, const struct le_cha
     size_t max = 2 * (size_t)context; /* up to there what is too long is told by its tokens */
     enum tg_status status = le_template_encode(t, chat, max, &out);
     if (status == TG_LIMIT)
-        tg_fail(err, status, "messages: the prompt has more than %zu tokens, tools included; the "
-                "local model's context holds %u and needs one for the answer", max, context);
+        too_long(engine, "at least ", max + 1, overflow, err);
     else if (status == TG_UNSUPPORTED && le_template_missing(t))
         tg_fail(err, status, "the prompt cannot be tokenised: the local model's vocabulary has no "
                 "token %s", le_template_missing(t));
     else if (status)
         tg_fail(err, status, "the prompt cannot be tokenised: %s", tg_status_name(status));
     else if (out.n >= context)
-        status = tg_fail(err, TG_LIMIT,
-                         "messages: the prompt has %zu tokens; the local model's context holds %u "
-                         "and needs one for the answer",
-                         out.n, (unsigned)context);
+        status = too_long(engine, "", out.n, overflow, err);
     if (status) {
         le_ids_free(&out);
         return status;
@@ -266,29 +275,26 @@ static size_t kept_bytes(const struct chat_request *r)
 /* Tokenising takes tens of times its text in memory: a text that cannot fit however long its tokens
  * are is refused by its length. */
 static enum tg_status check_length(const struct le_engine *engine, const struct chat_request *r,
-                                   struct tg_error *err)
+                                   struct chat_overflow *overflow, struct tg_error *err)
 {
-    uint32_t context = le_engine_context(engine);
     size_t bytes = kept_bytes(r), longest = le_tokenizer_longest(le_engine_tokenizer(engine));
-    if (bytes / longest < context)
+    if (bytes / longest < le_engine_context(engine))
         return TG_OK;
-    return tg_fail(err, TG_LIMIT,
-                   "messages: the prompt has at least %zu tokens; the local model's context holds "
-                   "%u and needs one for the answer",
-                   bytes / longest, (unsigned)context);
+    return too_long(engine, "at least ", bytes / longest, overflow, err);
 }
 
 enum tg_status prov_local_render(const struct le_engine *engine, struct prov_memory *memory,
                                  const struct chat_request *r, int32_t **ids, uint32_t *n,
-                                 struct tg_error *err)
+                                 struct chat_overflow *overflow, struct tg_error *err)
 {
     struct le_chat chat;
     size_t recalled;
     *ids = NULL;
     *n = 0;
+    *overflow = (struct chat_overflow){ 0 };
     enum tg_status status = check_request(engine, r, err);
     if (status == TG_OK)
-        status = check_length(engine, r, err);
+        status = check_length(engine, r, overflow, err);
     if (status)
         return status;
     size_t parts = 0;
@@ -302,11 +308,13 @@ enum tg_status prov_local_render(const struct le_engine *engine, struct prov_mem
     if (!arena || !make_chat(arena, engine, memory, r, &chat, &recalled)) {
         status = tg_fail(err, TG_NOMEM, "out of memory");
     } else {
-        status = encode(engine, &chat, ids, n, err);
-        if (status == TG_LIMIT && recalled) /* by what the client did not send: not refused */
+        status = encode(engine, &chat, ids, n, overflow, err);
+        if (status == TG_LIMIT && recalled) { /* by what the client did not send: not refused */
+            *overflow = (struct chat_overflow){ 0 };
             status = make_chat(arena, engine, NULL, r, &chat, &recalled)
-                         ? encode(engine, &chat, ids, n, err)
+                         ? encode(engine, &chat, ids, n, overflow, err)
                          : tg_fail(err, TG_NOMEM, "out of memory");
+        }
     }
     tg_arena_free(arena);
     return status;

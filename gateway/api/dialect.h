@@ -11,6 +11,8 @@
 
 struct gw_past; /* gateway/responses_store.h */
 
+#define API_TOO_LONG "context_length_exceeded" /* the code of a prompt that is too long */
+
 /* An error of a request in the client's terms: OpenAI's words, which other dialects translate. */
 struct api_error {
     int status;       /* HTTP: 400, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504 */
@@ -82,6 +84,14 @@ struct api_rename {
     const char *theirs, *ours; /* a part of a field's path, and what stands there instead */
 };
 
+/* By which words a dialect's clients know that a prompt was too long: overflow.c. */
+enum api_overflow_words {
+    API_OVERFLOW_OPENAI,
+    API_OVERFLOW_ANTHROPIC,
+    API_OVERFLOW_OLLAMA,
+    API_OVERFLOW_OLLAMA_VECTORS,
+};
+
 /* Functions append to out and give its state: TG_OK, or TG_NOMEM or TG_LIMIT as tg_buf tells. Whole
  * and finish also give TG_INVALID when the dialect has no words for what a backend said; out is to
  * be thrown away then, and the client told of an error. note is JSON in one line, what Tollgate
@@ -99,6 +109,7 @@ struct api_dialect {
     bool keeps_calls;                 /* finish needs the calls, and nothing else */
     bool refusals;                    /* it tells them apart; else a REFUSAL comes as a TEXT */
     bool anthropic_limits;            /* how its clients read what is left of their limits */
+    enum api_overflow_words overflow;
     int overloaded;                   /* the status that it has for 503; 0: the same */
     /* Decodes and validates a body. The request and its strings are allocated from arena. TG_OK or
      * a filled error: 400 (TG_INVALID, TG_UNSUPPORTED), or 503 (TG_NOMEM: also above the arena's
@@ -149,5 +160,11 @@ static inline int api_error_status(const struct api_dialect *d, const struct api
 
 /* The field that e's message begins with, "FIELD: ...", in the dialect's words (d->renames). */
 void api_rename_field(const struct api_dialect *d, struct api_error *e);
+
+/* Makes e the refusal of a prompt that is too long, in words by which the dialect's clients know
+ * it; param stays. says: what the provider said of it, in one line; empty: it is the local model,
+ * and both numbers are known. */
+void api_overflow(const struct api_dialect *d, const struct chat_overflow *o, const char *says,
+                  struct api_error *e);
 
 #endif

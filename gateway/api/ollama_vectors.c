@@ -113,6 +113,7 @@ static enum tg_status embeddings_idle(const struct api_answer *a, struct tg_buf 
 const struct api_dialect oll_embed = {
     .name = "ollama-embed",
     .id_prefix = "ollama-",
+    .overflow = API_OVERFLOW_OLLAMA_VECTORS,
     .decode = embed_decode,
     .idle = embed_idle,
     .error = oll_error_print,
@@ -124,6 +125,7 @@ static const struct api_rename renames[] = { { "input", "prompt" }, { NULL, NULL
 const struct api_dialect oll_embeddings = {
     .name = "ollama-embeddings",
     .id_prefix = "ollama-",
+    .overflow = API_OVERFLOW_OLLAMA_VECTORS,
     .renames = renames,
     .decode = embeddings_decode,
     .idle = embeddings_idle,

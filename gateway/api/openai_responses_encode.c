@@ -204,8 +204,10 @@ static void add_usage(const struct chat_usage *u, struct tg_buf *out)
 
 static void add_error(const struct api_error *e, struct tg_buf *out)
 {
+    bool too_long = e->code && strcmp(e->code, API_TOO_LONG) == 0; /* agents look for it */
     tg_buf_addf(out, ",\"error\":{\"code\":\"%s\",\"message\":",
-                e->status == 429 ? "rate_limit_exceeded" : "server_error");
+                too_long ? API_TOO_LONG
+                : e->status == 429 ? "rate_limit_exceeded" : "server_error");
     tg_buf_add_json(out, tg_str_of(e->message));
     tg_buf_addc(out, '}');
 }

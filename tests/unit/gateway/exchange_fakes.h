@@ -53,13 +53,13 @@ static struct fake {
     struct prov_attempt attempt[FAKE_ATTEMPTS + 1]; /* the last one never lives */
     struct fake_reservation money[FAKE_MONEY]; /* id - 1 */
     struct gw_timer timer[FAKE_TIMERS];
-    size_t n_attempts, n_money, n_timers;
+    size_t n_attempts, n_money, n_timers, recall_max;
     enum tel_outcome outcome, key_outcome; /* of the next reservations: a route's, a key's */
     int64_t spent;                         /* of each budget; its cap is 1000000 */
     int64_t key_cap;
     int budgets_declared, budgets_held; /* none if no_budget */
     bool full_output, no_slots, no_budget, refuse_start, worker_busy, local_cannot, accepting;
-    size_t recall_max;
+    struct chat_overflow overflow; /* of the local model's prompt */
     int rows, rows_refused, retired, admitted;
     struct tel_row row;
     char reason[POL_REASON_MAX], error[64], backend[160], key[32];

@@ -24,12 +24,16 @@ size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body)
 }
 
 enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
-                                  int32_t **ids, uint32_t *n, struct tg_error *err)
+                                  int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
+                                  struct tg_error *err)
 {
     CHECK(local->local);
     *ids = NULL;
+    *overflow = fake.overflow;
     if (r->n_inputs)
         return tg_fail(err, TG_UNSUPPORTED, "input: makes no embeddings");
+    if (overflow->is)
+        return tg_fail(err, TG_LIMIT, "messages: the prompt is long");
     *n = fake.local_cannot ? 0 : (uint32_t)r->n_messages;
     return fake.local_cannot ? tg_fail(err, TG_UNSUPPORTED, "tools: takes no tools") : TG_OK;
 }

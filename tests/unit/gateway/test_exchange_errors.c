@@ -3,6 +3,9 @@
 #include "tests/unit/gateway/exchange_world.h"
 
 #include "gateway/api/anthropic.h"
+#include "gateway/api/ollama.h"
+#include "gateway/api/openai_responses.h"
+#include "gateway/api/openai_text.h"
 
 /* What a provider that nobody stands behind answers, and what comes of it. */
 struct answered {
@@ -103,12 +106,57 @@ static void the_last_one_is_told(void)
     tear_down();
 }
 
+static const char responses[] = "{\"model\":\"default\",\"input\":\"Hi\"}";
+static const char text[] = "{\"model\":\"default\",\"prompt\":\"Hi\"}";
+static const char ollama[] = "{\"model\":\"default\",\"stream\":false,\"messages\":["
+                             "{\"role\":\"user\",\"content\":\"Hi\"}]}";
+
+/* The phrases are those that clients look for: each must stand as it is. */
+static const struct phrase {
+    const struct api_dialect *dialect;
+    const char *body, *field;
+    const char *known, *unknown;
+} phrases[] = {
+    { &oai_chat, whole, "\"param\":\"messages\",\"code\":\"context_length_exceeded\"",
+      "the input exceeds the context window: this model's maximum context length is 4096 tokens, "
+      "and the input has 5000 tokens",
+      "the input exceeds the context window: " },
+    { &oai_text, text, "\"param\":\"prompt\",\"code\":\"context_length_exceeded\"",
+      "the input exceeds the context window: this model's maximum context length is 4096 tokens, ",
+      "the input exceeds the context window: " },
+    { &oai_responses, responses, "\"param\":\"input\",\"code\":\"context_length_exceeded\"",
+      "the input exceeds the context window: this model's maximum context length is 4096 tokens, ",
+      "the input exceeds the context window: " },
+    { &ant_messages, message, "\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt",
+      "prompt is too long: 5000 tokens > 4095 maximum. ", "prompt is too long: " },
+    { &oll_chat, ollama, "{\"error\":\"prompt too long",
+      "prompt too long; exceeded max context length by 905 tokens: it has 5000. ",
+      "prompt too long; exceeded max context length: " },
+};
+
+static void a_prompt_too_long_for_the_local_model(void)
+{
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++)
+        for (int at_least = 0; at_least < 2; at_least++) {
+            set_up(0, NULL);
+            w.dialect = phrases[i].dialect;
+            fake.overflow = (struct chat_overflow){ true, at_least, 5000, 4096 };
+            ask_with(phrases[i].body, NULL, 0);
+            CHECK_INT(w.rq.status, 400);
+            CHECK(in_text(phrases[i].field));
+            CHECK(in_text("context of 4096 tokens needs one for the answer: shorten the prompt"));
+            CHECK(in_text(at_least ? "at least" : phrases[i].known));
+            tear_down();
+        }
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(statuses),
         CASE(anthropic_has_a_status_of_its_own),
         CASE(the_last_one_is_told),
+        CASE(a_prompt_too_long_for_the_local_model),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -334,6 +334,12 @@ static void failures(void)
         ",\"code\":\"truncated\",\"message\":\"it \\\"broke\\\"\",\"param\":\"p\",\"error\":{"
         "\"message\":\"it \\\"broke\\\"\",\"type\":\"upstream_error\",\"param\":\"p\","
         "\"code\":\"truncated\"}"));
+    e = (struct api_error){ 0 };
+    api_overflow(&oai_responses, &(struct chat_overflow){ .is = true }, "told", &e);
+    tg_buf_reset(&live.out);
+    CHECK_INT(oai_responses.failed(&answer, &live.s, &e, TG_STR(""), &live.out), TG_OK);
+    CHECK(strstr(live.out.p, "\"error\":{\"code\":\"context_length_exceeded\",\"message\":"
+                             "\"the input exceeds the context window: told\"}"));
     end();
 }
 

@@ -49,7 +49,8 @@ static void bench_open(struct bench *b)
     b->backend = prov_local_new(b->base, b->engine, &err);
     CHECK(b->backend);
     b->call = (struct prov_call){ .request = &b->request, .max_tokens = 40 };
-    CHECK_INT(prov_local_prepare(b->backend, &b->request, &b->ids, &b->call.n_prompt, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b->backend, &b->request, &b->ids, &b->call.n_prompt, NULL, &err),
+              TG_OK);
     b->call.prompt = b->ids;
 }
 
@@ -297,10 +298,17 @@ static void refused(const struct bench *b, const struct chat_request *r, enum tg
                     const char *begins)
 {
     struct tg_error err = { .code = TG_OK };
+    struct chat_overflow overflow = { .at_least = true };
     int32_t *ids;
     uint32_t n;
-    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, &err), want);
+    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, &overflow, &err), want);
     CHECK(!ids);
+    CHECK_INT(overflow.is, want == TG_LIMIT);
+    CHECK_INT(overflow.at_least, want == TG_LIMIT && strstr(err.text, "at least ") != NULL);
+    CHECK_INT(overflow.context, want == TG_LIMIT ? CONTEXT : 0);
+    char number[40];
+    snprintf(number, sizeof(number), "%llu tokens, tools", (unsigned long long)overflow.tokens);
+    CHECK_INT(strstr(err.text, number) != NULL, want == TG_LIMIT);
     if (strncmp(err.text, begins, strlen(begins)) != 0)
         CHECK_STR(err.text, begins);
 }
@@ -363,7 +371,7 @@ static void prompts(void)
     struct chat_request r = { .messages = tricky, .n_messages = 4 };
     int32_t *ids;
     uint32_t n, opened = 0;
-    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, NULL, &err), TG_OK);
     for (uint32_t i = 0; i < n; i++)
         opened += ids[i] == special->turn_open;
     CHECK_INT(ids[0], special->bos);
@@ -372,7 +380,7 @@ static void prompts(void)
     bool finished = false;
     for (uint64_t nth = 1; nth < 1000 && !finished; nth++) {
         tg_alloc_fail_nth(nth);
-        enum tg_status status = prov_local_prepare(b.backend, &r, &ids, &n, &err);
+        enum tg_status status = prov_local_prepare(b.backend, &r, &ids, &n, NULL, &err);
         finished = tg_alloc_count() < nth;
         tg_alloc_fail_nth(0);
         tg_free(ids);
@@ -390,7 +398,7 @@ static void check_prompt(const struct bench *b, const struct chat_request *r, co
     int32_t *ids;
     uint32_t n;
     tg_buf_init(&text, 1 << 16);
-    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b->backend, r, &ids, &n, NULL, &err), TG_OK);
     for (uint32_t i = 0; i < n; i++)
         tg_buf_add(&text, le_tokenizer_piece(t, ids[i]).p, le_tokenizer_piece(t, ids[i]).n);
     CHECK_STR(text.p, want);
@@ -457,8 +465,8 @@ static void too_long_to_be_tokenised(void)
     struct tg_error counted;
     int32_t *ids;
     uint32_t n;
-    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &counted), TG_LIMIT);
-    CHECK(!strstr(counted.text, "at least"));
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, NULL, &counted), TG_LIMIT);
+    CHECK(strstr(counted.text, "at least 1025 tokens")); /* as many as are counted */
     part.text = TG_STR("hello");
     struct chat_tool tool = { .name = TG_STR("f"), .description = text };
     r.tools = &tool; /* tools count */
@@ -470,7 +478,7 @@ static void too_long_to_be_tokenised(void)
         tg_buf_addf(&schema, "%s\"a%d\":{}", i ? "," : "{\"properties\":{", i);
     tg_buf_adds(&schema, "}}");
     tool = (struct chat_tool){ .name = TG_STR("f"), .parameters = tg_buf_str(&schema) };
-    refused(&b, &r, TG_LIMIT, "messages: the prompt has more than 1024 tokens, tools included");
+    refused(&b, &r, TG_LIMIT, "messages: the prompt has at least 1025 tokens, tools included");
     tool.parameters.n = LE_SCHEMA_BYTES_MAX + 1; /* is not read */
     refused(&b, &r, TG_UNSUPPORTED, "tools[0].function.parameters: ");
     tg_buf_free(&schema);
@@ -479,7 +487,7 @@ static void too_long_to_be_tokenised(void)
     memset((char *)text.p, ' ', size);
     memcpy((char *)text.p + size / 2, "hello", 5);
     part.text.n = size;
-    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, &counted), TG_OK);
+    CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, NULL, &counted), TG_OK);
     tg_free(ids);
     tg_free((char *)text.p);
     bench_close(&b);

@@ -120,7 +120,7 @@ static void talk_answer(struct talk *t, const struct chat_request *request, cons
     int32_t *ids;
     s->script.n = 0;
     CHECK_INT(le_tokenizer_encode(s->tokenizer, tg_str_of(script), true, &s->script), TG_OK);
-    CHECK_INT(prov_local_prepare(t->backend, request, &ids, &call.n_prompt, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(t->backend, request, &ids, &call.n_prompt, NULL, &err), TG_OK);
     call.prompt = ids;
     s->n_prompt = call.n_prompt;
     record_init(r);
@@ -298,8 +298,8 @@ static bool same_prompt(struct talk *a, const struct chat_request *ra, struct ta
     struct tg_error err;
     int32_t *ia, *ib;
     uint32_t na, nb;
-    CHECK_INT(prov_local_prepare(a->backend, ra, &ia, &na, &err), TG_OK);
-    CHECK_INT(prov_local_prepare(b->backend, rb, &ib, &nb, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(a->backend, ra, &ia, &na, NULL, &err), TG_OK);
+    CHECK_INT(prov_local_prepare(b->backend, rb, &ib, &nb, NULL, &err), TG_OK);
     bool same = na == nb && memcmp(ia, ib, na * sizeof(*ia)) == 0;
     tg_free(ia);
     tg_free(ib);
@@ -430,19 +430,20 @@ static void a_prompt_that_fits_only_without(void)
     size_t fits = 1;
     for (size_t step = sizeof(padding) / 2; step; step /= 2) { /* the longest that fits */
         result->text.n = fits + step;
-        if (!prov_local_prepare(l.fresh.backend, &l.forgetful.request, &ids, &n, &err))
+        if (!prov_local_prepare(l.fresh.backend, &l.forgetful.request, &ids, &n, NULL, &err))
             fits += step;
         tg_free(ids);
     }
     CHECK(fits > CONTEXT && fits < sizeof(padding) - 1);
     result->text.n = fits;
     l.returning.results[0][0] = *result;
-    CHECK_INT(prov_local_prepare(l.t.backend, &l.returning.request, &ids, &n, &err), TG_LIMIT);
+    CHECK_INT(prov_local_prepare(l.t.backend, &l.returning.request, &ids, &n, NULL, &err),
+              TG_LIMIT);
     CHECK(same_prompt(&l.t, &l.forgetful.request, &l.fresh, &l.forgetful.request));
     for (uint64_t nth = 1, done = 0; !done; nth++) {
         tg_alloc_fail_nth(nth);
         enum tg_status status =
-            prov_local_prepare(l.t.backend, &l.forgetful.request, &ids, &n, &err);
+            prov_local_prepare(l.t.backend, &l.forgetful.request, &ids, &n, NULL, &err);
         done = tg_alloc_count() < nth;
         tg_alloc_fail_nth(0);
         tg_free(ids);
@@ -532,7 +533,7 @@ static void a_request_with_thoughts_without_memory(void)
         uint32_t n;
         tg_alloc_fail_nth(nth);
         enum tg_status status =
-            prov_local_prepare(l.t.backend, &l.forgetful.request, &ids, &n, &err);
+            prov_local_prepare(l.t.backend, &l.forgetful.request, &ids, &n, NULL, &err);
         finished = tg_alloc_count() < nth;
         tg_alloc_fail_nth(0);
         tg_free(ids);
