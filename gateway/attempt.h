@@ -74,4 +74,8 @@ void gw_try_route(const struct gw_try *t, char *out, size_t n);
  * or TG_UNSUPPORTED as the dialect says. */
 enum tg_status gw_try_hold(struct gw_try *t, const struct chat_event *e);
 
+/* attempt_error.c */
+/* The client's view of a backend's failure; its type and code live as the exchange. */
+struct api_error gw_try_error(const struct gw_try *t, const struct chat_event *e);
+
 #endif

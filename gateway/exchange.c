@@ -393,66 +393,6 @@ static void on_failed(struct gw_try *t, const struct api_error *failure, const c
     gw_exchange_next(x);
 }
 
-/* The status by which clients see whether it is worth another try: what the provider found wrong
- * with the request stays wrong, what it has no room for may pass. What it says of our key, or of a
- * model that the configuration and not the client has named, is no fault of the client. */
-static int status_for_client(const struct gw_exchange *x, int http_status)
-{
-    switch (http_status) {
-    case 400:
-    case 422:
-        return 400;
-    case 413:
-    case 429:
-        return http_status;
-    case 404:
-        return x->named ? 404 : 502;
-    case 503:
-    case 529: /* not registered, but what busy servers say */
-        return 503;
-    case 408:
-    case 504:
-        return 504;
-    default:
-        return 502;
-    }
-}
-
-static struct api_error refused_by_provider(const struct gw_try *t, const struct chat_event *e,
-                                            const char *who)
-{
-    int status = status_for_client(t->x, e->http_status);
-    if (e->http_status == 401) { /* providers repeat parts of the key */
-        gw_failure_tell_key(t, e->text);
-        return gw_failure(status, "upstream_error", "provider_key",
-                          "%s does not accept the key that this gateway has for it", who);
-    }
-    const char *code = status == 429   ? "rate_limit_exceeded"
-                       : status >= 500 ? chat_error_name(e->error)
-                                       : NULL;
-    return gw_failure(status,
-                      status >= 500 || status == 429 ? "upstream_error" : "invalid_request_error",
-                      code, "%s answered %d: %.*s", who, e->http_status, TG_FMT(e->text));
-}
-
-/* The client's view of a backend's failure. */
-static struct api_error client_error(const struct gw_try *t, const struct chat_event *e)
-{
-    char who[160];
-    gw_try_route(t, who, sizeof(who));
-    int status = 502;
-    if (e->error == CHAT_ERROR_TIMEOUT)
-        status = 504;
-    else if (e->error == CHAT_ERROR_REQUEST)
-        status = 400;
-    else if (e->error == CHAT_ERROR_ENGINE)
-        status = 503;
-    else if (e->error == CHAT_ERROR_STATUS)
-        return refused_by_provider(t, e, who);
-    return gw_failure(status, status == 400 ? "invalid_request_error" : "upstream_error",
-                      chat_error_name(e->error), "%s: %.*s", who, TG_FMT(e->text));
-}
-
 /* An event that could not be held. */
 static void on_untellable(struct gw_try *t, enum tg_status status)
 {
@@ -538,7 +478,7 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e)
     case CHAT_EVENT_ERROR:
         t->outcome = chat_error_name(e->error);
         t->http_status = e->http_status;
-        failure = client_error(t, e);
+        failure = gw_try_error(t, e);
         x->retry_after_ms = e->retry_after_ms;
         on_failed(t, &failure, t == &x->local ? "local-failed" : "provider-failed", e->billed);
         return;

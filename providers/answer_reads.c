@@ -75,7 +75,9 @@ static bool copy_parts(struct prov_read *r, struct chat_event *e)
             return false;
         e->logprobs = copy->list;
     }
-    return copy_text(r, &e->text) && copy_text(r, &e->id) && copy_text(r, &e->name);
+    return copy_text(r, &e->text) && copy_text(r, &e->id) && copy_text(r, &e->name) &&
+           copy_text(r, &e->said_type) && copy_text(r, &e->said_code) &&
+           copy_text(r, &e->said_param);
 }
 
 static bool make_room(struct prov_read *r)

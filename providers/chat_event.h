@@ -113,6 +113,10 @@ struct chat_event {
     enum chat_error_kind error;
     int http_status; /* CHAT_ERROR_STATUS; 500 for an error inside a 200 answer without a code */
     int64_t retry_after_ms; /* -1: not said */
+    /* CHAT_ERROR_STATUS: what the provider calls it, in words for programs; empty: it gave none
+     * that may be passed on (README.md). */
+    struct tg_str said_type, said_code, said_param;
+    struct chat_overflow overflow; /* CHAT_ERROR_STATUS: if it is that */
     bool billed;           /* ERROR: the provider may bill what it did (README.md has the table) */
 };
 

@@ -7,6 +7,7 @@
 #include "config/base/log.h"
 #include "config/base/utf8.h"
 #include "providers/backend_internal.h"
+#include "providers/openai_error.h"
 #include "providers/openai_logprobs.h"
 #include "providers/openai_reader_internal.h"
 
@@ -47,15 +48,20 @@ static void plain_text(char out[PROV_ERROR_TEXT_MAX], struct tg_str text)
     tg_log_mask(out);
 }
 
-static void emit_error(struct prov_reader *r, struct chat_event *event, struct tg_str text)
+/* root: of an error that the provider tells, as far as that is JSON; NULL: of others. */
+static void emit_error(struct prov_reader *r, struct chat_event *event,
+                       const struct tg_json *root, struct tg_str text)
 {
     char shown[PROV_ERROR_TEXT_MAX];
+    struct prov_error_words words;
     if (r->ended || r->dead)
         return;
     r->ended = true;
     plain_text(shown, text);
     event->kind = CHAT_EVENT_ERROR;
     event->text = tg_str_of(shown);
+    if (event->error == CHAT_ERROR_STATUS)
+        prov_error_read(root, event->text, &words, event);
     r->emit(r->arg, event);
 }
 
@@ -63,7 +69,7 @@ void prov_reader_fail(struct prov_reader *r, enum chat_error_kind kind, bool bil
                       struct tg_str text)
 {
     struct chat_event event = { .error = kind, .billed = billed, .retry_after_ms = -1 };
-    emit_error(r, &event, text);
+    emit_error(r, &event, NULL, text);
 }
 
 /* A proxy in front of the model may lose it after the work was done; the server's own refusals and
@@ -71,21 +77,6 @@ void prov_reader_fail(struct prov_reader *r, enum chat_error_kind kind, bool bil
 static bool status_billed(int status)
 {
     return status >= 500 && status != 500 && status != 501 && status != 503 && status != 529;
-}
-
-static struct tg_str error_message(const struct tg_json *root)
-{
-    static const char *const keys[] = { "message", "detail", "type", "code" };
-    const struct tg_json *error = tg_json_get(root, "error");
-    struct tg_str text = { NULL, 0 };
-    if (tg_json_string(error, &text))
-        return text;
-    if (!tg_json_is(error, TG_JSON_OBJECT))
-        error = root;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-        if (tg_json_string(tg_json_get(error, keys[i]), &text))
-            return text;
-    return TG_STR("");
 }
 
 void prov_reader_status(struct prov_reader *r, int http_status, int64_t retry_after_ms,
@@ -97,15 +88,13 @@ void prov_reader_status(struct prov_reader *r, int http_status, int64_t retry_af
                                 .billed = status_billed(http_status) };
     struct tg_json *root = NULL;
     if (http_status >= 300 && http_status < 400) {
-        emit_error(r, &event, TG_STR("a redirect, which is not followed: check baseUrl"));
+        emit_error(r, &event, NULL, TG_STR("a redirect, which is not followed: check baseUrl"));
         return;
     }
-    if (tg_json_parse(body, &root, NULL) == TG_OK) {
-        struct tg_str text = error_message(root);
-        emit_error(r, &event, text.n ? text : body);
-    } else {
-        emit_error(r, &event, body);
-    }
+    if (tg_json_parse(body, &root, NULL))
+        root = NULL;
+    struct tg_str text = prov_error_text(root);
+    emit_error(r, &event, root, text.n ? text : body);
     tg_json_free(root);
 }
 
@@ -123,7 +112,7 @@ static void fail_inside(struct prov_reader *r, const struct tg_json *root)
         if (tg_json_int(tg_json_get(error, keys[i]), &code) && code >= 400 && code <= 599)
             event.http_status = (int)code;
     }
-    emit_error(r, &event, error_message(root));
+    emit_error(r, &event, root, prov_error_text(root));
 }
 
 static void malformed(struct prov_reader *r, const char *what)

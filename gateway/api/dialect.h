@@ -16,7 +16,7 @@ struct gw_past; /* gateway/responses_store.h */
 /* An error of a request in the client's terms: OpenAI's words, which other dialects translate. */
 struct api_error {
     int status;       /* HTTP: 400, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504 */
-    const char *type; /* invalid_request_error, ... */
+    const char *type; /* invalid_request_error, ...; outlives the error, as code does */
     const char *code; /* or NULL */
     char param[128];  /* JSON path of the field, or empty */
     char message[512];
@@ -160,6 +160,10 @@ static inline int api_error_status(const struct api_dialect *d, const struct api
 
 /* The field that e's message begins with, "FIELD: ...", in the dialect's words (d->renames). */
 void api_rename_field(const struct api_dialect *d, struct api_error *e);
+
+/* Sets e's param to a field that a provider named, in the dialect's words. Where those are others,
+ * lists are too, perhaps, and what stands inside a field: then it is the field alone. */
+void api_rename_param(const struct api_dialect *d, struct tg_str param, struct api_error *e);
 
 /* Makes e the refusal of a prompt that is too long, in words by which the dialect's clients know
  * it; param stays. says: what the provider said of it, in one line; empty: it is the local model,

@@ -271,6 +271,7 @@ static const struct api_rename renames[] = {
     { ".function.strict", ".strict" },
     { ".function.parameters", ".parameters" },
     { "max_tokens", "max_output_tokens" },
+    { "max_completion_tokens", "max_output_tokens" },
     { ".tool_calls", "" },
     { "messages", "input" },
     { NULL, NULL },

@@ -210,6 +210,7 @@ static enum tg_status print_finish(const struct api_answer *a, struct api_stream
 
 static const struct api_rename renames[] = { { "messages", "prompt" },
                                              { "top_logprobs", "logprobs" },
+                                             { "max_completion_tokens", "max_tokens" },
                                              { NULL, NULL } };
 
 const struct api_dialect oai_text = {

@@ -368,6 +368,19 @@ void api_rename_field(const struct api_dialect *d, struct api_error *e)
     }
 }
 
+void api_rename_param(const struct api_dialect *d, struct tg_str param, struct api_error *e)
+{
+    snprintf(e->param, sizeof(e->param), "%.*s", TG_FMT(param));
+    if (!d->renames)
+        return;
+    e->param[strcspn(e->param, ".[")] = '\0';
+    for (const struct api_rename *r = d->renames; r->theirs; r++)
+        if (strcmp(e->param, r->theirs) == 0) {
+            snprintf(e->param, sizeof(e->param), "%s", r->ours);
+            return;
+        }
+}
+
 enum tg_status api_check_choice(struct api_read *d, const char *field)
 {
     const struct chat_request *r = d->out;

@@ -201,6 +201,9 @@ test('anthropic: errors have their classes and types', async () => {
     await check(upstream(status), sdk.OverloadedError, 'overloaded_error');
   await check(upstream(400), sdk.BadRequestError, 'invalid_request_error');
   await check(upstream(404), sdk.NotFoundError, 'not_found_error');
+  const long = upstream(413, { message: 'This exceeds the context window.' });
+  const refused = await check(long, sdk.BadRequestError, 'invalid_request_error');
+  assert.match(refused.message, /prompt is too long: mock/);
   const hasty = create(mock({ behaviour: 'hang' }), {}, { timeout: 100 });
   assert.ok((await thrown(hasty)) instanceof sdk.APIConnectionTimeoutError);
 });

@@ -131,6 +131,13 @@ test('langchain: errors have their status', async () => {
   const busy = await thrown(chat().invoke(fails(429, { retryAfter: 7 })));
   assert.deepEqual([busy.status, busy.headers.get('retry-after')], [429, '7']);
   assert.equal((await thrown(chat().invoke(fails(500)))).status, 502);
+  const code = 'context_length_exceeded'; // later versions know it by the phrase
+  const long = await thrown(chat().invoke(fails(400, { more: { code, param: 'messages' } })));
+  assert.deepEqual([long.status, long.code, long.param], [400, code, 'messages']);
+  assert.match(long.message, /exceeds the context window/);
+  const here = await thrown(chat({ model: 'local' }).invoke('word '.repeat(9000)));
+  assert.deepEqual([here.status, here.code, here.param], [400, code, 'messages']);
+  assert.match(here.message, /exceeds the context window.*maximum context length/);
 });
 
 test('langchain: a failure in the middle of a stream is an error, no end', async () => {

@@ -22,6 +22,10 @@ static void on_event(void *arg, const struct chat_event *e)
                 (int)e->finish, (int)e->error, (unsigned long long)e->usage.input.n,
                 (unsigned long long)e->usage.output.n);
     tg_buf_add(&s->log, e->text.p, e->text.n);
+    tg_buf_addf(&s->log, "|%.*s|%.*s|%.*s|%d", TG_FMT(e->said_type), TG_FMT(e->said_code),
+                TG_FMT(e->said_param), e->overflow.is);
+    if (e->overflow.tokens && e->overflow.tokens < e->overflow.context)
+        abort();
     for (size_t i = 0; i < e->n_logprobs; i++) {
         tg_buf_add(&s->log, e->logprobs[i].token.text.p, e->logprobs[i].token.text.n);
         if (e->kind != CHAT_EVENT_TEXT || e->logprobs[i].n_top > CHAT_TOP_MAX)

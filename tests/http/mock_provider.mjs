@@ -12,7 +12,8 @@
 //   tool-call      calls `call` (get_weather in Paris), or all of `calls`, behind `text` if given
 //   reasoning      thinks first
 //   refusal        declines in `refusal`, behind `text` if given; its tokens are logprobs.refusal
-//   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header
+//   error          HTTP `status` (500) with an OpenAI error body; with `retryAfter` its header,
+//                  with `more` those members
 //   error-inside   200, then an error object in the stream
 //   hang           never answers                           hang-mid      stops after `after` chunks
 //   cut            destroys the socket after `after` chunks (0: before the head)
@@ -249,9 +250,10 @@ async function refusal(x) {
 }
 
 function error(x) {
-  const { status, retryAfter, message = `mock error ${x.p.status}` } = x.p;
+  const { status, retryAfter, message = `mock error ${x.p.status}`, more } = x.p;
   const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
-  x.json(status, { error: { message, type: 'mock_error', param: null, code: null } }, headers);
+  const error = { message, type: 'mock_error', param: null, code: null, ...more };
+  x.json(status, { error }, headers);
 }
 
 async function errorInside(x) {

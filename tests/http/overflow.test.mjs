@@ -57,3 +57,51 @@ test('the local model: the phrase, both numbers and the remedy', async () => {
       }
     }
 });
+
+test('a provider: its code and the phrase, whatever it calls it', async () => {
+  const message = 'the request exceeds the available context size';
+  const code = 'context_length_exceeded';
+  for (const [status, more] of [
+    [400, { code, param: 'messages', type: 'invalid_request_error', message: 'too much' }],
+    [400, { type: 'exceed_context_size_error', code: 400, n_prompt_tokens: 5000, n_ctx: 4096 }],
+    [500, {}],
+  ])
+    for (const name of Object.keys(dialects)) {
+      mock.control({ behaviour: 'error', status, message, more, times: 1 });
+      const r = await ask(name, 'mock/anything', 'hello');
+      assert.equal(r.status, 400, r.text);
+      const { error } = r.json;
+      const told = error.message ?? error;
+      const theirs = more.message ?? message;
+      assert.ok(told.endsWith(`: mock/anything answered ${status}: ${theirs}`), told);
+      if (name === 'anthropic') {
+        assert.equal(error.type, 'invalid_request_error');
+        const numbers = more.n_ctx ? ': 5000 tokens > 4095 maximum' : '';
+        assert.ok(told.startsWith(`prompt is too long${numbers}: mock`), told);
+      } else if (name === 'ollama') {
+        assert.match(told, /^prompt too long; exceeded max context length/);
+      } else {
+        assert.match(told, /^the input exceeds the context window/);
+        assert.deepEqual(
+          [error.type, error.code, error.param],
+          ['invalid_request_error', code, dialects[name][2]],
+        );
+      }
+    }
+});
+
+test('what else a provider refuses keeps its words for programs', async () => {
+  const refusal = { type: 'odd_error', code: 'string_above_max_length', param: 'tools[0].name' };
+  const told = async (status, more) => {
+    mock.control({ behaviour: 'error', status, more, times: 1 });
+    const { status: got, json } = await ask('chat', 'mock/anything', 'hello');
+    return [got, json.error.type, json.error.code, json.error.param];
+  };
+  assert.deepEqual(await told(422, refusal), [400, ...Object.values(refusal)]);
+  const missing = { type: 'x', code: 'model_not_found' };
+  assert.deepEqual(await told(404, missing), [404, 'x', 'model_not_found', null]);
+  const odd = { type: 'Not A Word', code: 'http://inside:80/', param: 'x'.repeat(65) };
+  assert.deepEqual(await told(400, odd), [400, 'invalid_request_error', null, null]);
+  assert.deepEqual(await told(403, refusal), [502, 'upstream_error', 'status', null]);
+  assert.deepEqual(await told(429, refusal), [429, 'upstream_error', 'rate_limit_exceeded', null]);
+});

@@ -150,6 +150,66 @@ static void a_prompt_too_long_for_the_local_model(void)
         }
 }
 
+/* What a tier answers to body, with words for programs. */
+static void refuse_with(const struct api_dialect *dialect, const char *body, int status,
+                        struct chat_event e)
+{
+    e.kind = CHAT_EVENT_ERROR;
+    e.error = CHAT_ERROR_STATUS;
+    e.http_status = status;
+    e.retry_after_ms = -1;
+    e.text = TG_STR("its words");
+    set_up(1, "turns > 0");
+    w.dialect = dialect;
+    fake.local_cannot = true;
+    ask_with(body, NULL, 0);
+    press(attempt(0, false), e);
+}
+
+static void a_prompt_too_long_for_a_provider(void)
+{
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++)
+        for (int known = 0; known < 2; known++) {
+            struct chat_event e = { .overflow = { .is = true } };
+            if (known)
+                e.overflow = (struct chat_overflow){ true, false, 5000, 4096 };
+            refuse_with(phrases[i].dialect, phrases[i].body, i % 2 ? 500 : 413, e);
+            CHECK_INT(w.rq.status, 400);
+            CHECK(in_text(phrases[i].field));
+            CHECK(in_text(i % 2 ? "cloud/m answered 500: its words"
+                                : "cloud/m answered 413: its words"));
+            if (!known)
+                CHECK(in_text(phrases[i].unknown));
+            else if (phrases[i].dialect == &ant_messages)
+                CHECK(in_text("prompt is too long: 5000 tokens > 4095 maximum: cloud/m "));
+            tear_down();
+        }
+}
+
+static void words_of_a_provider(void)
+{
+    const struct chat_event e = { .said_type = TG_STR("odd_error"), .said_code = TG_STR("odd"),
+                                  .said_param = TG_STR("messages[3].content") };
+    refuse_with(&oai_chat, whole, 400, e);
+    CHECK(in_text("\"type\":\"odd_error\",\"param\":\"messages[3].content\",\"code\":\"odd\""));
+    tear_down();
+    refuse_with(&oai_responses, responses, 422, e); /* whose lists have other places */
+    CHECK(in_text("\"type\":\"odd_error\",\"param\":\"input\",\"code\":\"odd\""));
+    tear_down();
+    refuse_with(&oai_text, text, 400, (struct chat_event){ .said_param = TG_STR("top_p") });
+    CHECK(in_text("\"type\":\"invalid_request_error\",\"param\":\"top_p\",\"code\":null"));
+    tear_down();
+    refuse_with(&ant_messages, message, 400, e);
+    CHECK(!in_text("odd") && in_text("\"type\":\"invalid_request_error\""));
+    tear_down();
+    static const int ours[] = { 401, 403, 404, 429, 500, 503 };
+    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+        refuse_with(&oai_chat, whole, ours[i], e);
+        CHECK(!in_text("odd") && in_text("\"type\":\"upstream_error\",\"param\":null"));
+        tear_down();
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -157,6 +217,8 @@ int main(int argc, char **argv)
         CASE(anthropic_has_a_status_of_its_own),
         CASE(the_last_one_is_told),
         CASE(a_prompt_too_long_for_the_local_model),
+        CASE(a_prompt_too_long_for_a_provider),
+        CASE(words_of_a_provider),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

@@ -186,6 +186,14 @@ static void fields_are_named_as_here(void)
     e = (struct api_error){ .message = "messages: too long" };
     api_rename_field(&oai_text, &e);
     CHECK_STR(e.message, "prompt: too long");
+    static const char *const params[][2] = {
+        { "messages[0].content", "prompt" }, { "max_completion_tokens", "max_tokens" },
+        { "top_p", "top_p" }, { "", "" }, { "[0]", "" },
+    };
+    for (size_t i = 0; i < sizeof(params) / sizeof(*params); i++) {
+        api_rename_param(&oai_text, tg_str_of(params[i][0]), &e);
+        CHECK_STR(e.param, params[i][1]);
+    }
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* Embeddings in OpenAI's and Ollama's dialects: requests, and answers as numbers and as base64. */
 #include "config/base/json.h"
+#include "config/base/utf8.h"
 #include "gateway/api/ollama.h"
 #include "gateway/api/openai_vectors.h"
 #include "gateway/api/vectors.h"
@@ -188,6 +189,19 @@ static void ollama_answers(void)
     struct api_error e = { .message = "input: no" };
     api_rename_field(&oll_embeddings, &e);
     CHECK_STR(e.message, "prompt: no");
+    const struct chat_overflow overflow = { .is = true };
+    api_overflow(&oll_embed, &overflow, "cloud/m answered 400: long", &e);
+    CHECK_STR(e.message, "the input length exceeds the context length: cloud/m answered 400: long");
+    CHECK_STR(e.code, "context_length_exceeded");
+    char told[sizeof(e.message)];
+    memset(told, 'x', sizeof(told) - 1); /* is cut, and between two characters */
+    told[sizeof(told) - 1] = '\0';
+    memcpy(told + sizeof(told) - 48, "\u00e9\u00e9", 4);
+    api_overflow(&oai_vectors, &overflow, told, &e);
+    CHECK(strncmp(e.message, "the input exceeds the context window: xxx", 41) == 0);
+    CHECK(strlen(e.message) >= sizeof(told) - 2 && tg_utf8_valid(e.message, strlen(e.message)));
+    api_rename_param(&oai_vectors, TG_STR("input[3]"), &e);
+    CHECK_STR(e.param, "input[3]");
 }
 
 int main(int argc, char **argv)

@@ -105,6 +105,38 @@ static void whole_answers(void)
     prov_reads_free(reads);
 }
 
+static void on_refusal(void *arg, const struct chat_event *e)
+{
+    on_event(arg, e);
+    CHECK_STR(e->said_type.p, "t");
+    CHECK_STR(e->said_code.p, "context_length_exceeded");
+    CHECK_STR(e->said_param.p, "p");
+    CHECK(e->overflow.is);
+}
+
+/* Its words outlive what the worker had. */
+static void a_refusal(void)
+{
+    static const struct chat_request request = { .logprobs = false };
+    struct tg_workers *workers = tg_workers_new(1, 4);
+    struct prov_reads *reads = prov_reads_new(workers);
+    struct told got;
+    struct tg_buf body;
+    told_init(&got);
+    tg_buf_init(&body, 1 << 20);
+    tg_buf_adds(&body, "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":\"p\",\"code\":"
+                       "\"context_length_exceeded\",\"more\":\"");
+    for (int i = 0; i < TEXT; i++)
+        tg_buf_addc(&body, 'x');
+    tg_buf_adds(&body, "\"}}");
+    CHECK(prov_read_start(reads, &body, &request, on_refusal, &got) && !body.p);
+    wait_for(workers);
+    CHECK_INT(got.ends, 1);
+    tg_buf_free(&got.all);
+    tg_workers_free(workers);
+    prov_reads_free(reads);
+}
+
 /* Whichever allocation fails: the whole answer, or one error. */
 static void no_memory(void)
 {
@@ -136,6 +168,7 @@ static void no_memory(void)
 
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = { CASE(whole_answers), CASE(no_memory) };
+    static const struct check_case cases[] = { CASE(whole_answers), CASE(a_refusal),
+                                               CASE(no_memory) };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }

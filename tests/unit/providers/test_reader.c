@@ -1,4 +1,5 @@
 #include "config/base/alloc.h"
+#include "config/base/log.h"
 #include "providers/openai_reader.h"
 #include "tests/unit/check.h"
 #include "tests/unit/providers/support.h"
@@ -293,6 +294,74 @@ static void http_errors(void)
     record_free(&r);
 }
 
+struct said {
+    struct prov_reader reader;
+    char text[240]; /* type, code and param, and the numbers */
+};
+
+static void note_words(void *arg, const struct chat_event *e)
+{
+    struct said *s = arg;
+    CHECK_INT(e->kind, CHAT_EVENT_ERROR);
+    CHECK(!e->overflow.at_least);
+    snprintf(s->text, sizeof(s->text), "%.*s|%.*s|%.*s|%s %llu %llu", TG_FMT(e->said_type),
+             TG_FMT(e->said_code), TG_FMT(e->said_param), e->overflow.is ? "long" : "",
+             (unsigned long long)e->overflow.tokens, (unsigned long long)e->overflow.context);
+}
+
+/* body: with ' for ". */
+static void said_by(int status, const char *body, const char *want)
+{
+    struct said s = { .text = "" };
+    char text[512];
+    snprintf(text, sizeof(text), "%s", body);
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    prov_reader_init(&s.reader, ANSWER_MAX, note_words, &s);
+    if (status == 200)
+        prov_reader_whole(&s.reader, tg_str_of(text));
+    else
+        prov_reader_status(&s.reader, status, -1, tg_str_of(text));
+    prov_reader_free(&s.reader);
+    CHECK_STR(s.text, want);
+}
+
+#define LONG_WORD "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void words_of_errors(void)
+{
+    said_by(400, "{'error':{'message':'m','type':'an_error','param':'m[0].c-d','code':'e'}}",
+            "an_error|e|m[0].c-d| 0 0");
+    said_by(400, "{'message':'m','type':'a','code':400,'param':null}", "a||| 0 0");
+    said_by(400, "{'error':{'message':'m','type':'Bad','code':'a b','param':'a/b'}}", "||| 0 0");
+    said_by(400, "{'error':{'type':'a\\u0000b','code':'','param':'\\u00e9'}}", "||| 0 0");
+    said_by(400, "{'error':{'type':'" LONG_WORD "','code':'" LONG_WORD "0'}}",
+            LONG_WORD "||| 0 0");
+    CHECK_INT(tg_log_secret(TG_STR("hidden-key-of-ours")), TG_OK);
+    said_by(400, "{'error':{'code':'hidden-key-of-ours','param':'n'}}", "||n| 0 0");
+    said_by(400, "{'error':'m'}", "||| 0 0");
+    said_by(400, "not json", "||| 0 0");
+}
+
+static void prompts_that_are_too_long(void)
+{
+    said_by(400, "{'error':{'message':'m','code':'context_length_exceeded'}}",
+            "|context_length_exceeded||long 0 0");
+#define LLAMA(n, ctx) "{'error':{'code':400,'message':'m','type':'exceed_context_size_error'," \
+                      "'n_prompt_tokens':" n ",'n_ctx':" ctx "}}"
+    said_by(400, LLAMA("5000", "4096"), "exceed_context_size_error|||long 5000 4096");
+    said_by(400, LLAMA("5", "4096"), "exceed_context_size_error|||long 0 0");
+    said_by(400, LLAMA("0", "0"), "exceed_context_size_error|||long 0 0");
+    said_by(400, LLAMA("-1", "-2"), "exceed_context_size_error|||long 0 0");
+    said_by(413, "Prompt is too long: 9 tokens > 8 maximum", "|||long 0 0");
+    said_by(422, "{'message':'x exceeds the context window'}", "|||long 0 0");
+    said_by(500, "{'error':'the input length exceeds the context length'}", "|||long 0 0");
+    said_by(200, "{'error':{'message':'its MAXIMUM CONTEXT LENGTH is 5'}}", "|||long 0 0");
+    said_by(429, "{'message':'prompt is too long'}", "||| 0 0");
+    said_by(401, "{'message':'prompt is too long'}", "||| 0 0");
+    said_by(400, "{'message':'the prompt is long'}", "||| 0 0");
+}
+
 static void error_inside_a_stream(void)
 {
     struct record r;
@@ -375,7 +444,8 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(streams),       CASE(every_prefix), CASE(usage_is_present_zero_or_absent),
-        CASE(whole_answers), CASE(http_errors),  CASE(error_inside_a_stream),
+        CASE(whole_answers), CASE(http_errors), CASE(words_of_errors),
+        CASE(prompts_that_are_too_long), CASE(error_inside_a_stream),
         CASE(limits),        CASE(held_between_events), CASE(no_memory),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
