@@ -73,6 +73,10 @@ static void add_stop(const struct api_whole *w, bool called, struct tg_buf *out)
         tg_buf_add_json(out, w->stop);
     else
         tg_buf_adds(out, "null");
+    bool refused = strcmp(reason, "refusal") == 0; /* nobody tells of which category, or why */
+    tg_buf_addf(out, ",\"stop_details\":%s",
+                refused ? "{\"type\":\"refusal\",\"category\":null,\"explanation\":null}"
+                        : "null");
 }
 
 /* --- whole answers --------------------------------------------------------------------------- */
@@ -166,7 +170,8 @@ static enum tg_status print_begin(const struct api_answer *a, struct tg_buf *out
     begin_event("message_start", out);
     tg_buf_adds(out, ",\"message\":");
     add_identity(a, out);
-    tg_buf_adds(out, ",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,");
+    tg_buf_adds(out, ",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
+                     "\"stop_details\":null,");
     add_usage(&usage, out);
     tg_buf_adds(out, "}");
     return end_event(out);

@@ -15,7 +15,7 @@ static const struct api_answer answer = { .id = "msg_1", .model = { "m\"x", 3 },
     ",\"cache_creation_input_tokens\":null,\"cache_read_input_tokens\":" cached \
     ",\"output_tokens\":" out more "}"
 #define WHOLE(content, reason, usage) IDENTITY content "],\"stop_reason\":\"" reason \
-    "\",\"stop_sequence\":null," usage "}"
+    "\",\"stop_sequence\":null,\"stop_details\":null," usage "}"
 #define EVENT(name, members) "event: " name "\ndata: {\"type\":\"" name "\"" members "}\n\n"
 #define START(i, block) \
     EVENT("content_block_start", ",\"index\":" i ",\"content_block\":{" block "}")
@@ -24,7 +24,7 @@ static const struct api_answer answer = { .id = "msg_1", .model = { "m\"x", 3 },
 #define STOP(i) EVENT("content_block_stop", ",\"index\":" i)
 #define SIGNED "\"signature\":\"dG9sbGdhdGU=\""
 #define END(reason, usage) EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"" reason \
-                                 "\",\"stop_sequence\":null}," usage)
+                                 "\",\"stop_sequence\":null,\"stop_details\":null}," usage)
 #define LAST EVENT("message_stop", "")
 
 static struct chat_count count(uint64_t n)
@@ -103,13 +103,17 @@ static void reasons(void)
         tg_buf_reset(&out);
         ant_messages.whole(&answer, &w, &out);
         CHECK(strstr(out.p, rows[i].reason));
+        const char *details = strcmp(rows[i].reason, "\"refusal\"") == 0
+                                  ? "\"stop_details\":{\"type\":\"refusal\",\"category\":null,"
+                                  : "\"stop_details\":null";
+        CHECK(strstr(out.p, details));
         struct api_stream s = { 0 };
         struct chat_event e = { .kind = CHAT_EVENT_TOOL_CALL, .id = call.id, .name = call.name };
         if (rows[i].n_calls)
             ant_messages.event(&answer, &s, &e, &out);
         tg_buf_reset(&out);
         ant_messages.finish(&answer, &s, &w, TG_STR(""), &out);
-        CHECK(strstr(out.p, rows[i].reason));
+        CHECK(strstr(out.p, rows[i].reason) && strstr(out.p, details));
     }
     tg_buf_free(&out);
 }
@@ -162,7 +166,8 @@ static void thoughts_unasked(void)
 static void the_sequence_that_stopped(void)
 {
     struct api_whole w = { .content = TG_STR("a"), .stop = TG_STR("\n\"") };
-#define STOPPED "\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\n\\\"\""
+#define STOPPED "\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\n\\\"\"," \
+                "\"stop_details\":null"
     struct tg_buf out;
     struct api_stream s = { 0 };
     tg_buf_init(&out, 4096);
@@ -215,7 +220,7 @@ static void streams(void)
     CHECK_INT(ant_messages.finish(&answer, &s, &end, TG_STR("{\"a\":1}"), &out), TG_OK);
     CHECK_STR(out.p,
               EVENT("message_start", ",\"message\":" IDENTITY "],\"stop_reason\":null,"
-                    "\"stop_sequence\":null," USAGE("7", "null", "0", "") "}")
+                    "\"stop_sequence\":null,\"stop_details\":null," USAGE("7", "null", "0", "") "}")
               START("0", THINKING_BLOCK)
               DELTA("0", "thinking_delta", "\"thinking\":\"hm\"")
               DELTA("0", "thinking_delta", "\"thinking\":\".\"")
