@@ -11,6 +11,7 @@ enum {
                              * remembered of their tool calls counts */
     WAITING_MAX = 1024,     /* unadmitted requests above which accepting stops */
     LOOK_AGAIN_MS = 5,      /* slots come back from the disk's side without a word */
+    TURN_US = 1000,         /* of those that are admitted: the others have theirs next */
 };
 
 /* A route of the request's own: a copy of the payer's, with nothing but the named model. */
@@ -346,21 +347,40 @@ void gw_arrival_left(struct gw_exchange *x)
     app->n_waiting--;
 }
 
+static void accept_again(struct gw_app *app)
+{
+    if (!app->draining && app->n_waiting < WAITING_MAX / 2)
+        gw_http_accept(app->http, true);
+}
+
+/* Each of them may be refused at once, and thousands may wait: begun inside one that ends they
+ * would heap up on the stack. The turn of the timer begins them one after another. */
 void gw_arrival_admit(struct gw_app *app)
 {
     if (app->ending)
         return;
-    while (app->waiting_head && tel_admit(app->store)) {
+    int64_t until = tg_mono_ns() + (int64_t)TURN_US * 1000;
+    bool room = true, time = true;
+    while (app->waiting_head && time && (room = tel_admit(app->store))) {
         struct gw_exchange *x = app->waiting_head;
         gw_arrival_left(x);
         x->admitted = true;
         if (!x->on_worker)
             advance(x);
+        time = tg_mono_ns() < until;
     }
     if (app->waiting_head)
-        gw_timer_set(app->look_again, LOOK_AGAIN_MS);
-    if (!app->draining && app->n_waiting < WAITING_MAX / 2)
-        gw_http_accept(app->http, true);
+        gw_timer_set(app->look_again, room ? 0 : LOOK_AGAIN_MS);
+    accept_again(app);
+}
+
+void gw_arrival_room(struct gw_app *app)
+{
+    if (app->ending)
+        return;
+    if (app->waiting_head)
+        gw_timer_set(app->look_again, 0);
+    accept_again(app);
 }
 
 static int64_t longest_timeout_ms(const struct cfg_settings *s)
@@ -376,16 +396,17 @@ static int64_t longest_timeout_ms(const struct cfg_settings *s)
 static void wait_for_slots(struct gw_exchange *x)
 {
     struct gw_app *app = x->app;
-    if (app->waiting_tail)
+    if (app->waiting_tail) {
         app->waiting_tail->waiting_next = x;
-    else
+    } else {
         app->waiting_head = x;
+        gw_timer_set(app->look_again, LOOK_AGAIN_MS); /* once: later ones must not put it off */
+    }
     app->waiting_tail = x;
     gw_timer_set(x->deadline, longest_timeout_ms(x->config->settings));
     x->beats = has_streams(x->prepared.dialect);
     if (x->beats)
         gw_timer_set(x->heartbeat, x->config->settings->heartbeat_ms);
-    gw_timer_set(app->look_again, LOOK_AGAIN_MS);
     if (++app->n_waiting >= WAITING_MAX)
         gw_http_accept(app->http, false);
 }

@@ -121,7 +121,7 @@ void gw_exchange_done(struct gw_exchange *x)
     if (x->done_flag)
         *x->done_flag = true;
     tg_free(x);
-    gw_arrival_admit(app);
+    gw_arrival_room(app);
 }
 
 void gw_exchange_gone(struct gw_exchange *x)

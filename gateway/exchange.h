@@ -129,8 +129,9 @@ struct pol_facts gw_facts(const struct gw_exchange *x);
 struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
                                     const struct gw_ask *ask, const struct api_dialect *dialect,
                                     struct gw_caller *who);
-/* Starts those that wait for slots, as far as there are any. */
+/* Starts those that wait for slots, oldest first, for a turn at most. For look_again alone. */
 void gw_arrival_admit(struct gw_app *app);
+void gw_arrival_room(struct gw_app *app); /* there may be slots: look_again is due */
 /* A heartbeat is due, but x is not decoded yet: so that waiting does not keep it from that. */
 void gw_arrival_overdue(struct gw_exchange *x);
 /* x waits no more. */

@@ -56,7 +56,7 @@ static struct fake {
     size_t n_attempts, n_money, n_timers, recall_max;
     enum tel_outcome outcome, key_outcome; /* of the next reservations: a route's, a key's */
     int64_t spent;                         /* of each budget; its cap is 1000000 */
-    int64_t key_cap;
+    int64_t key_cap, admit_ms; /* how long an admission takes */
     int budgets_declared, budgets_held; /* none if no_budget */
     bool full_output, no_slots, no_budget, refuse_start, worker_busy, local_cannot, accepting;
     struct chat_overflow overflow; /* of the local model's prompt */

@@ -16,6 +16,11 @@ static struct world {
     struct gw_caller who;              /* of the next one */
 } w;
 
+static inline void look_again(void *arg)
+{
+    gw_arrival_admit(arg);
+}
+
 enum { IN = 1000, OUT = 2000 }; /* nano-dollars a token of the price below */
 
 /* n tiers with this trigger (NULL: none). */
@@ -54,7 +59,7 @@ static inline void set_up(size_t n, const char *trigger)
     w.app.now = &w.snapshot;
     w.app.local = &w.local;
     w.app.next_id = 1;
-    w.app.look_again = gw_timer_new(NULL, NULL, NULL);
+    w.app.look_again = gw_timer_new(NULL, look_again, &w.app);
 }
 
 static inline void ask_with(const char *body, const struct gw_header *headers, size_t n)
