@@ -4,6 +4,7 @@
 
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
+#include "gateway/ending.h"
 #include "policy/choose.h"
 
 enum {
@@ -521,7 +522,9 @@ struct gw_exchange *gw_exchange_new(struct gw_app *app, struct gw_request *rq,
     }
     x->done_flag = &done;
     x->admitted = !app->waiting_head && tel_admit(app->store);
-    if (!gw_exchange_timers(x) || !read_marks(x, ask, &e)) {
+    if (app->ending) {
+        gw_exchange_too_late(x);
+    } else if (!gw_exchange_timers(x) || !read_marks(x, ask, &e)) {
         gw_exchange_fail(x, &e, "invalid-request");
     } else if (x->admitted) {
         prepare(x);

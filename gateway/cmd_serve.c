@@ -14,6 +14,7 @@
 #include "config/host.h"
 #include "gateway/admin.h"
 #include "gateway/cmd.h"
+#include "gateway/ending.h"
 #include "gateway/exchange.h"
 #include "gateway/gate.h"
 #include "gateway/identity.h"
@@ -74,6 +75,7 @@ static void on_drain_end(void *arg)
     }
     tg_log(TG_LOG_WARN, "drain-timeout", "requests still running were cut off after limits.drain");
     gw_exchange_fail_all(&s->app);
+    gw_http_judge_again(s->app.http);
     gw_reload_end_waits(&s->app);
     gw_timer_set(s->drain_end, DRAIN_LAST_MS);
 }

@@ -132,31 +132,6 @@ void gw_exchange_gone(struct gw_exchange *x)
     gw_exchange_done(x);
 }
 
-void gw_exchange_fail_all(struct gw_app *app)
-{
-    app->ending = true; /* nobody who waits comes in now */
-    for (struct gw_exchange *x = app->exchanges, *next; x; x = next) {
-        next = x->next;
-        if (!x->rq || x->on_worker)
-            continue;
-        struct api_error e = gw_failure(503, "server_error", "shutting_down",
-                                        "the gateway is being stopped, and this answer was not "
-                                        "complete within limits.drain; try again");
-        gw_exchange_fail(x, &e, "shutting-down");
-    }
-}
-
-void gw_exchange_end_all(struct gw_app *app)
-{
-    app->ending = true;
-    for (struct gw_exchange *x = app->exchanges, *next; x; x = next) {
-        next = x->next;
-        if (x->rq)
-            gw_http_abort(x->rq);
-        gw_exchange_gone(x);
-    }
-}
-
 /* --- hold-back, escalation, commit --------------------------------------------------------- */
 
 static bool has_tiers(const struct gw_exchange *x)

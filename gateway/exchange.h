@@ -1,7 +1,7 @@
 /* One request from arrival to its row: the life that DESIGN.md section 1 draws. Internal to
  * gateway/; exchange.c is the state machine, arrive.c admits, prepare.c scores, attempt.c runs
- * backends and pays, answer.c writes to the client, explain.c says what scores are made of. Loop
- * thread, but for gw_prepare.
+ * backends and pays, answer.c writes to the client, explain.c says what scores are made of,
+ * ending.c ends all with the program. Loop thread, but for gw_prepare.
  *
  *   RECEIVED -> SCORED          scored: decoded and routed, admitted, fetched, prepared
  *   SCORED -> RUNNING           gw_exchange_next: the plan's first step
@@ -156,11 +156,6 @@ void gw_exchange_event(struct gw_try *t, const struct chat_event *e);
 void gw_exchange_next(struct gw_exchange *x);
 /* Nothing more to say: settles, writes the row, frees x. */
 void gw_exchange_done(struct gw_exchange *x);
-/* Ends all that run or wait with an error that says why (the drain's time is over); what a worker
- * has stays. */
-void gw_exchange_fail_all(struct gw_app *app);
-/* Ends everything now, without a word (second SIGTERM). */
-void gw_exchange_end_all(struct gw_app *app);
 
 /* explain.c */
 /* The score of what the local model has said so far, calibrated if something fits its key, which

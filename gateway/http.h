@@ -71,6 +71,8 @@ uint16_t gw_http_port(const struct gw_http *h);
 /* Stops listening and closes idle connections; requests that run or are arriving are finished, then
  * their connections closed (Connection: close). All is flushed when gw_http_connections is 0. */
 void gw_http_drain(struct gw_http *h);
+/* Asks admits again, for those whose bodies are still arriving. Not from inside a handler. */
+void gw_http_judge_again(struct gw_http *h);
 size_t gw_http_requests(const struct gw_http *h); /* running now */
 size_t gw_http_connections(const struct gw_http *h);
 

@@ -259,17 +259,31 @@ static void run(struct gw_conn *c)
         c->rq.context = context;
 }
 
+/* True: the body is not wanted, and the request was refused without it. */
+static bool turned_away(struct gw_conn *c)
+{
+    const struct gw_http_handlers *handlers = &c->server->handlers;
+    struct gw_ask ask = ask_of(c);
+    if (!handlers->admits || handlers->admits(handlers->arg, &ask))
+        return false;
+    c->parser.head.keep_alive = false;
+    tg_buf_reset(&c->parser.body);
+    run(c);
+    return true;
+}
+
+void gw_conn_judge_again(struct gw_conn *c)
+{
+    if (c->state == CONN_READING && c->parser.state == GW_PARSE_BODY)
+        turned_away(c);
+}
+
 /* A head with a body behind it: is it wanted, is there room, and does the client wait to be told
  * so? */
 static void judge_head(struct gw_conn *c)
 {
-    const struct gw_http_handlers *handlers = &c->server->handlers;
-    struct gw_ask ask = ask_of(c);
-    if (handlers->admits && !handlers->admits(handlers->arg, &ask)) {
-        c->parser.head.keep_alive = false;
-        run(c);
+    if (turned_away(c))
         return;
-    }
     int64_t room = c->server->limits.bodies_in_flight - c->server->bodies;
     if (room <= 0 || c->parser.head.length > (uint64_t)room) {
         refuse(c, 503, "too many request bodies are being held; try again");

@@ -40,6 +40,8 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd);
 void gw_conn_close(struct gw_conn *c);
 /* Closes it if nothing was asked and nothing waits to be read; else it ends after its request. */
 void gw_conn_drain(struct gw_conn *c);
+/* Asks admits again, if a body is arriving. */
+void gw_conn_judge_again(struct gw_conn *c);
 struct gw_conn *gw_conn_next(const struct gw_conn *c);
 /* http_peer.c: the numeric address at the other end of a socket; empty where there is none. */
 enum { GW_PEER_MAX = 46 };

@@ -203,6 +203,12 @@ void gw_http_drain(struct gw_http *h)
         gw_conn_drain(c);
 }
 
+void gw_http_judge_again(struct gw_http *h)
+{
+    for (struct gw_conn *c = h->conns; c; c = gw_conn_next(c))
+        gw_conn_judge_again(c);
+}
+
 size_t gw_http_requests(const struct gw_http *h)
 {
     return h->n_running;

@@ -342,7 +342,8 @@ static void *on_request(void *arg, struct gw_request *rq, const struct gw_ask *a
     return NULL;
 }
 
-/* Who has no right to ask has none to be listened to. */
+/* Who has no right to ask has none to be listened to, and who is too late for an answer need not
+ * send more. */
 static bool admits(void *arg, const struct gw_ask *head)
 {
     struct gw_door *door = arg;
@@ -351,6 +352,8 @@ static bool admits(void *arg, const struct gw_ask *head)
     struct api_error e;
     if (!found || !takes(found, head))
         return true;
+    if (door->app->ending && found->dialect)
+        return false;
     bool fine = gw_gate(door, head, found->access, &who, &e);
     gw_caller_free(&who);
     return fine;

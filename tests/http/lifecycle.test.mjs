@@ -5,7 +5,17 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { request, slow, startGateway, tempDir, waitFor } from './lib.mjs';
+import {
+  rawRequest,
+  rawSocket,
+  request,
+  rows,
+  sleep,
+  slow,
+  startGateway,
+  tempDir,
+  waitFor,
+} from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
 import { answerCost, chat, hybridConfig, localConfig, sse } from './support.mjs';
 
@@ -100,6 +110,25 @@ test('limits.drain bounds the wait, and who waits on is told', async () => {
   const s = await stream;
   assert.equal(s.status, 200);
   assert.equal(s.error?.code, 'shutting_down', JSON.stringify(s));
+});
+
+test('who is not whole at the end of limits.drain is told, and nothing is paid', async () => {
+  const config = hybridConfig(mock, { models: ['hang'], trigger: 'turns > 0' });
+  const gw = await startGateway({ config: { ...config, limits: { drain: '300ms' } } });
+  mock.clear();
+  const bytes = rawRequest({ messages: [{ role: 'user', content: 'hi' }] });
+  const client = await rawSocket(gw.port);
+  await client.send(bytes.slice(0, -20));
+  await sleep(50);
+  gw.signal('SIGTERM');
+  await client.until('shutting_down');
+  await client.send(bytes.slice(-20));
+  assert.match(client.text, /^HTTP\/1.1 503 /);
+  client.destroy();
+  assert.equal((await gw.ended).code, 0);
+  assert.equal(mock.log().requests.length, 0);
+  const [row, ...others] = await rows(gw.dataDir, 'log.db', 'select status, error from request');
+  assert.deepEqual([row, others], [{ status: 503, error: 'shutting-down' }, []]);
 });
 
 test('a second SIGTERM ends now, with exit 0', async () => {

@@ -97,6 +97,29 @@ static inline bool in_text(const char *text)
     return strstr(w.rq.text, text) != NULL;
 }
 
+/* Until the end of a long answer that is not streamed. */
+static inline void says_much(void)
+{
+    static char text[4096];
+    memset(text, 'x', sizeof(text) - 1);
+    set_up(1, "turns > 0");
+    ask(false);
+    for (int i = 0; i < 17; i++)
+        says(attempt(0, false), text, true);
+    finishes(attempt(0, false), 1, 1);
+}
+
+/* Until a worker has the request to write; what prepared it has been on one, too. */
+static inline void asks_much(void)
+{
+    char *large = large_body(70 << 10);
+    set_up(1, "turns > 0");
+    ask_with(large, NULL, 0);
+    tg_free(large);
+    worker_works();
+    CHECK(fake.work && fake.n_attempts == 0 && fake.money[0].state == MONEY_OPEN);
+}
+
 /* What must hold when nothing is left: money ended once, all freed, one row for each admitted. */
 static inline void tear_down(void)
 {

@@ -3,6 +3,7 @@
 #include "tests/unit/gateway/exchange_world.h"
 
 #include "config/base/log.h"
+#include "gateway/ending.h"
 
 /* --- hold-back -------------------------------------------------------------------------------- */
 
@@ -528,12 +529,16 @@ static void anything_at_any_time(void)
         ask_with(roll(5) == 0 ? large[roll(2)] : roll(2) ? streamed : whole, &why, roll(2));
         for (int i = 0; i < 300 && w.app.exchanges; i++)
             press_anything();
-        bool cut = w.app.exchanges && w.app.exchanges->rq;
-        if (w.app.exchanges)
+        bool cut = w.app.exchanges && w.app.exchanges->rq, told = roll(2);
+        size_t begun = fake.n_attempts;
+        if (w.app.exchanges && told)
+            gw_exchange_fail_all(&w.app);
+        else if (w.app.exchanges)
             gw_exchange_end_all(&w.app);
         if (fake.work)
             worker_works();
-        CHECK(!cut || w.rq.aborted);
+        CHECK(!cut || (told ? w.rq.over && !w.rq.aborted : w.rq.aborted));
+        CHECK_INT(fake.n_attempts, begun);
         tear_down();
     }
     tg_free(large[0]);

@@ -1,7 +1,8 @@
-/* Many requests that end at once. */
+/* Many requests that end at once, and the end of the program: what is paid, and what is told. */
 #include "tests/unit/gateway/exchange_world.h"
 
 #include "config/base/log.h"
+#include "gateway/ending.h"
 
 /* --- many that wait --------------------------------------------------------------------------- */
 
@@ -92,6 +93,124 @@ static void who_comes_later_does_not_put_off_the_look(void)
     tear_down();
 }
 
+/* --- the drain's time is over ----------------------------------------------------------------- */
+
+/* The client got the bytes, the row says the same, and nothing is begun or paid any more. */
+static void check_told(size_t attempts)
+{
+    CHECK(w.rq.over && !w.rq.aborted);
+    CHECK(in_text("shutting_down"));
+    CHECK_INT(w.rq.status, w.rq.begun ? 200 : 503);
+    if (fake.work)
+        worker_works();
+    CHECK_INT(fake.n_attempts, attempts);
+    CHECK_INT(fake.row.status, w.rq.status);
+    CHECK_STR(fake.error, "shutting-down");
+    tear_down();
+}
+
+static void what_a_worker_reads_is_told(void)
+{
+    char *large[] = { large_body(70 << 10), large_stream(70 << 10) };
+    for (int stream = 0; stream < 2; stream++) {
+        set_up(1, "turns > 0");
+        ask_with(large[stream], NULL, 0);
+        if (stream) { /* decoded on one, scored on one */
+            worker_works();
+            fire(w.x->heartbeat);
+        }
+        CHECK(fake.work && !w.rq.over);
+        gw_exchange_fail_all(&w.app);
+        CHECK(w.app.exchanges);
+        check_told(0);
+        CHECK_INT(fake.n_money, 0);
+        tg_free(large[stream]);
+    }
+}
+
+static void what_a_worker_writes_is_told(void)
+{
+    asks_much();
+    gw_exchange_fail_all(&w.app);
+    CHECK_INT(fake.money[0].state, MONEY_RELEASED);
+    check_told(0);
+}
+
+/* The worker is not through when the process ends: its row says what the client was told. */
+static void the_last_end_changes_no_row(void)
+{
+    asks_much();
+    gw_exchange_fail_all(&w.app);
+    gw_exchange_end_all(&w.app);
+    check_told(0);
+}
+
+static void a_whole_answer_still_leaves(void)
+{
+    says_much();
+    CHECK(fake.work);
+    gw_exchange_fail_all(&w.app);
+    CHECK(!w.rq.over);
+    worker_works();
+    CHECK_INT(w.rq.status, 200);
+    CHECK_INT(fake.money[0].state, MONEY_SETTLED);
+    CHECK_STR(fake.error, "");
+    tear_down();
+}
+
+static void who_comes_after_it_is_told(void)
+{
+    char *large = large_body(70 << 10);
+    set_up(1, "turns > 0");
+    gw_exchange_fail_all(&w.app);
+    ask(true);
+    CHECK(!w.x && fake.n_money == 0);
+    check_told(0);
+    set_up(1, "turns > 0");
+    gw_exchange_fail_all(&w.app);
+    fake.no_slots = true;
+    ask_with(large, NULL, 0);
+    CHECK(!w.x && !fake.work && fake.rows_refused == 1);
+    check_told(0);
+    tg_free(large);
+}
+
+static void who_waits_is_told(void)
+{
+    set_up(1, "turns > 0");
+    fake.no_slots = true;
+    ask(false); /* for slots */
+    gw_exchange_fail_all(&w.app);
+    fake.no_slots = false;
+    fire(w.app.look_again);
+    check_told(0);
+    set_up(1, "turns > 0");
+    fake.outcome = TEL_WAIT;
+    ask(true); /* for a lease */
+    gw_exchange_fail_all(&w.app);
+    CHECK_INT(fake.money[0].state, MONEY_DROPPED);
+    check_told(0);
+    set_up(1, "confidence < 0.5");
+    ask(true);
+    says(attempt(0, true), "held back", true);
+    gw_exchange_fail_all(&w.app);
+    check_told(1);
+}
+
+/* Until then all goes on as it did. */
+static void a_drain_lets_run(void)
+{
+    asks_much();
+    w.app.draining = true;
+    worker_works();
+    finishes(attempt(0, false), 1, 1);
+    CHECK_INT(w.rq.status, 200);
+    ask(false);
+    finishes(attempt(1, false), 1, 1);
+    CHECK_INT(w.rq.status, 200);
+    tear_down();
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
@@ -99,6 +218,13 @@ int main(int argc, char **argv)
         CASE(a_crowd_takes_many_turns),
         CASE(an_end_makes_room),
         CASE(who_comes_later_does_not_put_off_the_look),
+        CASE(what_a_worker_reads_is_told),
+        CASE(what_a_worker_writes_is_told),
+        CASE(the_last_end_changes_no_row),
+        CASE(a_whole_answer_still_leaves),
+        CASE(who_comes_after_it_is_told),
+        CASE(who_waits_is_told),
+        CASE(a_drain_lets_run),
     };
     tg_log_set_level(TG_LOG_ERROR);
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);

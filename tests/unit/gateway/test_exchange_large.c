@@ -4,18 +4,6 @@
 
 #include "config/base/log.h"
 
-/* Until the end of a long answer that is not streamed. */
-static void says_much(void)
-{
-    static char text[4096];
-    memset(text, 'x', sizeof(text) - 1);
-    set_up(1, "turns > 0");
-    ask(false);
-    for (int i = 0; i < 17; i++)
-        says(attempt(0, false), text, true);
-    finishes(attempt(0, false), 1, 1);
-}
-
 static void a_long_answer_is_printed_on_a_worker(void)
 {
     says_much();
@@ -55,17 +43,6 @@ static void alternatives_of_tokens_count(void)
     worker_works();
     CHECK(w.rq.over && w.rq.status == 200);
     tear_down();
-}
-
-/* Until a worker has the request to write; what prepared it has been on one, too. */
-static void asks_much(void)
-{
-    char *large = large_body(70 << 10);
-    set_up(1, "turns > 0");
-    ask_with(large, NULL, 0);
-    tg_free(large);
-    worker_works();
-    CHECK(fake.work && fake.n_attempts == 0 && fake.money[0].state == MONEY_OPEN);
 }
 
 static void large_requests_are_written_on_a_worker(void)

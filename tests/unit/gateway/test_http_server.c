@@ -258,17 +258,22 @@ static struct gw_http_handlers handlers_of(struct site *s)
                                       .on_writable = on_writable };
 }
 
+static void open_judging(struct site *s, bool (*admits)(void *arg, const struct gw_ask *head))
+{
+    struct tg_error err;
+    open_site(s);
+    struct gw_http_handlers handlers = handlers_of(s);
+    handlers.admits = admits;
+    gw_http_close(s->http);
+    CHECK_INT(gw_http_open(s->base, "127.0.0.1", 0, &defaults, &handlers, &s->http, &err), TG_OK);
+    gw_http_set_tls(s->http, over_tls ? site_tls : NULL);
+}
+
 /* Who may not ask is answered before its body is there, and the connection ends. */
 static void a_body_that_is_not_wanted_is_not_read(void)
 {
     struct site s;
-    struct tg_error err;
-    open_site(&s);
-    struct gw_http_handlers handlers = handlers_of(&s);
-    handlers.admits = wants_only_echo;
-    gw_http_close(s.http);
-    CHECK_INT(gw_http_open(s.base, "127.0.0.1", 0, &defaults, &handlers, &s.http, &err), TG_OK);
-    gw_http_set_tls(s.http, over_tls ? site_tls : NULL);
+    open_judging(&s, wants_only_echo);
     struct client c = connect_to(&s);
     say(&s, &c, POST("/echo", "Content-Length: 3\r\n", "abc"));
     CHECK(wait_for(&s, &c, "POST abc", 1000));
@@ -293,6 +298,40 @@ static void a_body_that_is_not_wanted_is_not_read(void)
     CHECK(wait_for(&s, &d, "who are you", 1000));
     CHECK_INT(s.asked, 3);
     hang_up(&d);
+    spin(&s, 20);
+    CHECK_INT(gw_http_connections(s.http), 0);
+    close_site(&s);
+}
+
+static bool wants_what_came_first(void *arg, const struct gw_ask *head)
+{
+    struct site *s = arg;
+    (void)head;
+    return s->writable++ < 2;
+}
+
+/* A body that is half there when it is not wanted any more; whole ones are not asked about. */
+static void a_body_is_judged_again(void)
+{
+    struct site s;
+    open_judging(&s, wants_what_came_first);
+    struct client whole = connect_to(&s), half = connect_to(&s), idle = connect_to(&s);
+    say(&s, &whole, POST("/hold", "Content-Length: 3\r\n", "abc"));
+    spin(&s, 10);
+    struct gw_request *held = s.held;
+    say(&s, &half, POST("/echo", "Content-Length: 300000\r\n", "abc"));
+    say(&s, &idle, "POST /hold HTTP/1.1\r\n");
+    spin(&s, 10);
+    CHECK(held && s.asked == 1 && s.writable == 2);
+    gw_http_judge_again(s.http);
+    CHECK(s.asked == 2 && s.writable == 3);
+    CHECK(wait_for(&s, &half, "POST ", 1000) && !half.reset);
+    CHECK(strstr(half.got.p, "Connection: close\r\n") && !strstr(half.got.p, "abc"));
+    gw_http_respond(held, 200, NULL, TG_STR("bye"));
+    CHECK(wait_for(&s, &whole, "bye", 1000));
+    hang_up(&whole);
+    hang_up(&half);
+    hang_up(&idle);
     spin(&s, 20);
     CHECK_INT(gw_http_connections(s.http), 0);
     close_site(&s);
@@ -338,6 +377,7 @@ int main(int argc, char **argv)
         CASE(expectation),
         CASE(header_values_are_checked),
         CASE(a_body_that_is_not_wanted_is_not_read),
+        CASE(a_body_is_judged_again),
         CASE(opens_and_closes),
     };
     return site_main(cases, sizeof(cases) / sizeof(*cases), false, argc, argv);

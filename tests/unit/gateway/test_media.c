@@ -1,6 +1,7 @@
 #include "gateway/media.h"
 
 #include "gateway/api/ollama.h"
+#include "gateway/ending.h"
 #include "providers/fetch.h"
 #include "tests/unit/gateway/exchange_world.h"
 #include "tests/unit/gateway/media_part.h"
@@ -250,6 +251,12 @@ static void ends_at_any_time(void)
     CHECK(w.x->deadline->ms > 0 && w.x->deadline->ms <= 600000);
     fire(w.x->deadline);
     check_refusal(504, "timeout");
+    all_is_freed();
+    set_up_fetching(1);
+    ask_with(SAYS(URL("http://h/0"), ""), NULL, 0);
+    gw_exchange_fail_all(&w.app);
+    check_refusal(503, "the gateway is being stopped");
+    CHECK_INT(fake.n_money, 0);
     all_is_freed();
     set_up_fetching(1);
     ask_with(SAYS(URL("http://h/0"), ""), &local, 1);
