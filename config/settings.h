@@ -13,6 +13,8 @@
 #include "config/prices.h"
 
 enum { CFG_ROUTES_MAX = 32, CFG_PROVIDERS_MAX = 32, CFG_TIERS_MAX = 8, CFG_ALIASES_MAX = 128 };
+/* of limits.connections: the telemetry store has room for what each of them may write */
+enum { CFG_CONNECTIONS_MAX = 65536 };
 
 enum { CFG_ORIGINS_MAX = 64 };
 

@@ -1,6 +1,6 @@
-/* What the files of this folder share. Two sides meet in four queues: the loop (ledger.c,
- * holds.c) and the telemetry thread (thread.c, ledger_db.c, log_db.c); keys_thread.c has parts of
- * both. Everything of one side is touched by it alone. */
+/* What the files of this folder share. Two sides meet in four queues: the loop (ledger.c, admit.c,
+ * holds.c) and the telemetry thread (thread.c, ledger_db.c, log_db.c); keys_thread.c is of both.
+ * Everything of one side is touched by it alone. */
 #ifndef TELEMETRY_INTERNAL_H
 #define TELEMETRY_INTERNAL_H
 
@@ -21,8 +21,8 @@ enum {
     TEL_ROWS_SPARE = 1024, /* slots for rows of requests that were refused while they waited */
     TEL_BATCH_MAX = 512,
     TEL_ROW_BATCH_MAX = 512,
-    TEL_RETRY_FIRST_MS = 250,
-    TEL_RETRY_LAST_MS = 5000,
+    TEL_RETRY_FIRST_MS = 250, TEL_RETRY_LAST_MS = 5000,
+    TEL_STUCK_MS = 250, /* a step of the thread that takes longer holds up no admission */
     TEL_GATHER_MS = 10, /* ends and rows that nobody waits for are written together */
     TEL_KEYS_LOOK_MS = 400, /* how often another process's changes of keys.db are looked for */
 };
@@ -81,7 +81,7 @@ struct tel_purse {
 
 /* --- thread side --- */
 
-/* What the log knows of a database that cannot be written. All zero: it never failed. */
+/* What the log knows of a database that fails. All zero: it never did. */
 struct tel_told {
     char text[512]; /* the failure; "": it can be written */
     bool quiet;     /* no line told this one yet */
@@ -108,7 +108,7 @@ struct tel_store {
     char *dir;
     char zone[8];
     int64_t lease_nano;
-    uint32_t in_flight;
+    uint32_t in_flight, in_flight_max; /* what the queues were made for */
     int64_t (*now_ms)(void *arg);
     void *clock_arg;
     int lock_fd;
@@ -138,6 +138,7 @@ struct tel_store {
     int wake_fd; /* stop, flush, and asks: the thread shall look now */
 
     /* both */
+    atomic_int_fast64_t step_ns; /* when the step that the thread is at began; 0: it is idle */
     atomic_bool ledger_up;  /* written by the thread */
     atomic_bool log_up;     /* likewise */
     atomic_bool state_told; /* a reply about ledger_up waits in the queue */
@@ -150,6 +151,10 @@ struct tel_store {
     bool flush_ok, stop;
 };
 
+/* admit.c: slots for n ends; gives back what no admitted request and no open hold can use. */
+bool tel_slots_take(struct tel_store *s, size_t n);
+void tel_slots_trim(struct tel_store *s);
+
 /* store.c: dir/name, owned by the caller; NULL when out of memory. */
 char *tel_path(const char *dir, const char *name);
 /* Makes a folder, 0700, with those above it. TG_IO. */
@@ -157,7 +162,7 @@ enum tg_status tel_make_dir(const char *dir, struct tg_error *err);
 int64_t tel_now(const struct tel_store *s);
 /* Any thread: ends the thread's wait, for more work too. */
 void tel_wake(struct tel_store *s);
-/* a + b, stopped at INT64_MAX. Neither may be negative. */
+/* a + b, stopped at INT64_MAX; neither is negative. */
 int64_t tel_add(int64_t a, int64_t b);
 
 /* thread.c: the thread's main function, and its start and end for the one who opens and closes. */

@@ -11,66 +11,12 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-/* Always left free in the queue for asks, of which each budget has at most one under way. */
-enum { ASK_SLOTS = TEL_BUDGETS_MAX };
 /* How many of those that wait one ask looks at. */
 enum { LINE_LOOK = 256 };
 
 static bool same_period(const struct tel_key *a, const struct tel_key *b)
 {
     return a->budget == b->budget && a->period == b->period && strcmp(a->label, b->label) == 0;
-}
-
-/* --- slots --- */
-
-static bool take_slots(struct tel_store *s, size_t n)
-{
-    if (!tg_queue_reserve(s->ops, n + ASK_SLOTS))
-        return false;
-    tg_queue_unreserve(s->ops, ASK_SLOTS);
-    s->slots += n;
-    return true;
-}
-
-/* Gives back what neither an admitted request nor an open hold can still use. */
-static void trim_slots(struct tel_store *s)
-{
-    size_t keep = s->admitted * TEL_CHAIN_MAX;
-    if (keep < s->holds.count)
-        keep = s->holds.count;
-    if (s->slots > keep) {
-        tg_queue_unreserve(s->ops, s->slots - keep);
-        s->slots = keep;
-    }
-}
-
-bool tel_admit(struct tel_store *s)
-{
-    if (s->admitted == s->in_flight)
-        return false;
-    bool row = tg_queue_reserve(s->rows, 1 + TEL_ROWS_SPARE);
-    if (row)
-        tg_queue_unreserve(s->rows, TEL_ROWS_SPARE);
-    if (!row || !take_slots(s, TEL_CHAIN_MAX)) {
-        if (row)
-            tg_queue_unreserve(s->rows, 1);
-        tel_wake(s); /* what is queued shall be written now, however little it is */
-        return false;
-    }
-    s->row_slots++;
-    s->admitted++;
-    return true;
-}
-
-void tel_retire(struct tel_store *s)
-{
-    assert(s->admitted > 0);
-    s->admitted--;
-    if (s->row_slots > s->admitted) {
-        tg_queue_unreserve(s->rows, s->row_slots - s->admitted);
-        s->row_slots = s->admitted;
-    }
-    trim_slots(s);
 }
 
 /* --- waiting holds --- */
@@ -150,7 +96,7 @@ static void ask(struct tel_store *s, struct tel_purse *p, const struct tel_key *
                          .drop = drop,
                          .drop_key = *drop_key };
     enum tg_status status = tg_queue_push(s->ops, &op);
-    assert(status == TG_OK); /* ASK_SLOTS */
+    assert(status == TG_OK); /* tel_slots_take leaves room */
     (void)status;
     tel_wake(s);
     p->asked = true;
@@ -320,7 +266,7 @@ static void drop_hold(struct tel_store *s, struct tel_hold *h)
 {
     struct tel_purse *p = &s->purse[h->key.budget];
     tel_holds_remove(&s->holds, h);
-    trim_slots(s);
+    tel_slots_trim(s);
     p->holds--;
     retire(s, p);
 }
@@ -352,7 +298,7 @@ enum tel_outcome tel_reserve(struct tel_store *s, int budget, int64_t amount_nan
     bool ready = refresh(s, p);
     if (ready && over_cap(p, amount_nano))
         return TEL_OVER_CAP;
-    if (s->slots <= s->holds.count && !take_slots(s, 1))
+    if (s->slots <= s->holds.count && !tel_slots_take(s, 1))
         return TEL_UNAVAILABLE;
     struct tel_hold *h = tel_holds_add(&s->holds, s->last_id + 1);
     if (!h)

@@ -15,7 +15,7 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-enum { IN_FLIGHT_DEFAULT = 4096, IN_FLIGHT_MAX = 65536, BACKLOG = 4096 };
+enum { IN_FLIGHT_DEFAULT = 4096, BACKLOG = 4096 };
 
 int64_t tel_now(const struct tel_store *s)
 {
@@ -171,8 +171,9 @@ static struct tel_store *store_new(const struct tel_options *options)
     snprintf(s->zone, sizeof(s->zone), "%s", local ? "local" : "UTC");
     s->lease_nano = options->lease_nano;
     s->in_flight = options->in_flight ? options->in_flight : IN_FLIGHT_DEFAULT;
-    if (s->in_flight > IN_FLIGHT_MAX)
-        s->in_flight = IN_FLIGHT_MAX;
+    if (s->in_flight > CFG_CONNECTIONS_MAX)
+        s->in_flight = CFG_CONNECTIONS_MAX;
+    s->in_flight_max = s->in_flight;
     s->now_ms = options->now_ms;
     s->clock_arg = options->clock_arg;
     if (!s->dir) {
@@ -248,27 +249,4 @@ bool tel_flush(struct tel_store *s)
 int tel_fd(const struct tel_store *s)
 {
     return tg_queue_fd(s->replies);
-}
-
-static void push_row(struct tel_store *s, const struct tel_row *row, bool has_slot)
-{
-    struct tel_log_item item;
-    tel_log_item(&item, row);
-    bool crowded = !atomic_load(&s->log_up) && tg_queue_count(s->rows) >= s->in_flight;
-    if (!crowded && has_slot) {
-        s->row_slots--;
-        tg_queue_push_reserved(s->rows, &item);
-    } else if (crowded || tg_queue_push(s->rows, &item) != TG_OK) {
-        atomic_fetch_add(&s->rows_dropped, 1);
-    }
-}
-
-void tel_row(struct tel_store *s, const struct tel_row *row)
-{
-    push_row(s, row, s->row_slots > 0);
-}
-
-void tel_row_refused(struct tel_store *s, const struct tel_row *row)
-{
-    push_row(s, row, false);
 }

@@ -19,7 +19,7 @@ struct tel_options {
     const char *dir;       /* made if missing, mode 0700 */
     const char *time_zone; /* "UTC" or "local": calendar periods */
     int64_t lease_nano;    /* size of a lease; 0: cap / 64, between $0.01 and $1 */
-    uint32_t in_flight;    /* requests admitted at once; default 4096, at most 65536 */
+    uint32_t in_flight;    /* requests admitted at once; default 4096, <= CFG_CONNECTIONS_MAX */
     /* Wall clock in ms, for tests; NULL: tg_wall_ms. Called from both threads. */
     int64_t (*now_ms)(void *arg);
     void *clock_arg;
@@ -44,8 +44,13 @@ void tel_dispatch(struct tel_store *s);
 /* --- admission: slots for all that a request will push, taken before it starts --- */
 /* Slots for the ends of 16 reservations (two for each tier of a route) and for one row: what they
  * push later neither fails nor waits. False: too many requests in flight, or the disk is that far
- * behind; try again later. */
+ * behind; try again later. A file that cannot be written, or has not been for a quarter of a
+ * second, is not waited for: then true without slots, the row may be dropped (it is counted) and
+ * tel_reserve may answer TEL_UNAVAILABLE. */
 bool tel_admit(struct tel_store *s);
+/* Changes in_flight; those above it that are admitted stay. False, and nothing changed: more than
+ * tel_open made room for. */
+bool tel_limit(struct tel_store *s, uint32_t in_flight);
 /* Gives back what was not used; called once per admitted request, after its row and after its last
  * reservation ended. */
 void tel_retire(struct tel_store *s);
@@ -102,7 +107,7 @@ struct tel_counters {
     uint64_t bad_ends;     /* settle or release of an unknown or ended reservation */
     uint64_t overages;     /* settlements above their reservation */
     int64_t overage_nano;
-    uint64_t rows_dropped; /* the log could not be written */
+    uint64_t rows_dropped; /* the log could not be written, or not in time */
 };
 struct tel_counters tel_counters(const struct tel_store *s);
 
@@ -138,9 +143,10 @@ struct tel_row {
     int64_t queue_ms, ttft_ms, total_ms; /* -1: not reached */
     int attempts;
 };
-/* Copied (long strings are cut); uses the slot taken by tel_admit. */
+/* Copied (long strings are cut); uses the slot taken by tel_admit. Without one, see there, it is
+ * dropped and counted where there is no room. */
 void tel_row(struct tel_store *s, const struct tel_row *row);
-/* The same for a request that was never admitted: dropped and counted where there is no room. */
+/* The same for a request that was never admitted. */
 void tel_row_refused(struct tel_store *s, const struct tel_row *row);
 
 /* Waits until everything queued so far is on disk (start, tests, drain). Not for the loop while

@@ -143,6 +143,11 @@ static bool log_step(struct tel_store *s, bool force)
     return true;
 }
 
+static void begin_step(struct tel_store *s)
+{
+    atomic_store(&s->step_ns, tg_mono_ns());
+}
+
 /* Until the wake-up descriptor, a queue whose file is up, the next try of one that is down, or the
  * next look at the keys. */
 static void wait_for_work(struct tel_store *s)
@@ -186,11 +191,15 @@ void *tel_thread_run(void *store)
         pthread_mutex_unlock(&s->lock);
         bool force = stop || wanted != done, ledger_ok, log_ok;
         do {
+            begin_step(s);
             ledger_ok = ledger_step(s, force);
+            begin_step(s);
             log_ok = log_step(s, force);
+            begin_step(s);
             tel_keys_step(s, force);
         } while (force && ((ledger_ok && tg_queue_count(s->ops)) ||
                            (log_ok && tg_queue_count(s->rows))));
+        atomic_store(&s->step_ns, 0);
         if (force) {
             pthread_mutex_lock(&s->lock);
             done = s->flush_done = wanted;

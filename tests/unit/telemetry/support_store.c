@@ -171,6 +171,21 @@ int log_count(const struct rig *r, const char *text)
     return count;
 }
 
+int rig_begin(struct rig *r, uint32_t in_flight)
+{
+    struct tg_error err;
+    if (!rig_make(r))
+        return -1;
+    r->lease_nano = 100;
+    r->in_flight = in_flight;
+    log_begin(r);
+    if (rig_open(r, &err) != TG_OK)
+        return -1;
+    int budget = tel_budget(r->store, "cloud", 1000, CFG_PERIOD_MONTH, 0);
+    rig_pump(r);
+    return budget;
+}
+
 uint64_t next_random(uint64_t *state)
 {
     uint64_t x = *state;

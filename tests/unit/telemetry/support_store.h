@@ -22,6 +22,9 @@ struct rig {
 /* A fresh folder; 2026-11-20 12:00 UTC. False on failure. */
 bool rig_make(struct rig *r);
 enum tg_status rig_open(struct rig *r, struct tg_error *err);
+/* rig_make, log_begin and rig_open, and a budget "cloud" of 1000 a month with leases of 100: its
+ * index; -1 on failure. */
+int rig_begin(struct rig *r, uint32_t in_flight);
 void rig_close(struct rig *r);
 /* Closes and removes the folder. */
 void rig_drop(struct rig *r);

@@ -197,6 +197,25 @@ static void admission_is_bounded_and_given_back(void)
     rig_drop(&rig);
 }
 
+static void limit_moves_within_what_there_is_room_for(void)
+{
+    CHECK(rig_make(&rig));
+    rig.in_flight = 4;
+    CHECK_INT(rig_open(&rig, &err), TG_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK(tel_admit(rig.store));
+    CHECK(!tel_limit(rig.store, 5));
+    CHECK(tel_limit(rig.store, 2));
+    CHECK(!tel_admit(rig.store)); /* three are there */
+    tel_retire(rig.store);
+    CHECK(!tel_admit(rig.store));
+    tel_retire(rig.store);
+    CHECK(tel_admit(rig.store) && !tel_admit(rig.store));
+    CHECK(tel_limit(rig.store, 4));
+    CHECK(tel_admit(rig.store) && tel_admit(rig.store) && !tel_admit(rig.store));
+    rig_drop(&rig);
+}
+
 static void row_keeps_its_values(void)
 {
     CHECK(rig_make(&rig));
@@ -288,6 +307,7 @@ int main(int argc, char **argv)
         CASE(newer_version_is_refused),
         CASE(older_version_is_migrated_and_keeps_its_rows),
         CASE(admission_is_bounded_and_given_back),
+        CASE(limit_moves_within_what_there_is_room_for),
         CASE(row_keeps_its_values),
         CASE(memory_that_runs_out_breaks_nothing),
     };
