@@ -85,6 +85,7 @@ static enum tg_status account_read(struct tel_ledger_db *db, struct tel_account 
         a->lost = sqlite3_column_int64(stmt, 2);
         a->overage = sqlite3_column_int64(stmt, 3);
         a->alerted = sqlite3_column_int64(stmt, 4);
+        a->cap = sqlite3_column_int64(stmt, 5);
         if (a->spent < 0 || a->leased < 0 || a->overage < 0)
             status = tg_fail(err, TG_INVALID,
                              "%s: negative amounts for budget \"%s\"; put a backup in its place",
@@ -103,7 +104,7 @@ static enum tg_status accounts_write(struct tel_ledger_db *db, struct tg_error *
     for (size_t i = 0; !status && i < db->n_accounts; i++) {
         const struct tel_account *a = &db->account[i];
         sqlite3_stmt *stmt = db->stmt[LEDGER_PERIOD_WRITE];
-        sqlite3_bind_int64(stmt, 1, db->cap[a->key.budget]);
+        sqlite3_bind_int64(stmt, 1, a->cap);
         sqlite3_bind_int64(stmt, 2, a->spent);
         sqlite3_bind_int64(stmt, 3, a->leased);
         sqlite3_bind_int64(stmt, 4, a->lost);
@@ -142,11 +143,12 @@ static enum tg_status account_of(struct tel_ledger_db *db, const struct tel_key 
 static void check_alert(struct tel_ledger_db *db, struct tel_account *a)
 {
     int64_t threshold = db->alert_nano[a->key.budget];
-    if (threshold <= 0 || a->spent < threshold || a->alerted == threshold)
+    if (threshold <= 0 || a->spent < threshold || a->alerted == threshold ||
+        a->key.period != db->period[a->key.budget]) /* a day's spending is no month's */
         return;
     a->alerted = threshold;
     db->alert[a->key.budget] =
-        (struct tel_alert){ true, a->key, a->spent, db->cap[a->key.budget] };
+        (struct tel_alert){ true, a->key, a->spent, a->cap };
 }
 
 static const char *end_state(const struct tel_op *op)
@@ -246,12 +248,15 @@ static enum tg_status apply_ask(struct tel_ledger_db *db, const struct tel_op *o
     int64_t granted = 0;
     bool repeated = false;
     db->cap[op->key.budget] = op->cap;
+    db->period[op->key.budget] = op->key.period;
     db->alert_nano[op->key.budget] = op->alert_nano;
     enum tg_status status = find_ask(db, op, &repeated, &granted, err);
     if (!status && !repeated && op->drop > 0)
         status = shrink_lease(db, &op->drop_key, op->drop, err);
     if (!status) /* behind the shrinking: both keys may name the same period */
         status = account_of(db, &op->key, &a, err);
+    if (!status)
+        a->cap = op->cap; /* drop_key's stays: it may be of another kind of period */
     if (!status && !repeated) {
         granted = room_for(a, op);
         a->leased = tel_add(a->leased, granted);

@@ -71,7 +71,7 @@ struct tel_alert {
  * and not in SQL, where an overflow would silently turn into floating point. */
 struct tel_account {
     struct tel_key key;
-    int64_t spent, leased, lost, overage, alerted;
+    int64_t cap, spent, leased, lost, overage, alerted;
 };
 
 enum { TEL_ACCOUNTS_MAX = 16 /* kept at once */ };
@@ -83,6 +83,7 @@ struct tel_ledger_db {
     int64_t session;           /* 0: never opened yet; else this process's number in the file */
     const char *const *names;  /* of budgets; borrowed */
     int64_t cap[TEL_BUDGETS_MAX], alert_nano[TEL_BUDGETS_MAX]; /* as of the latest ask */
+    enum cfg_period period[TEL_BUDGETS_MAX];                   /* likewise */
     struct tel_alert alert[TEL_BUDGETS_MAX]; /* fired in this transaction */
     struct tel_account account[TEL_ACCOUNTS_MAX]; /* that this transaction has touched */
     size_t n_accounts;

@@ -9,8 +9,8 @@
 static const char *const statements[LEDGER_STMTS] = {
     [LEDGER_PERIOD_MAKE] = "INSERT INTO period(budget, period, start, cap_nano) VALUES(?,?,?,?)"
                            " ON CONFLICT DO NOTHING",
-    [LEDGER_PERIOD_READ] = "SELECT spent_nano, leased_nano, lost_nano, overage_nano, alerted_nano"
-                           " FROM period WHERE budget = ? AND period = ? AND start = ?",
+    [LEDGER_PERIOD_READ] = "SELECT spent_nano, leased_nano, lost_nano, overage_nano, alerted_nano,"
+                           " cap_nano FROM period WHERE budget = ? AND period = ? AND start = ?",
     [LEDGER_PERIOD_WRITE] = "UPDATE period SET cap_nano = ?, spent_nano = ?, leased_nano = ?,"
                             " lost_nano = ?, overage_nano = ?, alerted_nano = ?"
                             " WHERE budget = ? AND period = ? AND start = ?",

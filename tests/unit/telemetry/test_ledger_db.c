@@ -85,6 +85,39 @@ static void a_batch_applied_twice_counts_once(void)
     end();
 }
 
+/* $5 a day becomes $0.0005 a month: the day keeps the cap that it had, and its late ends are held
+ * against no cap of a month. */
+static void each_kind_of_period_keeps_its_cap(void)
+{
+    begin();
+    log_begin(&rig);
+    struct tel_op day = ask(1, 400), late = op(TEL_OP_SETTLE, 2, 100, 60);
+    day.key = day.drop_key = late.key = (struct tel_key){ 0, CFG_PERIOD_DAY, "2026-11-20" };
+    commit(&day, 1);
+    CHECK_INT(at("cap_nano", "2026-11-20"), 1000);
+    struct tel_op month = ask(3, 40);
+    month.cap = 50;
+    month.alert_nano = 40;
+    month.drop_key = day.key;
+    month.drop = 300;
+    commit(&month, 1);
+    commit(&late, 1);
+    CHECK_INT(at("cap_nano", "2026-11-20"), 1000);
+    CHECK_INT(at("spent_nano", "2026-11-20"), 60);
+    CHECK_INT(at("leased_nano", "2026-11-20"), 40);
+    CHECK_INT(at("cap_nano", "2026-11-01"), 50);
+    CHECK_INT(log_count(&rig, "budget-alert"), 0);
+    late = op(TEL_OP_SETTLE, 4, 40, 40);
+    commit(&late, 1);
+    CHECK_INT(log_count(&rig, "budget-alert"), 1);
+    month = ask(5, 0); /* a reload with the period as it is */
+    month.cap = 70;
+    commit(&month, 1);
+    CHECK_INT(at("cap_nano", "2026-11-01"), 70);
+    log_end();
+    end();
+}
+
 static void lease_shrinks_to_what_is_left(void)
 {
     begin();
@@ -151,6 +184,7 @@ int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(a_batch_applied_twice_counts_once),
+        CASE(each_kind_of_period_keeps_its_cap),
         CASE(lease_shrinks_to_what_is_left),
         CASE(failed_batch_leaves_nothing),
         CASE(session_without_close_is_lost_once),
