@@ -112,16 +112,31 @@ static void read_files(void *arg)
         r->loaded = NULL;
 }
 
+/* Makes next ready to be in force, or says in r->err why it cannot be. */
+static enum tg_status prepare(struct gw_reload *r, struct gw_snapshot *next)
+{
+    struct gw_app *app = r->app;
+    const struct cfg_settings *now = app->now->settings, *c = next->settings;
+    const char *fixed = cfg_restart_needed(now, c);
+    if (fixed)
+        return tg_fail(&r->err, TG_INVALID, "%s: a change of this key needs a restart", fixed);
+    if (!tel_limit(app->store, c->limits.connections))
+        return tg_fail(&r->err, TG_INVALID,
+                       "limits.connections: %u is more than at the start, which needs a restart",
+                       c->limits.connections);
+    enum tg_status status = gw_snapshot_bind(next, app, &r->err);
+    if (status)
+        (void)tel_limit(app->store, now->limits.connections);
+    return status;
+}
+
 /* Takes what was loaded over; the old snapshot lives on in the requests that have it. */
 static enum tg_status swap(struct gw_reload *r)
 {
     struct gw_app *app = r->app;
     struct gw_snapshot *old = app->now, *next = r->loaded;
     const struct cfg_settings *c = next->settings;
-    const char *fixed = cfg_restart_needed(old->settings, c);
-    enum tg_status status =
-        fixed ? tg_fail(&r->err, TG_INVALID, "%s: a change of this key needs a restart", fixed)
-              : gw_snapshot_bind(next, app, &r->err);
+    enum tg_status status = prepare(r, next);
     r->loaded = NULL;
     if (status) {
         gw_snapshot_unref(next);

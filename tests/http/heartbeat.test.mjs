@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { rawRequest, rawSocket, readSse, request, sleep, startGateway, waitFor } from './lib.mjs';
 import { startMock } from './mock_provider.mjs';
@@ -50,16 +51,34 @@ async function anthropic(gw, content) {
   };
 }
 
-// Two requests may be under way, and many connections open: the first number is the start's for
-// good, the second one follows a reload.
+// Two requests may be under way, and more connections are there, from before a reload. What comes
+// to gw.port goes on one of these, until gw.shut.
 async function startNarrow() {
   const config = (connections) =>
     hybridConfig(mock, { trigger: 'turns > 0', top: { heartbeat, limits: { connections } } });
-  const gw = await startGateway({ config: config(2) });
+  const gw = await startGateway({ config: config(40) });
+  const made = Array.from({ length: 20 }, () => net.connect(gw.port, '127.0.0.1'));
+  await gw.get('/healthz'); // accepted behind them
   const text = JSON.parse(readFileSync(gw.configFile));
-  writeFileSync(gw.configFile, JSON.stringify({ ...text, ...config(40), listen: text.listen }));
+  writeFileSync(gw.configFile, JSON.stringify({ ...text, ...config(2), listen: text.listen }));
   gw.signal('SIGHUP');
   await waitFor(() => gw.log().some((e) => e.event === 'reloaded'));
+  let used = 0;
+  const door = net.createServer((client) => {
+    const server = made[used++];
+    client.pipe(server).pipe(client);
+    client.on('error', () => {}).on('close', () => server.destroy());
+    server.on('error', () => {}).on('close', () => client.destroy());
+  });
+  await new Promise((done) => door.listen(0, '127.0.0.1', done));
+  const { port, url } = gw;
+  gw.port = door.address().port;
+  gw.url = `http://127.0.0.1:${gw.port}`;
+  gw.shut = () => {
+    Object.assign(gw, { port, url });
+    for (const socket of made) socket.destroy();
+    door.close();
+  };
   gw.busy = [];
   for (let i = 0; i < 2; i++) {
     const raw = await rawSocket(gw.port);
@@ -102,6 +121,7 @@ test('a stream that waits for a slot gets them, then its answer', async () => {
   assert.deepEqual([claude.text, claude.stopped], [words, true]);
   assert.equal(whole.headers['x-tollgate-route'], 'mock/answer');
   assert.equal(whole.json.choices[0].message.content, words);
+  gw.shut();
   await waitFor(async () => (await gw.get('/healthz')).json.requests === 1); // the one who went
   await gw.stop();
 });

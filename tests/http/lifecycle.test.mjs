@@ -149,7 +149,7 @@ test('a second SIGTERM ends now, with exit 0', async () => {
 
 test('SIGHUP: a good file is in force, a bad one changes nothing', async () => {
   const gw = await startGateway({ config: localConfig() });
-  const logged = (event) => waitFor(() => gw.stderr.includes(`"event":"${event}"`));
+  const logged = (event) => waitFor(() => gw.stderr.includes(`"event":"${event}`));
   const old = JSON.parse(readFileSync(gw.configFile));
   const next = { ...old, routes: [{ name: 'other', primary: { provider: 'local' } }] };
   writeFileSync(gw.configFile, JSON.stringify(next));
@@ -160,6 +160,11 @@ test('SIGHUP: a good file is in force, a bad one changes nothing', async () => {
   writeFileSync(gw.configFile, '{"routes": 5}');
   gw.signal('SIGHUP');
   await logged('reload-refused');
+  assert.equal((await chat(gw, { model: 'other', max_tokens: 1 })).status, 200);
+  // Slots for requests are as many as at the start.
+  writeFileSync(gw.configFile, JSON.stringify({ ...old, limits: { connections: 5000 } }));
+  gw.signal('SIGHUP');
+  await logged('reload-refused","text":"limits.connections: 5000 is more than at the start');
   assert.equal((await chat(gw, { model: 'other', max_tokens: 1 })).status, 200);
   await gw.stop();
 });

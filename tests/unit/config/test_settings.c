@@ -173,6 +173,7 @@ static const struct refusal wrong[] = {
       "responses.ttl: must be between 1ms and 31622400s" },
     { WITH("'limits':{'connections':'many'}"),
       "limits.connections: must be a whole number, is a string" },
+    { WITH("'limits':{'connections':65537}"), "limits.connections: must be between 1 and 65536" },
     { WITH("'providers':{'local':{'kind':'openai'}}"),
       "providers.local: this name is taken by Tollgate itself" },
     { WITH("'providers':{'a/b':{'kind':'openai'}}"),

@@ -14,6 +14,7 @@ static struct cfg_settings settings[SNAPSHOTS];
 static struct gw_request rq[ASKERS];
 static size_t loads, doors;
 static const char *bad_file, *bad_bind;
+static uint32_t slots; /* of 100 at most */
 
 enum tg_status gw_snapshot_load(const char *path, struct gw_snapshot **out, struct tg_error *err)
 {
@@ -31,6 +32,14 @@ enum tg_status gw_snapshot_bind(struct gw_snapshot *s, struct gw_app *a, struct 
 {
     CHECK(s->refs == 1 && a == &app);
     return bad_bind ? tg_fail(err, TG_LIMIT, "%s", bad_bind) : TG_OK;
+}
+
+bool tel_limit(struct tel_store *s, uint32_t in_flight)
+{
+    CHECK(!s);
+    if (in_flight <= 100)
+        slots = in_flight;
+    return in_flight <= 100;
 }
 
 void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits)
@@ -63,6 +72,7 @@ static void set_up(void)
     for (size_t i = 0; i < SNAPSHOTS; i++) {
         settings[i] = (struct cfg_settings){ .listen_host = "127.0.0.1", .listen_port = 1,
             .data_dir = "d", .time_zone = "UTC", .prices_version = "2026", .n_routes = i };
+        settings[i].limits.connections = 100;
         settings[i].engine.model = "m";
         settings[i].engine.device = settings[i].engine.precision = "auto";
         snapshot[i] = (struct gw_snapshot){ .settings = &settings[i] };
@@ -138,13 +148,21 @@ static void a_refused_one_changes_nothing(void)
     worker_works();
     check_answer(1, 400, "listen: a change of this key needs a restart; the old");
     bad_bind = "too many budgets";
+    settings[3].limits.connections = 40;
     CHECK(ask(2) && ask(3));
     worker_works();
     check_answer(2, 400, "too many budgets; the old");
-    CHECK(app.now == &snapshot[0] && doors == 0);
+    CHECK(app.now == &snapshot[0] && doors == 0 && slots == 100);
     bad_bind = NULL; /* and the next one is judged by itself */
+    settings[4].limits.connections = 50;
     worker_works();
     check_answer(3, 200, "\"routes\":4");
+    CHECK_INT(slots, 50);
+    settings[5].limits.connections = 101;
+    CHECK(ask(4));
+    worker_works();
+    check_answer(4, 400, "limits.connections: 101 is more than at the start, which needs a");
+    CHECK_INT(slots, 50);
     tear_down();
 }
 
