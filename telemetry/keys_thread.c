@@ -8,9 +8,8 @@
 #include "config/base/log.h"
 #include "telemetry/internal.h"
 
-/* The ledger waits meanwhile: how long the file may be held by another program, and how long
- * changes may take in a row. */
-enum { BUSY_MS = 100 };
+/* How long changes may take in a row: the ledger waits meanwhile. */
+enum { CHANGES_MS = TEL_BUSY_SHORT_MS };
 
 /* --- thread --- */
 
@@ -42,7 +41,7 @@ static enum tg_status look(struct tel_store *s, struct tg_error *err)
     if (!db->db) {
         status = tel_keys_db_open(db, err);
         if (!status)
-            sqlite3_busy_timeout(db->db, BUSY_MS);
+            sqlite3_busy_timeout(db->db, TEL_BUSY_SHORT_MS);
     }
     if (!status)
         status = tel_keys_db_changed(db, &changed, err);
@@ -85,7 +84,7 @@ bool tel_keys_step(struct tel_store *s, bool force)
     struct tel_key_op *done[TEL_KEY_OPS_MAX];
     struct tg_error err = { 0 };
     size_t n = 0;
-    int64_t until = tg_mono_ns() + (int64_t)BUSY_MS * 1000000;
+    int64_t until = tg_mono_ns() + (int64_t)CHANGES_MS * 1000000;
     do {
         if (tg_queue_pop(s->key_ops, &done[n]) != TG_OK)
             break;

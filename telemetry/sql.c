@@ -10,8 +10,6 @@
 #include "config/base/alloc.h"
 #include "config/base/log.h"
 
-enum { BUSY_MS = 2000 };
-
 enum tg_status tel_sql_fail(sqlite3 *db, const char *path, const char *doing, struct tg_error *err)
 {
     int code = db ? sqlite3_errcode(db) & 0xff : SQLITE_NOMEM;
@@ -147,7 +145,7 @@ enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_s
         status = tel_sql_fail(db, path, "opening", err);
         goto done;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, TEL_BUSY_MS);
     int version; /* refuse before the journal mode changes a file that is not ours */
     status = check_version(db, path, schema, &version, err);
     if (status)
@@ -239,7 +237,7 @@ enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
         status = tel_sql_fail(db, path, "opening", err);
     } else {
-        sqlite3_busy_timeout(db, BUSY_MS);
+        sqlite3_busy_timeout(db, TEL_BUSY_MS);
         status = check_version(db, path, schema, &version, err);
     }
     int code = sqlite3_errcode(db) & 0xff;

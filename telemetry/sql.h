@@ -7,6 +7,10 @@
 
 #include "config/base/status.h"
 
+/* How long a database waits for another program that holds its file, in ms: after tel_sql_open, and
+ * where the caller sets it so, to hold up the other databases of its thread for no longer. */
+enum { TEL_BUSY_MS = 2000, TEL_BUSY_SHORT_MS = 100 };
+
 /* Version v of a database is what steps 0 to v - 1 make of an empty one. */
 struct tel_schema {
     const char *what; /* "ledger", for errors */

@@ -76,6 +76,8 @@ static void log_worked(struct tel_store *s)
 {
     struct tel_worker *w = s->work;
     tel_tell_recovery(&w->told[1], "log-available");
+    if (w->log_retry_ns)
+        sqlite3_busy_timeout(w->log.db, TEL_BUSY_MS);
     w->log_wait_ms = w->log_retry_ns = 0;
     atomic_store(&s->log_up, true);
 }
@@ -132,6 +134,8 @@ static bool log_step(struct tel_store *s, bool force)
     enum tg_status status = TG_OK;
     if (!w->log.db)
         status = tel_log_open(&w->log, &err);
+    if (!status && w->log_retry_ns && !force) /* or each try would hold up the ledger */
+        sqlite3_busy_timeout(w->log.db, TEL_BUSY_SHORT_MS);
     if (!status)
         status = tel_log_write(&w->log, w->row, w->n_rows, &err);
     if (status) {

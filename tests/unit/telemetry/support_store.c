@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,20 +80,41 @@ static void on_reserved(void *arg, enum tel_outcome outcome, uint64_t id)
     *w = (struct waited){ true, outcome, id };
 }
 
-enum tel_outcome rig_reserve(struct rig *r, int budget, int64_t amount, uint64_t *id)
+static void pump_unhurried(struct rig *r, const struct waited *w)
+{
+    for (int i = 0; i < 5000 && !w->done; i++) {
+        poll(NULL, 0, 1);
+        tel_dispatch(r->store);
+    }
+}
+
+static enum tel_outcome reserve(struct rig *r, int budget, int64_t amount, bool hurry, uint64_t *id)
 {
     struct waited w = { 0 };
     enum tel_outcome outcome = tel_reserve(r->store, budget, amount, 7, on_reserved, &w, id);
     if (outcome != TEL_WAIT)
         return outcome;
     uint64_t ticket = *id;
-    rig_pump(r);
+    if (hurry)
+        rig_pump(r);
+    else
+        pump_unhurried(r, &w);
     if (!w.done) {
         tel_reserve_cancel(r->store, ticket);
         return TEL_WAIT;
     }
     *id = w.id;
     return w.outcome;
+}
+
+enum tel_outcome rig_reserve(struct rig *r, int budget, int64_t amount, uint64_t *id)
+{
+    return reserve(r, budget, amount, true, id);
+}
+
+enum tel_outcome rig_reserve_unhurried(struct rig *r, int budget, int64_t amount, uint64_t *id)
+{
+    return reserve(r, budget, amount, false, id);
 }
 
 static sqlite3 *open_file(const struct rig *r, const char *file)

@@ -33,6 +33,8 @@ void rig_drop(struct rig *r);
 void rig_pump(struct rig *r);
 /* tel_reserve, waiting if need be. */
 enum tel_outcome rig_reserve(struct rig *r, int budget, int64_t amount, uint64_t *id);
+/* The same, for 5 s at most, without a flush: as the loop does it. */
+enum tel_outcome rig_reserve_unhurried(struct rig *r, int budget, int64_t amount, uint64_t *id);
 
 /* One integer out of a database of the folder; -999 when there is none. */
 int64_t rig_query(const struct rig *r, const char *file, const char *sql);

@@ -406,12 +406,6 @@ static void count_done(void *arg)
     ++*(size_t *)arg;
 }
 
-static void note_outcome(void *arg, enum tel_outcome outcome, uint64_t id)
-{
-    (void)id; /* the ticket's */
-    *(enum tel_outcome *)arg = outcome;
-}
-
 /* Dispatches until *count is at least n; for 5 s at most. */
 static void wait_for_done(const size_t *count, size_t n)
 {
@@ -439,12 +433,7 @@ static void locked_keys_do_not_hold_up_the_ledger(void)
         CHECK_INT(tel_key_ask(rig.store, &ops[i]), TG_OK);
     }
     int64_t begun = tg_mono_ns();
-    enum tel_outcome got = tel_reserve(rig.store, b, 500, 1, note_outcome, &got, &id);
-    while (got == TEL_WAIT && tg_mono_ns() - begun < INT64_C(5000000000)) {
-        poll(NULL, 0, 1);
-        tel_dispatch(rig.store);
-    }
-    CHECK_INT(got, TEL_RESERVED);
+    CHECK_INT(rig_reserve_unhurried(&rig, b, 500, &id), TEL_RESERVED);
     CHECK(tg_mono_ns() - begun < INT64_C(1000000000)); /* a try or two */
     wait_for_done(&done, 1);
     sqlite3_close(other);

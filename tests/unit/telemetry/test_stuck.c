@@ -119,6 +119,38 @@ static void failing_log_with_a_full_queue_lets_requests_in(void)
     end();
 }
 
+/* How long the ledger took for a lease. */
+static int64_t leased_after(int budget)
+{
+    int64_t begun = tg_mono_ns();
+    uint64_t id;
+    CHECK_INT(rig_reserve_unhurried(&rig, budget, 500, &id), TEL_RESERVED);
+    int64_t took = ms_since(begun);
+    tel_release(rig.store, id);
+    return took;
+}
+
+/* The tries of a log that is down; the first one has SQLite's 2 s, as of a log that works. */
+static void held_log_does_not_hold_up_the_ledger_again_and_again(void)
+{
+    int b = begin();
+    static const char no[] =
+        "CREATE TRIGGER no BEFORE INSERT ON request BEGIN SELECT raise(ABORT, 'not now'); END";
+    CHECK(rig_exec(&rig, "log.db", no));
+    tel_row(rig.store, &a_row);
+    CHECK(!tel_flush(rig.store));
+    hold("log.db");
+    int64_t begun = tg_mono_ns();
+    while (ms_since(begun) < 2 * TEL_RETRY_FIRST_MS) { /* a try at least */
+        CHECK(leased_after(b) < 1000);
+        poll(NULL, 0, 10);
+    }
+    let_go("DROP TRIGGER no");
+    CHECK(tel_flush(rig.store));
+    CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
+    end();
+}
+
 static void no_answer(void *arg, enum tel_outcome outcome, uint64_t id)
 {
     (void)arg;
@@ -174,6 +206,7 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(held_log_drops_rows_and_lets_requests_in),
         CASE(failing_log_with_a_full_queue_lets_requests_in),
+        CASE(held_log_does_not_hold_up_the_ledger_again_and_again),
         CASE(held_ledger_lets_requests_in_and_keeps_all_ends),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
