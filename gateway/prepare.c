@@ -41,9 +41,11 @@ static bool decode(struct gw_prepared *p)
 static void score(struct gw_prepared *p)
 {
     if (may_be_local(p)) {
-        enum tg_status status = prov_local_prepare(p->local, &p->request, &p->prompt,
-                                                   &p->n_prompt, &p->overflow,
-                                                   &p->local_error);
+        enum tg_status status =
+            p->dialect->count
+                ? prov_local_count(p->local, &p->request, &p->n_prompt, &p->local_error)
+                : prov_local_prepare(p->local, &p->request, &p->prompt, &p->n_prompt,
+                                     &p->overflow, &p->local_error);
         p->local_can = status == TG_OK;
         p->local_error.code = status;
     }

@@ -71,6 +71,11 @@ struct prov_backend *prov_local_new(struct event_base *base, struct le_engine *e
 enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
                                   struct tg_error *err);
+/* How many tokens that prompt would have, in whatever context: up to PROV_COUNT_BYTES_MAX bytes of
+ * text (TG_LIMIT above). Any thread. */
+enum { PROV_COUNT_BYTES_MAX = 4 << 20 };
+enum tg_status prov_local_count(struct prov_backend *local, const struct chat_request *r,
+                                uint32_t *n, struct tg_error *err);
 /* The most bytes of remembered reasoning that prov_local_prepare may add to a request with this
  * JSON body: it takes as long as for a body that has them. Any thread. */
 size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body);

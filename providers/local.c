@@ -469,7 +469,19 @@ enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_
 {
     struct local *l = local_of(local);
     struct chat_overflow unasked;
-    return prov_local_render(l->engine, l->memory, r, ids, n, overflow ? overflow : &unasked, err);
+    return prov_local_render(l->engine, l->memory, r, false, ids, n,
+                             overflow ? overflow : &unasked, err);
+}
+
+enum tg_status prov_local_count(struct prov_backend *local, const struct chat_request *r,
+                                uint32_t *n, struct tg_error *err)
+{
+    struct local *l = local_of(local);
+    struct chat_overflow none;
+    int32_t *ids;
+    enum tg_status status = prov_local_render(l->engine, l->memory, r, true, &ids, n, &none, err);
+    tg_free(ids);
+    return status;
 }
 
 /* An id of ours has no byte that JSON must escape, but may be escaped all the same. */

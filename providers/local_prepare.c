@@ -231,23 +231,33 @@ static enum tg_status too_long(const struct le_engine *engine, const char *how, 
                    how, tokens, (unsigned)overflow->context);
 }
 
+/* Of what has so many bytes and more, nobody asks for the tokens. */
+static enum tg_status too_much(struct tg_error *err)
+{
+    return tg_fail(err, TG_LIMIT, "messages: more than %d bytes of text are not counted",
+                   PROV_COUNT_BYTES_MAX);
+}
+
 static enum tg_status encode(const struct le_engine *engine, const struct le_chat *chat,
-                             int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
-                             struct tg_error *err)
+                             bool counting, int32_t **ids, uint32_t *n,
+                             struct chat_overflow *overflow, struct tg_error *err)
 {
     struct le_ids out = { 0 };
     uint32_t context = le_engine_context(engine);
     const struct le_tokenizer *t = le_engine_tokenizer(engine);
-    size_t max = 2 * (size_t)context; /* up to there what is too long is told by its tokens */
+    /* A prompt that is too long is told by its tokens up to there. */
+    size_t max = counting ? 2 * (size_t)PROV_COUNT_BYTES_MAX : 2 * (size_t)context;
     enum tg_status status = le_template_encode(t, chat, max, &out);
-    if (status == TG_LIMIT)
+    if (status == TG_LIMIT && counting)
+        too_much(err);
+    else if (status == TG_LIMIT)
         too_long(engine, "at least ", max + 1, overflow, err);
     else if (status == TG_UNSUPPORTED && le_template_missing(t))
         tg_fail(err, status, "the prompt cannot be tokenised: the local model's vocabulary has no "
                 "token %s", le_template_missing(t));
     else if (status)
         tg_fail(err, status, "the prompt cannot be tokenised: %s", tg_status_name(status));
-    else if (out.n >= context)
+    else if (out.n >= context && !counting)
         status = too_long(engine, "", out.n, overflow, err);
     if (status) {
         le_ids_free(&out);
@@ -275,8 +285,11 @@ static size_t kept_bytes(const struct chat_request *r)
 /* Tokenising takes tens of times its text in memory: a text that cannot fit however long its tokens
  * are is refused by its length. */
 static enum tg_status check_length(const struct le_engine *engine, const struct chat_request *r,
-                                   struct chat_overflow *overflow, struct tg_error *err)
+                                   bool counting, struct chat_overflow *overflow,
+                                   struct tg_error *err)
 {
+    if (counting)
+        return chat_request_bytes(r) > PROV_COUNT_BYTES_MAX ? too_much(err) : TG_OK;
     size_t bytes = kept_bytes(r), longest = le_tokenizer_longest(le_engine_tokenizer(engine));
     if (bytes / longest < le_engine_context(engine))
         return TG_OK;
@@ -284,8 +297,9 @@ static enum tg_status check_length(const struct le_engine *engine, const struct 
 }
 
 enum tg_status prov_local_render(const struct le_engine *engine, struct prov_memory *memory,
-                                 const struct chat_request *r, int32_t **ids, uint32_t *n,
-                                 struct chat_overflow *overflow, struct tg_error *err)
+                                 const struct chat_request *r, bool counting, int32_t **ids,
+                                 uint32_t *n, struct chat_overflow *overflow,
+                                 struct tg_error *err)
 {
     struct le_chat chat;
     size_t recalled;
@@ -294,7 +308,7 @@ enum tg_status prov_local_render(const struct le_engine *engine, struct prov_mem
     *overflow = (struct chat_overflow){ 0 };
     enum tg_status status = check_request(engine, r, err);
     if (status == TG_OK)
-        status = check_length(engine, r, overflow, err);
+        status = check_length(engine, r, counting, overflow, err);
     if (status)
         return status;
     size_t parts = 0;
@@ -308,11 +322,11 @@ enum tg_status prov_local_render(const struct le_engine *engine, struct prov_mem
     if (!arena || !make_chat(arena, engine, memory, r, &chat, &recalled)) {
         status = tg_fail(err, TG_NOMEM, "out of memory");
     } else {
-        status = encode(engine, &chat, ids, n, overflow, err);
+        status = encode(engine, &chat, counting, ids, n, overflow, err);
         if (status == TG_LIMIT && recalled) { /* by what the client did not send: not refused */
             *overflow = (struct chat_overflow){ 0 };
             status = make_chat(arena, engine, NULL, r, &chat, &recalled)
-                         ? encode(engine, &chat, ids, n, overflow, err)
+                         ? encode(engine, &chat, counting, ids, n, overflow, err)
                          : tg_fail(err, TG_NOMEM, "out of memory");
         }
     }

@@ -352,8 +352,8 @@ test('tokens are counted as the engine would, and no row is left', async () => {
   const padded = [{ role: 'user', content: [{ type: 'text', text: 'hi', cache_control }] }];
   assert.deepEqual((await count({ ...body, messages: padded })).json, counted.json);
   const long = [{ role: 'user', content: 'word '.repeat(60000) }];
-  const above = await count({ model: 'default', messages: long });
-  assert.match(above.json.error.message, /^prompt is too long: \d+ tokens > 2047 maximum/);
+  const above = await count({ model: 'default', messages: long }); // than what can be answered
+  assert.ok(above.json.input_tokens > 60000, JSON.stringify(above.json));
   const refused = await count({ model: 'default', max_tokens: 5, messages: hi });
   assert.equal(refused.json.error.message, 'max_tokens: unknown field');
   const image = { type: 'image', source: { type: 'url', url: 'http://u' } };

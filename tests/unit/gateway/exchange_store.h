@@ -23,6 +23,14 @@ size_t prov_local_recall_max(struct prov_backend *local, struct tg_str body)
     return fake.recall_max;
 }
 
+enum tg_status prov_local_count(struct prov_backend *local, const struct chat_request *r,
+                                uint32_t *n, struct tg_error *err)
+{
+    CHECK(local->local);
+    *n = (uint32_t)r->n_messages;
+    return fake.local_cannot ? tg_fail(err, TG_UNSUPPORTED, "tools: takes no tools") : TG_OK;
+}
+
 enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_request *r,
                                   int32_t **ids, uint32_t *n, struct chat_overflow *overflow,
                                   struct tg_error *err)

@@ -467,6 +467,14 @@ static void too_long_to_be_tokenised(void)
     uint32_t n;
     CHECK_INT(prov_local_prepare(b.backend, &r, &ids, &n, NULL, &counted), TG_LIMIT);
     CHECK(strstr(counted.text, "at least 1025 tokens")); /* as many as are counted */
+    CHECK_INT(prov_local_count(b.backend, &r, &n, &counted), TG_OK);
+    CHECK(n > 1025 && n < size + 32);
+    struct chat_part twice[2] = { part, part };
+    twice[1].text.n = PROV_COUNT_BYTES_MAX + 1 - part.text.n; /* is not read */
+    const struct chat_message large = { .role = CHAT_USER, .parts = twice, .n_parts = 2 };
+    struct chat_request much = { .messages = &large, .n_messages = 1 };
+    CHECK_INT(prov_local_count(b.backend, &much, &n, &counted), TG_LIMIT);
+    CHECK(strstr(counted.text, "more than 4194304 bytes"));
     part.text = TG_STR("hello");
     struct chat_tool tool = { .name = TG_STR("f"), .description = text };
     r.tools = &tool; /* tools count */
