@@ -18,9 +18,9 @@ void tel_keys_db_close(struct tel_keys_db *db)
     db->version = 0;
 }
 
-enum tg_status tel_keys_db_open(struct tel_keys_db *db, struct tg_error *err)
+enum tg_status tel_keys_db_open(struct tel_keys_db *db, int busy_ms, struct tg_error *err)
 {
-    return tel_sql_open(db->path, true, &tel_keys_schema, &db->db, err);
+    return tel_sql_open(db->path, true, busy_ms, &tel_keys_schema, &db->db, err);
 }
 
 enum tg_status tel_keys_db_open_readonly(struct tel_keys_db *db, struct tg_error *err)
@@ -240,7 +240,7 @@ enum tg_status tel_key_do(const char *dir, struct tel_key_op *op, struct tel_key
         status = open_in(dir, &db, err);
     if (status)
         return status;
-    status = tel_keys_db_open(&db, err);
+    status = tel_keys_db_open(&db, TEL_BUSY_MS, err);
     if (!status)
         status = tel_keys_db_do(&db, op, tel_clamp_ms(tg_wall_ms()), err);
     if (!status && after)

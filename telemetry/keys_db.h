@@ -15,7 +15,7 @@ struct tel_keys_db {
 void tel_keys_db_init(struct tel_keys_db *db, char *path);
 /* Opens, creates or migrates. TG_UNSUPPORTED: newer version; TG_INVALID: damaged or foreign; TG_IO.
  * Stays closed on failure. */
-enum tg_status tel_keys_db_open(struct tel_keys_db *db, struct tg_error *err);
+enum tg_status tel_keys_db_open(struct tel_keys_db *db, int busy_ms, struct tg_error *err);
 /* To look at only. TG_NOTFOUND: no such file. */
 enum tg_status tel_keys_db_open_readonly(struct tel_keys_db *db, struct tg_error *err);
 void tel_keys_db_close(struct tel_keys_db *db);

@@ -39,7 +39,8 @@ static enum tg_status look(struct tel_store *s, struct tg_error *err)
     bool changed = false;
     enum tg_status status = TG_OK;
     if (!db->db) {
-        status = tel_keys_db_open(db, err);
+        bool again = s->work->keys_wait_ms > 0;
+        status = tel_keys_db_open(db, again ? TEL_BUSY_SHORT_MS : TEL_BUSY_MS, err);
         if (!status)
             sqlite3_busy_timeout(db->db, TEL_BUSY_SHORT_MS);
     }

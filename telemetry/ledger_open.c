@@ -141,7 +141,8 @@ enum tg_status tel_ledger_open(struct tel_ledger_db *db, int64_t now_ms, struct 
 {
     if (db->session && access(db->path, F_OK) != 0)
         return tel_ledger_gone(db, err); /* an empty one made in its place would count from $0 */
-    enum tg_status status = tel_sql_open(db->path, true, &tel_ledger_schema, &db->db, err);
+    enum tg_status status =
+        tel_sql_open(db->path, true, TEL_BUSY_MS, &tel_ledger_schema, &db->db, err);
     if (status)
         return status;
     status = prepare(db, err);

@@ -42,14 +42,15 @@ void tel_log_close(struct tel_log_db *db)
     db->db = NULL;
 }
 
-enum tg_status tel_log_open(struct tel_log_db *db, struct tg_error *err)
+enum tg_status tel_log_open(struct tel_log_db *db, int busy_ms, struct tg_error *err)
 {
     static const char insert[] =
         "INSERT INTO request(request, started_ms, route, backend, dialect, reason, error, status,"
         " stream, escalated, local_only, estimated, confidence, complexity, prompt_tokens,"
         " output_tokens, cost_nano, saved_nano, queue_ms, ttft_ms, total_ms, attempts, key)"
         " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-    enum tg_status status = tel_sql_open(db->path, false, &tel_log_schema, &db->db, err);
+    enum tg_status status =
+        tel_sql_open(db->path, false, busy_ms, &tel_log_schema, &db->db, err);
     if (status)
         return status;
     if (sqlite3_prepare_v3(db->db, insert, -1, SQLITE_PREPARE_PERSISTENT, &db->insert, NULL) !=

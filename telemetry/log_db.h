@@ -26,7 +26,7 @@ void tel_log_item(struct tel_log_item *item, const struct tel_row *row);
 
 void tel_log_init(struct tel_log_db *db, char *path);
 /* TG_UNSUPPORTED: newer version; TG_INVALID: damaged or foreign; TG_IO. Stays closed on failure. */
-enum tg_status tel_log_open(struct tel_log_db *db, struct tg_error *err);
+enum tg_status tel_log_open(struct tel_log_db *db, int busy_ms, struct tg_error *err);
 void tel_log_close(struct tel_log_db *db);
 /* One transaction: all rows or none. */
 enum tg_status tel_log_write(struct tel_log_db *db, const struct tel_log_item *items, size_t n,

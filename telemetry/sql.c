@@ -133,8 +133,8 @@ static void make_private(const char *path)
     close(fd);
 }
 
-enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
-                            sqlite3 **out, struct tg_error *err)
+enum tg_status tel_sql_open(const char *path, bool full_sync, int busy_ms,
+                            const struct tel_schema *schema, sqlite3 **out, struct tg_error *err)
 {
     sqlite3 *db = NULL;
     enum tg_status status = TG_OK;
@@ -145,7 +145,7 @@ enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_s
         status = tel_sql_fail(db, path, "opening", err);
         goto done;
     }
-    sqlite3_busy_timeout(db, TEL_BUSY_MS);
+    sqlite3_busy_timeout(db, busy_ms);
     int version; /* refuse before the journal mode changes a file that is not ours */
     status = check_version(db, path, schema, &version, err);
     if (status)

@@ -7,8 +7,8 @@
 
 #include "config/base/status.h"
 
-/* How long a database waits for another program that holds its file, in ms: after tel_sql_open, and
- * where the caller sets it so, to hold up the other databases of its thread for no longer. */
+/* How long a database waits for another program that holds its file, in ms: usually, and at another
+ * try, which is to hold up the other databases of its thread for no longer. */
 enum { TEL_BUSY_MS = 2000, TEL_BUSY_SHORT_MS = 100 };
 
 /* Version v of a database is what steps 0 to v - 1 make of an empty one. */
@@ -19,11 +19,11 @@ struct tel_schema {
 };
 
 /* Opens for writing (created when missing, mode 0600, by root for the owner of its folder) in WAL
- * mode and migrates. full_sync: every commit waits for the disk. TG_UNSUPPORTED: newer than schema;
- * TG_INVALID: damaged or somebody else's; TG_IO: the rest. *out is NULL on failure, else owned by
- * the caller. */
-enum tg_status tel_sql_open(const char *path, bool full_sync, const struct tel_schema *schema,
-                            sqlite3 **out, struct tg_error *err);
+ * mode and migrates. full_sync: every commit waits for the disk. busy_ms: above, then and later.
+ * TG_UNSUPPORTED: newer than schema; TG_INVALID: damaged or somebody else's; TG_IO: the rest. *out
+ * is NULL on failure, else owned by the caller. */
+enum tg_status tel_sql_open(const char *path, bool full_sync, int busy_ms,
+                            const struct tel_schema *schema, sqlite3 **out, struct tg_error *err);
 /* For reading beside a writer, no migration. TG_NOTFOUND when there is no such file, TG_IO
  * when it may not be read. */
 enum tg_status tel_sql_open_readonly(const char *path, const struct tel_schema *schema,

@@ -46,7 +46,8 @@ void tel_dispatch(struct tel_store *s);
  * push later neither fails nor waits. False: too many requests in flight, or the disk is that far
  * behind; try again later. A file that cannot be written, or has not been for a quarter of a
  * second, is not waited for: then true without slots, the row may be dropped (it is counted) and
- * tel_reserve may answer TEL_UNAVAILABLE. */
+ * tel_reserve may answer TEL_UNAVAILABLE; so may those of others in flight, who share what there
+ * is. */
 bool tel_admit(struct tel_store *s);
 /* Changes in_flight; those above it that are admitted stay. False, and nothing changed: more than
  * tel_open made room for. */

@@ -132,10 +132,9 @@ static bool log_step(struct tel_store *s, bool force)
         return true;
     tel_pace_start(&w->pace, force || w->n_rows == TEL_ROW_BATCH_MAX);
     enum tg_status status = TG_OK;
+    bool again = w->log_retry_ns && !force; /* each try would hold up the ledger */
     if (!w->log.db)
-        status = tel_log_open(&w->log, &err);
-    if (!status && w->log_retry_ns && !force) /* or each try would hold up the ledger */
-        sqlite3_busy_timeout(w->log.db, TEL_BUSY_SHORT_MS);
+        status = tel_log_open(&w->log, again ? TEL_BUSY_SHORT_MS : TEL_BUSY_MS, &err);
     if (!status)
         status = tel_log_write(&w->log, w->row, w->n_rows, &err);
     if (status) {
@@ -226,7 +225,7 @@ enum tg_status tel_thread_open(struct tel_store *s, struct tg_error *err)
     atomic_store(&s->ledger_up, true);
     if (status)
         ledger_failed(s, &cause);
-    status = tel_log_open(&s->work->log, &cause);
+    status = tel_log_open(&s->work->log, TEL_BUSY_MS, &cause);
     if (status == TG_UNSUPPORTED)
         return tg_fail(err, status, "%s", cause.text);
     atomic_store(&s->log_up, true);

@@ -147,7 +147,7 @@ static enum tg_status migrate(const char *const *steps, int n)
     char path[160];
     sqlite3 *db;
     snprintf(path, sizeof(path), "%s/t.db", rig.dir);
-    enum tg_status status = tel_sql_open(path, false, &schema, &db, &err);
+    enum tg_status status = tel_sql_open(path, false, TEL_BUSY_MS, &schema, &db, &err);
     sqlite3_close(db);
     return status;
 }

@@ -28,12 +28,17 @@ static void end(void)
     rig_drop(&rig);
 }
 
-static void hold(const char *file)
+static void hold_by(const char *file, const char *sql)
 {
     char path[160];
     snprintf(path, sizeof(path), "%s/%s", rig.dir, file);
     CHECK(sqlite3_open(path, &other) == SQLITE_OK &&
-          sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+          sqlite3_exec(other, sql, NULL, NULL, NULL) == SQLITE_OK);
+}
+
+static void hold(const char *file)
+{
+    hold_by(file, "BEGIN IMMEDIATE");
 }
 
 static void let_go(const char *sql)
@@ -131,7 +136,8 @@ static int64_t leased_after(int budget)
 }
 
 /* The tries of a log that is down; the first one has SQLite's 2 s, as of a log that works. */
-static void held_log_does_not_hold_up_the_ledger_again_and_again(void)
+/* By a writer, and by one that lets nobody open the file. */
+static void hold_up(const char *sql)
 {
     int b = begin();
     static const char no[] =
@@ -139,7 +145,7 @@ static void held_log_does_not_hold_up_the_ledger_again_and_again(void)
     CHECK(rig_exec(&rig, "log.db", no));
     tel_row(rig.store, &a_row);
     CHECK(!tel_flush(rig.store));
-    hold("log.db");
+    hold_by("log.db", sql);
     int64_t begun = tg_mono_ns();
     while (ms_since(begun) < 2 * TEL_RETRY_FIRST_MS) { /* a try at least */
         CHECK(leased_after(b) < 1000);
@@ -149,6 +155,12 @@ static void held_log_does_not_hold_up_the_ledger_again_and_again(void)
     CHECK(tel_flush(rig.store));
     CHECK_INT(rig_query(&rig, "log.db", "SELECT count(*) FROM request"), 1);
     end();
+}
+
+static void held_log_does_not_hold_up_the_ledger_again_and_again(void)
+{
+    hold_up("BEGIN IMMEDIATE");
+    hold_up("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE");
 }
 
 static void no_answer(void *arg, enum tel_outcome outcome, uint64_t id)
