@@ -24,11 +24,12 @@ struct tg_str prov_error_text(const struct tg_json *root)
     return TG_STR("");
 }
 
-/* What no sentence, address or secret looks like. */
+/* What no sentence, address or secret looks like: most keys, and what is repeated of them, have a
+ * hyphen. */
 static bool is_word(const char *s)
 {
     for (const char *p = s; *p; p++)
-        if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9') && !strchr("_.-[]", *p))
+        if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9') && !strchr("_.[]", *p))
             return false;
     return *s != '\0';
 }
@@ -55,23 +56,35 @@ static bool contains(struct tg_str text, const char *phrase)
     return false;
 }
 
-/* Few servers have a code for it; the others are known by the words of their messages. */
+static bool is_one_of(struct tg_str word, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tg_str_eq(word, tg_str_of(list[i])))
+            return true;
+    return false;
+}
+
+/* Few servers have a code for it; the others are known by the words of their messages. Where one
+ * says that it failed, or which field is at fault, that may be about something else. */
 static bool tells_of_length(const struct chat_event *e, struct tg_str text)
 {
     static const char *const codes[] = { "context_length_exceeded", "exceed_context_size_error",
                                          "model_context_window_exceeded" };
+    static const char *const limits[] = { "max_tokens", "max_completion_tokens",
+                                          "max_output_tokens" };
     static const char *const phrases[] = {
-        "maximum context length", "exceeds the context window", "prompt is too long",
-        "exceeds the available context size", "maximum prompt length is",
-        "exceeded max context length", "exceeds the context length", "the model's context length",
-        "exceeds the maximum number of tokens", "reduce the length of the messages",
-        "input is too long",
+        "maximum context length", "exceeds the context window",
+        "exceeds the available context size", "exceeds the context length",
+        /* too common for a failure: */
+        "prompt is too long", "maximum prompt length is", "exceeded max context length",
+        "the model's context length", "exceeds the maximum number of tokens",
+        "reduce the length of the messages", "input is too long",
     };
-    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
-        if (tg_str_eq(e->said_code, tg_str_of(codes[i])) ||
-            tg_str_eq(e->said_type, tg_str_of(codes[i])))
-            return true;
-    for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++)
+    enum { CODES = sizeof(codes) / sizeof(*codes), LIMITS = sizeof(limits) / sizeof(*limits) };
+    if (is_one_of(e->said_code, codes, CODES) || is_one_of(e->said_type, codes, CODES))
+        return true;
+    size_t n = e->http_status == 500 ? 4 : sizeof(phrases) / sizeof(*phrases);
+    for (size_t i = 0; i < n && !is_one_of(e->said_param, limits, LIMITS); i++)
         if (contains(text, phrases[i]))
             return true;
     return false;

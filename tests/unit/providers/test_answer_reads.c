@@ -114,7 +114,16 @@ static void on_refusal(void *arg, const struct chat_event *e)
     CHECK(e->overflow.is);
 }
 
-/* Its words outlive what the worker had. */
+static void make_error(struct tg_buf *body, const char *members)
+{
+    tg_buf_init(body, 1 << 20);
+    tg_buf_addf(body, "{\"error\":{\"message\":\"m\",%s,\"more\":\"", members);
+    for (int i = 0; i < TEXT; i++)
+        tg_buf_addc(body, 'x');
+    tg_buf_adds(body, "\"}}");
+}
+
+/* Its words outlive what the worker had, which has read something else meanwhile. */
 static void a_refusal(void)
 {
     static const struct chat_request request = { .logprobs = false };
@@ -123,15 +132,19 @@ static void a_refusal(void)
     struct told got;
     struct tg_buf body;
     told_init(&got);
-    tg_buf_init(&body, 1 << 20);
-    tg_buf_adds(&body, "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":\"p\",\"code\":"
-                       "\"context_length_exceeded\",\"more\":\"");
-    for (int i = 0; i < TEXT; i++)
-        tg_buf_addc(&body, 'x');
-    tg_buf_adds(&body, "\"}}");
+    make_error(&body, "\"type\":\"t\",\"param\":\"p\",\"code\":\"context_length_exceeded\"");
     CHECK(prov_read_start(reads, &body, &request, on_refusal, &got) && !body.p);
-    wait_for(workers);
+    struct told other;
+    told_init(&other);
+    make_error(&body, "\"type\":\"u\",\"param\":\"q\",\"code\":\"another_one_as_long_as_it\"");
+    CHECK(prov_read_start(reads, &body, &request, on_event, &other) && !body.p);
+    while (tg_workers_waiting(workers))
+        poll(NULL, 0, 1);
+    poll(NULL, 0, 20);
+    while (!other.ends)
+        wait_for(workers);
     CHECK_INT(got.ends, 1);
+    tg_buf_free(&other.all);
     tg_buf_free(&got.all);
     tg_workers_free(workers);
     prov_reads_free(reads);

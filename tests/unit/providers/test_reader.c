@@ -330,8 +330,9 @@ static void said_by(int status, const char *body, const char *want)
 
 static void words_of_errors(void)
 {
-    said_by(400, "{'error':{'message':'m','type':'an_error','param':'m[0].c-d','code':'e'}}",
-            "an_error|e|m[0].c-d| 0 0");
+    said_by(400, "{'error':{'message':'m','type':'an_error','param':'m[0].c_d','code':'e'}}",
+            "an_error|e|m[0].c_d| 0 0");
+    said_by(400, "{'error':{'message':'m','type':'sk-abc','code':'a-b'}}", "||| 0 0");
     said_by(400, "{'message':'m','type':'a','code':400,'param':null}", "a||| 0 0");
     said_by(400, "{'error':{'message':'m','type':'Bad','code':'a b','param':'a/b'}}", "||| 0 0");
     said_by(400, "{'error':{'type':'a\\u0000b','code':'','param':'\\u00e9'}}", "||| 0 0");
@@ -358,6 +359,10 @@ static void prompts_that_are_too_long(void)
     said_by(500, "{'error':'the input length exceeds the context length'}", "|||long 0 0");
     said_by(200, "{'error':{'message':'its MAXIMUM CONTEXT LENGTH is 5'}}", "|||long 0 0");
     said_by(429, "{'message':'prompt is too long'}", "||| 0 0");
+    said_by(500, "{'message':'failed at \"the input is too long for me\"'}", "||| 0 0");
+#define WRONG "{'message':'beyond the maximum context length','param':"
+    said_by(400, WRONG "'max_tokens'}", "||max_tokens| 0 0");
+    said_by(400, WRONG "'messages'}", "||messages|long 0 0");
     said_by(401, "{'message':'prompt is too long'}", "||| 0 0");
     said_by(400, "{'message':'the prompt is long'}", "||| 0 0");
 }
