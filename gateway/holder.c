@@ -1,6 +1,7 @@
 #include "gateway/holder.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,10 +90,12 @@ bool gw_folder_holder(const char *dir, char *out, size_t n)
     char path[PATH_MAX], real[PATH_MAX], pid[16] = "";
     if (!realpath(dir, real) || snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
         return false;
-    FILE *f = fopen(path, "r");
-    bool found = f && fscanf(f, "%15[0-9]", pid) == 1 && process_holds(pid, real);
-    if (f)
-        fclose(f);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whatever somebody has put there */
+    ssize_t got = fd >= 0 ? read(fd, pid, sizeof(pid) - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    pid[strspn(pid, "0123456789")] = '\0';
+    bool found = got > 0 && pid[0] && process_holds(pid, real);
     if (found)
         describe(pid, out, n);
     return found;
