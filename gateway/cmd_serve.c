@@ -29,6 +29,7 @@ enum {
     SERVE_WORK_MAX = 4096,
     DRAIN_LOOK_MS = 50,
     DRAIN_LAST_MS = 500, /* for the last errors to leave */
+    WORKERS_LAST_MS = 5000, /* for what they do */
     SERVE_EXPIRE_MS = 60000,
 };
 
@@ -304,13 +305,31 @@ static enum tg_status start(struct server *s, struct tg_error *err)
     return TG_OK;
 }
 
+/* A worker reads a file that does not come, as from a network that is gone (or a pipe). What it may
+ * still touch stays; the money is accounted for, and what a worker has counts as spent in full. */
+static void stop_without_workers(struct gw_app *app)
+{
+    tg_log(TG_LOG_ERROR, "worker-stuck",
+           "a worker does not end, probably with a file of the configuration that cannot be read: "
+           "the process ends without it");
+    for (struct gw_exchange *x = app->exchanges, *next; x; x = next) {
+        next = x->next;
+        if (!x->on_worker)
+            gw_exchange_done(x);
+    }
+    tel_close(app->store);
+    _exit(1);
+}
+
 static void stop(struct server *s)
 {
     struct gw_app *app = &s->app;
     gw_exchange_end_all(app);
     gw_http_close(app->http);
     gw_http_close(app->admin_http);
-    tg_workers_free(app->workers); /* finishes what runs; exchanges on a worker are orphans now */
+    if (!tg_workers_end(app->workers, WORKERS_LAST_MS))
+        stop_without_workers(app); /* never returns */
+    /* Exchanges on a worker are orphans now. */
     gw_identity_free(app->identity);
     while (app->exchanges) {
         app->exchanges->on_worker = 0;

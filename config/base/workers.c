@@ -1,6 +1,7 @@
 #include "config/base/workers.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include "config/base/alloc.h"
 #include "config/base/queue.h"
@@ -47,20 +48,39 @@ struct tg_workers *tg_workers_new(size_t n, size_t cap)
     return w;
 }
 
-void tg_workers_free(struct tg_workers *w)
+/* until: NULL for as long as it takes. */
+static bool join_all(struct tg_workers *w, const struct timespec *until)
 {
-    if (!w)
-        return;
     struct piece dropped;
     while (w->waiting && tg_queue_pop(w->waiting, &dropped) == TG_OK)
         ;
     if (w->waiting)
         tg_queue_close(w->waiting);
-    for (size_t i = 0; i < w->n; i++)
-        pthread_join(w->threads[i], NULL);
+    for (; w->n > 0; w->n--)
+        if (until ? pthread_timedjoin_np(w->threads[w->n - 1], NULL, until) != 0
+                  : pthread_join(w->threads[w->n - 1], NULL) != 0)
+            return false;
     tg_queue_free(w->waiting);
     tg_queue_free(w->finished);
     tg_free(w);
+    return true;
+}
+
+void tg_workers_free(struct tg_workers *w)
+{
+    if (w)
+        join_all(w, NULL);
+}
+
+bool tg_workers_end(struct tg_workers *w, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return !w || join_all(w, &until);
 }
 
 enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),

@@ -3,7 +3,9 @@
 #ifndef TG_BASE_WORKERS_H
 #define TG_BASE_WORKERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/base/status.h"
 
@@ -13,6 +15,9 @@ struct tg_workers; /* opaque */
 struct tg_workers *tg_workers_new(size_t n, size_t cap);
 /* Finishes what was begun, drops what waits (its done is not called), joins, frees. */
 void tg_workers_free(struct tg_workers *w);
+/* Likewise, but false when a piece of work has not ended within ms: its thread goes on, and nothing
+ * was freed. */
+bool tg_workers_end(struct tg_workers *w, int64_t ms);
 /* Runs work(arg) on a thread, then makes tg_workers_fd readable; tg_workers_dispatch calls
  * done(arg). arg stays the caller's and must live until done. TG_AGAIN when full: run it later. */
 enum tg_status tg_workers_submit(struct tg_workers *w, void (*work)(void *arg),

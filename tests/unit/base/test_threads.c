@@ -207,12 +207,30 @@ static void workers_full_and_freed(void)
     tg_workers_free(NULL);
 }
 
+static void workers_that_do_not_end(void)
+{
+    _Atomic bool gate = false;
+    struct tg_workers *w = tg_workers_new(2, 2);
+    struct sum s = { .in = 3, .gate = &gate };
+    CHECK(w);
+    CHECK_INT(tg_workers_submit(w, square, count_done, &s), TG_OK);
+    while (tg_workers_waiting(w)) /* else it would be dropped */
+        sched_yield();
+    CHECK(!tg_workers_end(w, 50));
+    CHECK(!tg_workers_end(w, 0));
+    atomic_store(&gate, true);
+    CHECK(tg_workers_end(w, 60000));
+    CHECK_INT(s.out, 9);
+    CHECK(tg_workers_end(NULL, 0));
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
         CASE(order_and_descriptor), CASE(reserved_slots), CASE(waiting_times_out),
         CASE(without_memory), CASE(many_threads), CASE(workers_do_and_report),
         CASE(workers_full_and_freed),
+        CASE(workers_that_do_not_end),
     };
     return check_main(cases, sizeof(cases) / sizeof(*cases), argc, argv);
 }
