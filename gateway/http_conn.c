@@ -18,6 +18,7 @@ enum {
     OUTPUT_LOW = 16 * 1024,
     WATCH_MS = 50,           /* with the input full, how often the peer's end is looked for */
     LINGER_MS = 2000,
+    CROWDED_MS = 5000,       /* idle, where there are more connections than there may be */
     TURN_US = 1000,          /* of pipelined requests that are answered at once: others wait */
 };
 
@@ -309,6 +310,12 @@ static void after_push(struct gw_conn *c, enum gw_parse_state before)
         refuse(c, 503, "too many request bodies are being held; try again");
 }
 
+static int64_t idle_ms(const struct gw_http *h)
+{
+    int64_t ms = h->limits.idle_timeout_ms;
+    return gw_http_crowded(h) && ms > CROWDED_MS ? CROWDED_MS : ms;
+}
+
 static void set_read_timer(struct gw_conn *c)
 {
     const struct cfg_limits *limits = &c->server->limits;
@@ -317,7 +324,15 @@ static void set_read_timer(struct gw_conn *c)
     else if (c->parser.begun || !c->served)
         set_wait(c, WAIT_HEAD, limits->header_timeout_ms);
     else
-        set_wait(c, WAIT_IDLE, limits->idle_timeout_ms);
+        set_wait(c, WAIT_IDLE, idle_ms(c->server));
+}
+
+void gw_conn_time_again(struct gw_conn *c)
+{
+    if (c->wait != WAIT_IDLE)
+        return;
+    c->wait = WAIT_NONE;
+    set_read_timer(c);
 }
 
 /* Requests strictly in order: the next is looked at when the one before has ended, and when the
@@ -557,7 +572,7 @@ void gw_conn_end_request(struct gw_conn *c, bool keep)
     c->rq = (struct gw_request){ 0 };
     if (c->state == CONN_BROKEN)
         return; /* `later` is active already */
-    if (!keep || c->eof || c->server->draining) {
+    if (!keep || c->eof || c->server->draining || gw_http_crowded(c->server)) {
         begin_closing(c);
         return;
     }

@@ -40,6 +40,13 @@ enum tg_status gw_conn_open(struct gw_http *server, int fd);
 void gw_conn_close(struct gw_conn *c);
 /* Closes it if nothing was asked and nothing waits to be read; else it ends after its request. */
 void gw_conn_drain(struct gw_conn *c);
+/* The limits have changed: how long it may be idle is counted anew. */
+void gw_conn_time_again(struct gw_conn *c);
+/* Whether there are more connections than there may be, since a reload. */
+static inline bool gw_http_crowded(const struct gw_http *h)
+{
+    return h->n_conns > h->limits.connections;
+}
 /* Asks admits again, if a body is arriving. */
 void gw_conn_judge_again(struct gw_conn *c);
 struct gw_conn *gw_conn_next(const struct gw_conn *c);

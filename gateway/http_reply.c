@@ -8,7 +8,8 @@ enum { REFER_MIN = 64 << 10 /* bytes of an answer that are cheaper handed over t
 
 static bool keeps_alive(const struct gw_conn *c)
 {
-    return c->parser.head.keep_alive && !c->server->draining && !c->eof;
+    return c->parser.head.keep_alive && !c->server->draining && !gw_http_crowded(c->server) &&
+           !c->eof;
 }
 
 static void cut(struct gw_conn *c)

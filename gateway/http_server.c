@@ -170,6 +170,8 @@ fail:
 void gw_http_set_limits(struct gw_http *h, const struct cfg_limits *limits)
 {
     h->limits = *limits;
+    for (struct gw_conn *c = h->conns; c && gw_http_crowded(h); c = gw_conn_next(c))
+        gw_conn_time_again(c); /* or who comes now would wait for all of idleTimeout */
     set_accepting(h, GW_OFF_FULL, h->n_conns >= h->limits.connections);
 }
 

@@ -113,7 +113,7 @@ static enum tg_status open_providers(struct gw_snapshot *s, struct gw_app *app,
             .connect_timeout_ms = p->connect_timeout_ms,
             .idle_timeout_ms = p->idle_timeout_ms,
             .timeout_ms = p->timeout_ms,
-            .transfers_max = s->settings->limits.connections, /* no request needs two at once */
+            .transfers_max = CFG_CONNECTIONS_MAX, /* admission bounds them, by the newest limit */
             .reads = app->reads,
         };
         s->providers[i] = prov_openai_new(app->upstream, &options, err);

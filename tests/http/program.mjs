@@ -154,7 +154,15 @@ export async function startGateway({
 // One request on a connection of its own: { status, headers, text, json }. body: an object or text.
 export function request(
   port,
-  { method = 'GET', path: target = '/', body, headers = {}, ms = 60000, signal } = {},
+  {
+    method = 'GET',
+    path: target = '/',
+    body,
+    headers = {},
+    ms = 60000,
+    signal,
+    agent = false,
+  } = {},
 ) {
   return new Promise((done, failed) => {
     const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
@@ -166,7 +174,7 @@ export function request(
       path: target,
       headers: all,
       signal,
-      agent: false,
+      agent,
       timeout: ms,
     });
     rq.on('timeout', () => rq.destroy(new Error(`no answer in ${ms} ms`)));

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { makeCertificate } from './certificates.mjs';
@@ -15,7 +16,8 @@ import {
   tempDir,
   waitFor,
 } from './lib.mjs';
-import { chat, localConfig } from './support.mjs';
+import { startMock } from './mock_provider.mjs';
+import { chat, hybridConfig, localConfig } from './support.mjs';
 
 const adminPort = (gw) =>
   Number(/:(\d+)/.exec(gw.log().find((e) => e.event === 'admin-listening').text)[1]);
@@ -257,4 +259,64 @@ test('a drain: one that runs is answered, one behind it gets 503; a second TERM 
     }
     assert.equal((await dying.ended).code, 0);
   }
+});
+
+test('fewer connections, and more again: nobody fails, nobody waits for ever', async () => {
+  const mock = await startMock();
+  const config = (connections) =>
+    hybridConfig(mock, { trigger: 'turns > 0', top: { ...listened, limits: { connections } } });
+  const g = await startGateway({ config: config(40) });
+  const at = adminPort(g);
+  const kept = JSON.parse(await readFile(g.configFile));
+  const limit = async (n) => {
+    await writeFile(g.configFile, JSON.stringify({ ...kept, limits: { connections: n } }));
+    assert.equal((await request(at, { method: 'POST', path: '/admin/reload' })).status, 200);
+  };
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 40, maxFreeSockets: 40 });
+  const ask = (firstMs) =>
+    request(g.port, {
+      agent,
+      method: 'POST',
+      path: '/v1/chat/completions',
+      body: {
+        model: `mock/answer:{"firstMs":${firstMs}}`,
+        messages: [{ role: 'user', content: 'q' }],
+        max_tokens: 4,
+      },
+    });
+  const many = (n, firstMs) => Array.from({ length: n }, () => ask(firstMs));
+  const fine = async (asked) => {
+    for (const r of await Promise.all(asked)) assert.equal(r.status, 200, r.text);
+  };
+  await fine(many(12, 100));
+  await limit(3); // idle connections are used on, and end with their answers
+  const under = await Promise.all(many(12, 0));
+  assert.ok(under.every((r) => r.status === 200));
+  assert.ok(under.some((r) => r.headers.connection === 'close'));
+  const fresh = await request(g.port, { path: '/healthz' });
+  assert.equal(fresh.status, 200);
+  await limit(40);
+  const slow = many(12, 300); // with more connections than the limit that comes
+  await waitFor(() => mock.log().requests.length === 36);
+  await limit(3);
+  const waiting = many(6, 0);
+  await limit(40);
+  await fine([...slow, ...waiting]);
+  agent.destroy();
+  await g.stop();
+  await mock.stop();
+});
+
+test('a file that never comes does not keep the process from ending', async () => {
+  if (process.env.TOLLGATE_SANITIZER) return; // waits for seconds
+  const config = localConfig({ top: { ...listened, limits: { drain: '100ms' } } });
+  const stuck = await startGateway({ config });
+  await hold(stuck);
+  const at = adminPort(stuck);
+  const asked = request(at, { method: 'POST', path: '/admin/reload' });
+  await running(at, 1);
+  stuck.signal('SIGTERM');
+  assert.equal((await asked).status, 503);
+  assert.equal((await stuck.ended).code, 1);
+  assert.equal(count(stuck, 'worker-stuck'), 1);
 });
