@@ -104,7 +104,6 @@ struct chat_request {
     struct chat_sampling sampling;
     uint32_t max_tokens; /* 0: not given */
     bool no_limit;       /* 0 as well, and the client wants none: as much as the backend allows */
-    uint32_t context;    /* positions that the client wants there to be; 0: not given */
     struct tg_str stop[CHAT_STOPS_MAX];
     size_t n_stops;
     bool logprobs;         /* TEXT events say what tokens they are made of */

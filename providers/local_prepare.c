@@ -83,10 +83,8 @@ static enum tg_status check_manner(const struct chat_request *r, struct tg_error
     return TG_OK;
 }
 
-static enum tg_status check_request(const struct le_engine *engine, const struct chat_request *r,
-                                    struct tg_error *err)
+static enum tg_status check_request(const struct chat_request *r, struct tg_error *err)
 {
-    uint32_t context = le_engine_context(engine);
     if (r->n_inputs)
         return tg_fail(err, TG_UNSUPPORTED,
                        "input: the local model of this version makes no embeddings");
@@ -105,10 +103,6 @@ static enum tg_status check_request(const struct le_engine *engine, const struct
                            "tools[%zu].function.parameters: the local model takes at most %d bytes",
                            i, LE_SCHEMA_BYTES_MAX);
     }
-    if (r->context > context)
-        return tg_fail(err, TG_UNSUPPORTED,
-                       "num_ctx: %u is more than the local model's context of %u; ask for less, or "
-                       "set engine.context in the configuration", r->context, context);
     if (r->format != CHAT_FORMAT_TEXT)
         return tg_fail(err, TG_UNSUPPORTED,
                        "response_format: the local model of this version is not held to a "
@@ -306,7 +300,7 @@ enum tg_status prov_local_render(const struct le_engine *engine, struct prov_mem
     *ids = NULL;
     *n = 0;
     *overflow = (struct chat_overflow){ 0 };
-    enum tg_status status = check_request(engine, r, err);
+    enum tg_status status = check_request(r, err);
     if (status == TG_OK)
         status = check_length(engine, r, counting, overflow, err);
     if (status)

@@ -100,14 +100,52 @@ static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
     return value >= 0 && value <= 0 ? TG_OK : api_unsupported(d);
 }
 
-/* Both endpoints have these. Nothing is truncated or shifted out of the context here, which is what
+/* Of two limits the smaller one keeps both. */
+static enum tg_status read_max_tokens(struct api_read *d, const struct tg_json *v)
+{
+    int64_t value = 0;
+    enum tg_status status = api_integer(d, v, 1, OLL_TOKENS_MAX, &value);
+    if (status == TG_OK && (!d->out->max_tokens || d->out->max_tokens > (uint32_t)value))
+        d->out->max_tokens = (uint32_t)value;
+    return status;
+}
+
+/* A function's name beside its type, or as chat completions have it. */
+static enum tg_status read_choice(struct api_read *d, const struct tg_json *v)
+{
+    static const char *const words[] = { "function" };
+    static const struct api_field fields[] = { { "type", api_elsewhere },
+                                               { "name", api_elsewhere } };
+    size_t which;
+    if (!api_member(v, "name"))
+        return oai_read_choice(d, v);
+    enum tg_status status = api_type_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK)
+        status = api_read_fields(d, v, fields, COUNT(fields));
+    d->out->tool_choice = CHAT_CHOICE_NAMED;
+    return status ? status
+                  : api_copy_member(d, v, "name", true, 1, OLL_NAME_MAX, &d->out->tool_name);
+}
+
+static enum tg_status read_tools(struct api_read *d, const struct tg_json *v)
+{
+    return api_read_tool_list(d, v, OLL_TOOLS_MAX, oai_read_tool, "function.name");
+}
+
+/* Both endpoints have these. Those behind the options are not Ollama's, which takes them in the
+ * options alone and passes over them here: clients write them, and mean what they say. The options
+ * win. Nothing is truncated or shifted out of the context here, which is what
  * false asks for. */
 #define COMMON                                 \
     { "model", oll_read_model },               \
     { "stream", api_read_stream },                 \
     { "think", read_think },                   \
     { "format", read_format },                 \
-    { "options", oll_read_options },           \
+    { "options", api_elsewhere }, /* read behind the others */ \
+    { "temperature", api_read_temperature },   \
+    { "top_p", api_read_top_p },               \
+    { "max_tokens", read_max_tokens },         \
+    { "max_output_tokens", read_max_tokens },  \
     { "keep_alive", oll_read_keep_alive },     \
     { "truncate", api_only_false },            \
     { "shift", api_only_false },               \
@@ -118,7 +156,8 @@ static enum tg_status only_zero(struct api_read *d, const struct tg_json *v)
 static const struct api_field chat_fields[] = {
     COMMON,
     { "messages", api_elsewhere }, /* read last: errors above are cheaper */
-    { "tools", oai_read_tools },
+    { "tools", read_tools },
+    { "tool_choice", read_choice },
 };
 
 static const struct api_field generate_fields[] = {
@@ -154,12 +193,30 @@ enum tg_status oll_read_all(struct api_read *d, struct tg_str body, struct tg_js
     return status;
 }
 
+/* All but what is said. */
+static enum tg_status read_manner(struct api_read *d, struct tg_str body, struct tg_json **root,
+                                  const struct api_field *fields, size_t n)
+{
+    enum tg_status status = oll_read_all(d, body, root, fields, n);
+    const struct tg_json *options = api_member(*root, "options");
+    size_t mark = d->path_n;
+    if (status || !options)
+        return status;
+    api_enter(d, "options");
+    status = oll_read_options(d, options);
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
+}
+
 enum tg_status oll_chat_decode(struct tg_str body, struct tg_arena *arena,
                                struct chat_request *out, struct api_error *err)
 {
     struct api_read d = { .arena = arena, .out = out, .err = err };
     struct tg_json *root = NULL;
-    enum tg_status status = oll_read_all(&d, body, &root, chat_fields, COUNT(chat_fields));
+    enum tg_status status = read_manner(&d, body, &root, chat_fields, COUNT(chat_fields));
+    if (status == TG_OK)
+        status = oai_settle_chat_choice(&d, root);
     const struct tg_json *messages = api_member(root, "messages");
     if (status == TG_OK && messages) {
         api_enter(&d, "messages");
@@ -212,7 +269,7 @@ enum tg_status oll_generate_decode(struct tg_str body, struct tg_arena *arena,
 {
     struct api_read d = { .arena = arena, .out = out, .err = err };
     struct tg_json *root = NULL;
-    enum tg_status status = oll_read_all(&d, body, &root, generate_fields, COUNT(generate_fields));
+    enum tg_status status = read_manner(&d, body, &root, generate_fields, COUNT(generate_fields));
     if (status == TG_OK)
         status = make_messages(&d, root);
     if (status == TG_OK && out->n_messages == 0)

@@ -184,7 +184,6 @@ static void add_message(const struct api_error *e, struct tg_buf *out)
 {
     static const char *const names[][2] = {
         { "response_format", "format" },
-        { "num_ctx", "options.num_ctx" },
         { "presence_penalty", "options.presence_penalty" },
         { "frequency_penalty", "options.frequency_penalty" },
     };

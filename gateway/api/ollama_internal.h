@@ -8,9 +8,10 @@
 enum {
     OLL_MESSAGES_MAX = 4096,
     OLL_CALLS_MAX = 2048, /* tool calls in all messages together */
+    OLL_TOOLS_MAX = 512,
     OLL_ID_MAX = 256,     /* bytes of a tool call's id */
     OLL_NAME_MAX = 64,    /* bytes of a function's name */
-    OLL_TOKENS_MAX = 1048576, /* largest num_predict and num_ctx */
+    OLL_TOKENS_MAX = 1048576, /* largest num_predict */
 };
 
 /* chat_request.own of one that asks nothing but that the model be unloaded. */

@@ -28,12 +28,12 @@ static enum tg_status read_num_predict(struct api_read *d, const struct tg_json 
     return status;
 }
 
+/* A hint: the model's context is what it is, and clients ask for more than that unasked. What does
+ * not fit is told; nothing is ever cut. */
 static enum tg_status read_num_ctx(struct api_read *d, const struct tg_json *v)
 {
-    int64_t value = 0;
-    enum tg_status status = api_integer(d, v, 1, OLL_TOKENS_MAX, &value);
-    d->out->context = status == TG_OK ? (uint32_t)value : 0;
-    return status;
+    int64_t value;
+    return api_integer(d, v, 1, INT32_MAX, &value);
 }
 
 /* How the work is spread over the machine, which is the configuration's business: a hint. */

@@ -72,6 +72,7 @@ enum tg_status oai_check_schema(struct api_read *d);
 enum tg_status oai_read_messages(struct api_read *d, const struct tg_json *v);
 /* openai_tools.c: chat's tools, and the choice among them. */
 enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v);
+enum tg_status oai_read_tool(struct api_read *d, const struct tg_json *v, struct chat_tool *tool);
 enum tg_status oai_read_choice(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_settle_chat_choice(struct api_read *d, const struct tg_json *root);
 /* A function by its name, as a dialect of this vendor writes it in a choice. */

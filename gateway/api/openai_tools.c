@@ -33,8 +33,7 @@ static enum tg_status check_type(struct api_read *d, const struct tg_json *v)
     return api_unsupported(d);
 }
 
-static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
-                                struct chat_tool *tool)
+enum tg_status oai_read_tool(struct api_read *d, const struct tg_json *v, struct chat_tool *tool)
 {
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
@@ -53,7 +52,7 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
 
 enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v)
 {
-    return api_read_tool_list(d, v, OAI_TOOLS_MAX, read_tool, "function.name");
+    return api_read_tool_list(d, v, OAI_TOOLS_MAX, oai_read_tool, "function.name");
 }
 
 /* --- the choice among them ------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ async function call(gw, target, fields, headers) {
 }
 const chat = (gw, fields, headers) => call(gw, '/api/chat', { ...hello, ...fields }, headers);
 const generate = (gw, fields) => call(gw, '/api/generate', { prompt: 'Hello', ...fields });
+const weather = { tools: [{ type: 'function', function: { name: 'get_weather' } }] };
 const text = (r) => r.lines.map((l) => l.message?.content ?? l.response ?? '').join('');
 
 // A gateway whose answers come from the mock.
@@ -145,7 +146,11 @@ test('load requests are answered without a run', async () => {
 
 test('what cannot be honoured is refused by name', async () => {
   for (const [fields, says] of [
-    [{ options: { num_ctx: 100000 } }, /^options\.num_ctx: 100000 is more than .* 2048/],
+    [{ options: { num_ctx: 0 } }, /^options\.num_ctx: must be/],
+    [{ ...weather, tool_choice: 'required' }, /^tool_choice: the local model/],
+    [{ ...weather, tool_choice: 'any' }, /^tool_choice: must be one of/],
+    [{ tool_choice: 'required' }, /^tool_choice: no tools are given/],
+    [{ top_p: 2 }, /^top_p: must be/],
     [{ options: { repeat_penalty: 1.1 } }, /^options\.repeat_penalty is not supported/],
     [{ options: { presence_penalty: 1 } }, /^options\.presence_penalty: the local model/],
     [{ format: 'json' }, /^format: the local model/],
@@ -159,10 +164,22 @@ test('what cannot be honoured is refused by name', async () => {
     assert.deepEqual(Object.keys(r.last), ['error']);
     assert.match(r.last.error, says);
   }
-  assert.equal((await chat(spark, { options: { num_ctx: 2048 } })).status, 200);
   const unknown = await chat(spark, { model: 'nope' });
   assert.equal(unknown.status, 404);
   assert.match(unknown.last.error, /"nope".*\/api\/tags/);
+});
+
+test('num_ctx is a hint: what fits is answered here, what does not is told', async () => {
+  for (const num_ctx of [5, 2048, 32768]) {
+    const r = await chat(spark, { options: { temperature: 0, num_ctx } });
+    assert.equal(r.status, 200, r.text);
+    assert.match(text(r), /^Hello! I am Spark/);
+    assert.equal(r.last.tollgate.route, 'local');
+  }
+  const messages = [{ role: 'user', content: 'a word '.repeat(1500) }];
+  const long = await chat(spark, { messages, options: { num_ctx: 32768 } });
+  assert.equal(long.status, 400);
+  assert.match(long.last.error, /^prompt too long; exceeded max context length by \d+ tokens/);
 });
 
 test('paths, methods and content types', async () => {
@@ -267,6 +284,35 @@ test('a provider: text, streamed and whole', async () => {
     assert.equal(whole.last.message.content, words);
     assert.equal(whole.last.eval_duration, undefined, 'it came in one piece');
     assert.equal(mock.log().requests[1].body.response_format.type, 'json_schema');
+  });
+});
+
+test('a provider: settings beside the options, and the choice among tools', async () => {
+  await withMock('answer', async (gw) => {
+    const sent = async (fields) => {
+      const r = await call(gw, '/api/chat', { ...hello, options: undefined, ...fields });
+      assert.equal(r.status, 200, r.text);
+      return mock.log().requests.at(-1).body;
+    };
+    const limits = { max_output_tokens: 20, max_tokens: 30 };
+    const plain = await sent({ temperature: 0.5, top_p: 0.25, ...limits });
+    assert.deepEqual([plain.temperature, plain.top_p, plain.max_tokens], [0.5, 0.25, 20]);
+    const options = { temperature: 1, num_predict: 9 };
+    const both = await sent({ options, temperature: 0, ...limits });
+    assert.deepEqual([both.temperature, both.max_tokens], [1, 9]);
+    const function_ = { type: 'function', function: { name: 'get_weather' } };
+    const flat = { type: 'function', name: 'get_weather' };
+    for (const [choice, want] of [
+      ['required', 'required'],
+      [function_, function_],
+      [flat, function_],
+    ])
+      assert.deepEqual((await sent({ ...weather, tool_choice: choice })).tool_choice, want);
+    assert.equal((await sent({ ...weather, tool_choice: 'auto' })).tools.length, 1);
+    assert.equal((await sent({ ...weather, tool_choice: 'none' })).tools, undefined);
+    const asked = { prompt: 'Hello', max_tokens: 7, temperature: 0.5 };
+    assert.equal((await call(gw, '/api/generate', { options: undefined, ...asked })).status, 200);
+    assert.equal(mock.log().requests.at(-1).body.max_tokens, 7);
   });
 });
 

@@ -56,6 +56,11 @@ static void refuses_wrong_values(void)
         { "{" M ",\"logprobs\":true,\"top_logprobs\":-1}", "top_logprobs", "0 to 20" },
         { "{" M ",\"_debug_render_only\":true}", "_debug_render_only", UNSUPPORTED },
         { "{" M ",\"prompt\":\"x\"}", "prompt", "unknown" },
+        { "{" M ",\"temperature\":3}", "temperature", "from 0 to 2" },
+        { "{" M ",\"top_p\":0}", "top_p", "above 0" },
+        { "{" M ",\"max_tokens\":0}", "max_tokens", "from 1" },
+        { "{" M ",\"max_output_tokens\":\"9\"}", "max_output_tokens", "a number" },
+        { "{" M ",\"top_k\":5}", "top_k", "unknown" },
     };
     CHECK_ALL_BAD(&oll_chat, rows);
 }
@@ -75,6 +80,7 @@ static void refuses_wrong_options(void)
         { OPT("\"num_predict\":0"), "options.num_predict", "must not be 0" },
         { OPT("\"num_predict\":-3"), "options.num_predict", "from -2" },
         { OPT("\"num_ctx\":0"), "options.num_ctx", "from 1" },
+        { OPT("\"num_ctx\":4294967296"), "options.num_ctx", "to 2147483647" },
         { OPT("\"num_ctx\":\"8k\""), "options.num_ctx", "a number" },
         { OPT("\"stop\":{}"), "options.stop", "an array" },
         { OPT("\"stop\":[\"\"]"), "options.stop[0]", "empty" },
@@ -91,6 +97,108 @@ static void refuses_wrong_options(void)
         { OPT("\"vocab_only\":true"), "options.vocab_only", UNSUPPORTED },
     };
     CHECK_ALL_BAD(&oll_chat, rows);
+}
+
+#define TOOLS "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}," \
+              "{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]"
+#define CHOICE(v) "{" M "," TOOLS ",\"tool_choice\":" v "}"
+
+static void refuses_wrong_choices(void)
+{
+    static const struct bad rows[] = {
+        { CHOICE("\"any\""), "tool_choice", "one of: auto, none, required" },
+        { CHOICE("1"), "tool_choice", "a string" },
+        { CHOICE("{}"), "tool_choice.type", "missing" },
+        { CHOICE("{\"type\":\"web_search_preview\"}"), "tool_choice.type", "one of: function" },
+        { CHOICE("{\"type\":\"web_search_preview\",\"name\":\"f\"}"), "tool_choice.type",
+          "one of: function" },
+        { CHOICE("{\"type\":\"function\"}"), "tool_choice.function", "missing" },
+        { CHOICE("{\"type\":\"function\",\"name\":\"h\"}"), "tool_choice", "no tool is named" },
+        { CHOICE("{\"type\":\"function\",\"name\":\"\"}"), "tool_choice.name", "empty" },
+        { CHOICE("{\"type\":\"function\",\"name\":\"f\",\"function\":{\"name\":\"f\"}}"),
+          "tool_choice.function", "unknown" },
+        { "{" M ",\"tool_choice\":\"required\"}", "tool_choice", "no tools are given" },
+    };
+    CHECK_ALL_BAD(&oll_chat, rows);
+}
+
+static void honours_choices(void)
+{
+    static const struct {
+        const char *body, *name;
+        size_t n_tools;
+        enum chat_choice choice;
+    } rows[] = {
+        { CHOICE("\"auto\""), "", 2, CHAT_CHOICE_AUTO },
+        { CHOICE("null"), "", 2, CHAT_CHOICE_AUTO },
+        { CHOICE("\"none\""), "", 0, CHAT_CHOICE_AUTO },
+        { CHOICE("\"required\""), "", 2, CHAT_CHOICE_REQUIRED },
+        { CHOICE("{\"type\":\"function\",\"function\":{\"name\":\"g\"}}"), "g", 2,
+          CHAT_CHOICE_NAMED },
+        { CHOICE("{\"type\":\"function\",\"name\":\"f\"}"), "f", 2, CHAT_CHOICE_NAMED },
+        { CHOICE("{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":["
+                 "{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]}}"), "", 1,
+          CHAT_CHOICE_AUTO },
+        { "{" M ",\"tool_choice\":\"auto\"}", "", 0, CHAT_CHOICE_AUTO },
+        { "{" M ",\"tools\":[],\"tool_choice\":\"none\"}", "", 0, CHAT_CHOICE_AUTO },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct trial t = chat(rows[i].body);
+        CHECK_STR(t.err.message, "");
+        CHECK(t.rq.tool_choice == rows[i].choice && is(t.rq.tool_name, rows[i].name));
+        CHECK_INT(t.rq.n_tools, rows[i].n_tools);
+        finish(&t);
+    }
+}
+
+/* As many as Anthropic's clients may send, which is above OpenAI's 128. */
+static void counts_tools(void)
+{
+    for (size_t n = 512; n <= 513; n++) {
+        struct tg_buf body;
+        tg_buf_init(&body, 1 << 20);
+        tg_buf_adds(&body, "{" M ",\"tools\":[");
+        for (size_t i = 0; i < n; i++)
+            tg_buf_addf(&body, "%s{\"type\":\"function\",\"function\":{\"name\":\"f%zu\"}}",
+                        i ? "," : "", i);
+        tg_buf_adds(&body, "]}");
+        struct trial t = decode_as(&oll_chat, tg_buf_str(&body));
+        CHECK(n == 512 ? t.status == TG_OK && t.rq.n_tools == n
+                       : t.status == TG_INVALID && strstr(t.err.message, "more than 512"));
+        finish(&t);
+        tg_buf_free(&body);
+    }
+}
+
+/* Settings beside the options, which win wherever they stand. */
+static void honours_settings_of_either_place(void)
+{
+    static const char *const heads[] = { M, G };
+    for (size_t i = 0; i < 2; i++) {
+        const struct api_dialect *dialect = i ? &oll_generate : &oll_chat;
+        char body[512];
+        snprintf(body, sizeof(body),
+                 "{%s,\"temperature\":0.5,\"top_p\":0.25,\"max_tokens\":20,"
+                 "\"max_output_tokens\":10}", heads[i]);
+        struct trial t = decode_as(dialect, tg_str_of(body));
+        const struct chat_sampling *s = &t.rq.sampling;
+        CHECK_STR(t.err.message, "");
+        CHECK(s->has_temperature && s->temperature >= 0.5 && s->temperature <= 0.5);
+        CHECK(s->has_top_p && s->top_p >= 0.25 && s->top_p <= 0.25 && t.rq.max_tokens == 10);
+        finish(&t);
+        snprintf(body, sizeof(body),
+                 "{\"options\":{\"temperature\":1,\"num_predict\":30},%s,\"temperature\":0,"
+                 "\"top_p\":0.5,\"max_output_tokens\":10,\"max_tokens\":20}", heads[i]);
+        t = decode_as(dialect, tg_str_of(body));
+        CHECK_STR(t.err.message, "");
+        CHECK(s->temperature >= 1 && s->top_p <= 0.5 && t.rq.max_tokens == 30);
+        finish(&t);
+        snprintf(body, sizeof(body), "{\"options\":{\"num_predict\":-1},%s,\"max_tokens\":20}",
+                 heads[i]);
+        t = decode_as(dialect, tg_str_of(body));
+        CHECK(t.status == TG_OK && !t.rq.max_tokens && t.rq.no_limit);
+        finish(&t);
+    }
 }
 
 static void refuses_bad_messages(void)
@@ -143,6 +251,7 @@ static void refuses_bad_prompts(void)
         { "{}", "model", "missing" },
         { "{" G ",\"messages\":[]}", "messages", "unknown" },
         { "{" G ",\"tools\":[]}", "tools", "unknown" },
+        { "{" G ",\"tool_choice\":\"auto\"}", "tool_choice", "unknown" },
         { "{" G ",\"suffix\":\"x\"}", "suffix", UNSUPPORTED },
         { "{" G ",\"template\":\"x\"}", "template", UNSUPPORTED },
         { "{" G ",\"context\":[1]}", "context", UNSUPPORTED },
@@ -164,7 +273,7 @@ static void honours_fields(void)
                           "\"keep_alive\":\"5m\",\"tools\":[{\"type\":\"function\",\"function\":"
                           "{\"name\":\"f\",\"parameters\":{}}}],\"truncate\":false,\"options\":{"
                           "\"temperature\":0.5,\"top_p\":0.9,\"top_k\":40,\"min_p\":0.1,\"seed\":7,"
-                          "\"num_predict\":9,\"num_ctx\":2048,\"stop\":[\"a\",\"b\"],"
+                          "\"num_predict\":9,\"num_ctx\":1048577,\"stop\":[\"a\",\"b\"],"
                           "\"presence_penalty\":0.5,\"frequency_penalty\":-0.5}}");
     CHECK_STR(t.err.message, "");
     CHECK(is(t.rq.model, "m") && !t.rq.model_said.n && !t.rq.stream && t.rq.thinking);
@@ -175,11 +284,11 @@ static void honours_fields(void)
     CHECK(s->has_temperature && s->temperature > 0.49 && s->temperature < 0.51);
     CHECK(s->has_top_p && s->has_top_k && s->top_k == 40 && s->has_min_p && s->seed == 7);
     CHECK(s->has_seed && s->presence > 0.4 && s->frequency < -0.4);
-    CHECK(t.rq.max_tokens == 9 && !t.rq.no_limit && t.rq.context == 2048);
+    CHECK(t.rq.max_tokens == 9 && !t.rq.no_limit);
     CHECK(t.rq.n_stops == 2 && is(t.rq.stop[1], "b"));
     finish(&t);
     t = chat("{\"model\":\"m:latest\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}");
-    CHECK(t.status == TG_OK && t.rq.stream && !t.rq.thinking && !t.rq.context);
+    CHECK(t.status == TG_OK && t.rq.stream && !t.rq.thinking);
     CHECK(!t.rq.hide_thinking);
     CHECK(is(t.rq.model, "m") && is(t.rq.model_said, "m:latest") && !t.rq.max_tokens);
     CHECK(!t.rq.sampling.has_seed && !t.rq.sampling.has_temperature && !t.rq.no_limit);
@@ -407,9 +516,13 @@ int main(int argc, char **argv)
     static const struct check_case cases[] = {
         CASE(refuses_wrong_values),
         CASE(refuses_wrong_options),
+        CASE(refuses_wrong_choices),
         CASE(refuses_bad_messages),
         CASE(refuses_bad_prompts),
         CASE(honours_fields),
+        CASE(honours_choices),
+        CASE(counts_tools),
+        CASE(honours_settings_of_either_place),
         CASE(accepts_hints),
         CASE(honours_messages),
         CASE(results_are_of_the_newest_calls),

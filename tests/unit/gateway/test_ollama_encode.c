@@ -166,11 +166,10 @@ static void errors(void)
     } rows[] = {
         { "a \"b\"", "a \\\"b\\\"" },
         { "response_format: no", "format: no" },
-        { "num_ctx: no", "options.num_ctx: no" },
         { "presence_penalty: no", "options.presence_penalty: no" },
         { "frequency_penalty: no", "options.frequency_penalty: no" },
         { "response_formats: no", "response_formats: no" },
-        { "num_ctx", "num_ctx" },
+        { "presence_penalty", "presence_penalty" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct api_error e = { .status = 400 };
