@@ -22,6 +22,7 @@ enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
         "web_fetch_tool_result", "code_execution_tool_result", "bash_code_execution_tool_result",
         "text_editor_code_execution_tool_result", "tool_search_tool_result", "container_upload",
         "mcp_tool_use", "mcp_tool_result", "compaction", "tool_reference", "browser_state",
+        "tool_addition", "tool_removal", "fallback", "mcp_tool_listing", "advisor_tool_result",
     };
     api_enter(d, "type");
     if (is_one_of(type, known, COUNT(known)))
@@ -83,6 +84,25 @@ enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
     return api_object_member(d, v, "input", true, &part->text);
 }
 
+/* What a search for tools found: all tools are there at once, so that to say so is enough. */
+static enum tg_status read_reference(struct api_read *d, const struct tg_json *v,
+                                     struct tg_buf *text)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },
+        { "tool_name", api_elsewhere },
+        { "cache_control", ant_read_cache_control },
+    };
+    struct tg_str name = { NULL, 0 };
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "tool_name", true, 1, ANT_NAME_MAX, &name);
+    if (status)
+        return status;
+    tg_buf_addf(text, "%sFound the tool %.*s.", text->n ? "\n" : "", TG_FMT(name));
+    return text->failed ? api_no_memory(d) : TG_OK;
+}
+
 static enum tg_status read_result_block(struct api_read *d, const struct tg_json *v,
                                         struct tg_buf *text, struct api_parts *images)
 {
@@ -93,6 +113,8 @@ static enum tg_status read_result_block(struct api_read *d, const struct tg_json
         return status;
     if (tg_str_eq(type, TG_STR("image")))
         return ant_read_image(d, v, &images->p[images->n++]);
+    if (tg_str_eq(type, TG_STR("tool_reference")))
+        return read_reference(d, v, text);
     bool document = tg_str_eq(type, TG_STR("document"));
     if (!document && !tg_str_eq(type, TG_STR("text")))
         return ant_refuse_block(d, type);

@@ -81,7 +81,7 @@ static enum tg_status read_speed(struct api_read *d, const struct tg_json *v)
 
 /* --- thinking ------------------------------------------------------------------------------ */
 
-/* A hint, as read_effort: that a budget is not too small is checked, the engine does not count
+/* A hint, as ant_read_effort: that a budget is not too small is checked, the engine does not count
  * it. */
 static enum tg_status read_budget(struct api_read *d, const struct tg_json *v)
 {
@@ -153,7 +153,7 @@ static enum tg_status read_format(struct api_read *d, const struct tg_json *v)
 
 /* A hint: clients send it to all models alike, and those of providers that do not think refuse to
  * be told how much. */
-static enum tg_status read_effort(struct api_read *d, const struct tg_json *v)
+enum tg_status ant_read_effort(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "low", "medium", "high", "xhigh", "max" };
     size_t which;
@@ -164,7 +164,7 @@ static enum tg_status read_output_config(struct api_read *d, const struct tg_jso
 {
     static const struct api_field fields[] = {
         { "format", read_format },
-        { "effort", read_effort },
+        { "effort", ant_read_effort },
         { "task_budget", api_refuse },
     };
     return api_read_object(d, v, fields, COUNT(fields));

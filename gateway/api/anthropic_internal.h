@@ -27,6 +27,9 @@ enum tg_status ant_messages_decode(struct tg_str body, struct tg_arena *arena,
 enum tg_status ant_count_decode(struct tg_str body, struct tg_arena *arena,
                                 struct chat_request *out, struct api_error *err);
 
+/* output_config.effort, of a request or a message: a hint. */
+enum tg_status ant_read_effort(struct api_read *d, const struct tg_json *v);
+
 /* anthropic_messages.c: system (NULL: none) and messages, in the vocabulary's order. */
 enum tg_status ant_read_messages(struct api_read *d, const struct tg_json *system,
                                  const struct tg_json *messages);

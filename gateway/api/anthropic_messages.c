@@ -8,6 +8,7 @@ struct reading {
     size_t n;
     const struct chat_part **calls; /* those of all messages so far, which results may answer */
     size_t n_calls;
+    size_t last_user; /* place of the last message of the user; 0: there is none */
 };
 
 static size_t list_count(const struct tg_json *v)
@@ -261,29 +262,89 @@ static enum tg_status read_content(struct api_read *d, const struct tg_json *v,
     return role == CHAT_USER ? read_user(d, v, place, r) : read_assistant(d, v, place, r);
 }
 
+static enum tg_status only_of_system(struct api_read *d, const struct tg_json *v)
+{
+    (void)v;
+    return api_bad(d, "only messages of system have it");
+}
+
+static enum tg_status read_turn_config(struct api_read *d, const struct tg_json *v)
+{
+    static const struct api_field fields[] = { { "effort", ant_read_effort } };
+    return api_read_object(d, v, fields, COUNT(fields));
+}
+
+static enum tg_status read_clear_at(struct api_read *d, const struct tg_json *v)
+{
+    static const char *const words[] = { "never", "next_user_message" };
+    size_t which;
+    return api_word(d, v, words, COUNT(words), &which);
+}
+
+/* What one says for a single turn is left out once the user has said more; one that only has an
+ * effort says nothing. */
+static enum tg_status read_instruction(struct api_read *d, const struct tg_json *v, size_t place,
+                                       struct reading *r)
+{
+    const struct tg_json *content = api_member(v, "content");
+    const struct tg_json *effort = api_member(api_member(v, "output_config"), "effort");
+    struct tg_str until = { NULL, 0 };
+    bool list = tg_json_is(content, TG_JSON_ARRAY), empty = list && !tg_json_first(content);
+    size_t n = r->n;
+    if (effort && (!content || empty))
+        return TG_OK;
+    if (empty)
+        return api_bad(d, "must not be an empty array");
+    enum tg_status status = read_content(d, content, CHAT_SYSTEM, place, r);
+    if (place < r->last_user && tg_json_string(tg_json_get(v, "clear_at"), &until) &&
+        tg_str_eq(until, TG_STR("next_user_message")))
+        r->n = n;
+    return status;
+}
+
 static enum tg_status read_message(struct api_read *d, const struct tg_json *v, size_t place,
                                    struct reading *r)
 {
     static const char *const words[] = { "user", "assistant", "system" };
     static const enum chat_role roles[] = { CHAT_USER, CHAT_ASSISTANT, CHAT_SYSTEM };
-    static const struct api_field fields[] = { { "role", api_elsewhere },
-                                               { "content", api_elsewhere } };
+    static const struct api_field spoken[] = { { "role", api_elsewhere },
+                                               { "content", api_elsewhere },
+                                               { "output_config", only_of_system },
+                                               { "clear_at", only_of_system } };
+    static const struct api_field system[] = { { "role", api_elsewhere },
+                                               { "content", api_elsewhere },
+                                               { "output_config", read_turn_config },
+                                               { "clear_at", read_clear_at } };
     size_t which = 0;
     if (!tg_json_is(v, TG_JSON_OBJECT))
         return api_wrong_type(d, v, TG_JSON_OBJECT);
-    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
-    if (status)
-        return status;
     size_t mark = api_enter(d, "role");
-    status = api_word(d, api_member(v, "role"), words, COUNT(words), &which);
+    enum tg_status status = api_word(d, api_member(v, "role"), words, COUNT(words), &which);
     if (status)
         return status;
     api_leave(d, mark);
+    status = api_read_fields(d, v, which == 2 ? system : spoken, COUNT(system));
+    if (status)
+        return status;
     api_enter(d, "content");
-    status = read_content(d, api_member(v, "content"), roles[which], place, r);
+    status = which == 2 ? read_instruction(d, v, place, r)
+                        : read_content(d, api_member(v, "content"), roles[which], place, r);
     if (status == TG_OK)
         api_leave(d, mark);
     return status;
+}
+
+/* 1 + the index of the last message of the user; 0: there is none. */
+static size_t find_last_user(const struct tg_json *messages)
+{
+    size_t last = 0, place = 0;
+    struct tg_str role;
+    for (const struct tg_json *m = tg_json_first(messages); m; m = tg_json_next(m)) {
+        place++;
+        if (tg_json_string(tg_json_get(m, "role"), &role) && tg_str_eq(role, TG_STR("user")))
+            last = place;
+    }
+    return last;
 }
 
 static enum tg_status make_lists(struct api_read *d, const struct tg_json *messages,
@@ -300,7 +361,7 @@ static enum tg_status make_lists(struct api_read *d, const struct tg_json *messa
 enum tg_status ant_read_messages(struct api_read *d, const struct tg_json *system,
                                  const struct tg_json *messages)
 {
-    struct reading r = { .n = 0 };
+    struct reading r = { .last_user = find_last_user(messages) };
     size_t place = 0, mark = api_enter(d, "messages");
     if (!tg_json_is(messages, TG_JSON_ARRAY))
         return api_wrong_type(d, messages, TG_JSON_ARRAY);
@@ -320,11 +381,13 @@ enum tg_status ant_read_messages(struct api_read *d, const struct tg_json *syste
         status = read_message(d, item, place, &r);
         if (status)
             return status;
-        if (!tg_json_next(item) && r.messages[r.n - 1].role == CHAT_ASSISTANT)
+        if (!tg_json_next(item) && r.n && r.messages[r.n - 1].role == CHAT_ASSISTANT)
             return api_bad(d, "an answer that begins with a given text (prefill) is not supported "
                               "in this version: end with a user message");
         api_leave(d, inside);
     }
+    if (r.n == 0)
+        return api_bad(d, "say nothing");
     api_leave(d, mark);
     d->out->messages = r.messages;
     d->out->n_messages = r.n;

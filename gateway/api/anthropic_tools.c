@@ -4,11 +4,12 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-/* Whether arguments are streamed before they are whole: they always are. */
-static enum tg_status read_eager(struct api_read *d, const struct tg_json *v)
+/* Switches that change nothing: arguments are always streamed before they are whole, and a tool
+ * that a search would find is there at once, which costs its tokens. */
+static enum tg_status read_either(struct api_read *d, const struct tg_json *v)
 {
-    bool eager;
-    return api_bool(d, v, &eager);
+    bool unused;
+    return api_bool(d, v, &unused);
 }
 
 static enum tg_status read_callers(struct api_read *d, const struct tg_json *v)
@@ -51,8 +52,8 @@ static enum tg_status read_tool(struct api_read *d, const struct tg_json *v,
         { "input_schema", api_elsewhere },
         { "strict", api_elsewhere },
         { "cache_control", ant_read_cache_control },
-        { "eager_input_streaming", read_eager },
-        { "defer_loading", api_only_false },
+        { "eager_input_streaming", read_either },
+        { "defer_loading", read_either },
         { "input_examples", api_only_empty },
         { "allowed_callers", read_callers },
     };

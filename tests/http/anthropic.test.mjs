@@ -165,6 +165,39 @@ test('a conversation with tools reaches the provider in its own form', async () 
   assert.deepEqual([body.stop, body.user, body.temperature], [['END'], 'u1', 0.5]);
 });
 
+test('tools that are found late, and what is said for a turn, as agents send it', async () => {
+  const input = { query: 'select:Fetch' };
+  const use = { type: 'tool_use', id: 'c1', name: 'ToolSearch', input };
+  const found = [{ type: 'tool_reference', tool_name: 'Fetch' }];
+  const effort = { output_config: { effort: 'medium' } };
+  const reminder = { role: 'system', content: 'Hurry.', clear_at: 'next_user_message' };
+  const sent = {
+    tools: [...tools, { name: 'Fetch', input_schema: {}, defer_loading: true }],
+    messages: [
+      ...hi,
+      { role: 'system', content: [{ type: 'text', text: 'Here.' }], ...effort },
+      reminder,
+      { role: 'assistant', content: [use] },
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'c1', content: found }] },
+      reminder,
+      { role: 'system', content: [], ...effort },
+    ],
+  };
+  const { status, text } = await ask('answer', sent);
+  assert.equal(status, 200, text);
+  const { body } = mock.log().requests[0];
+  assert.deepEqual(body.tools.map((t) => t.function.name), ['get_weather', 'Fetch']);
+  assert.deepEqual(
+    body.messages.filter((m) => m.role !== 'assistant').map((m) => [m.role, m.content]),
+    [['user', 'hi'], ['system', 'Here.'], ['tool', 'Found the tool Fetch.'], ['system', 'Hurry.']],
+  );
+  assert.equal(body.reasoning_effort, undefined);
+  assert.equal((await ask('default', sent)).status, 200, 'the model in the box takes it too');
+  const wrong = await ask('answer', { messages: [{ ...hi[0], ...effort }] });
+  assert.equal(wrong.status, 400);
+  assert.match(wrong.json.error.message, /^messages\[0\]\.output_config: only messages of system/);
+});
+
 test('arguments that are no JSON are told, not made up', async () => {
   const call = { name: 'get_weather', arguments: '{"city":Paris' };
   mock.control({ behaviour: 'tool-call', call });

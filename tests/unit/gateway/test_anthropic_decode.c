@@ -141,6 +141,37 @@ static void threads_are_refused_by_their_code(void)
     tg_buf_free(&out);
 }
 
+#define FOUND(name, more) "{\"type\":\"tool_reference\",\"tool_name\":\"" name "\"" more "}"
+#define SYSTEM(content, more) "{\"role\":\"system\",\"content\":" content more "}"
+#define EFFORT(word) ",\"output_config\":{\"effort\":" word "}"
+
+static void refuses_bad_instructions(void)
+{
+    static const struct bad rows[] = {
+        { MESSAGES(SYSTEM("\"s\"", EFFORT("\"some\""))), "messages[0].output_config.effort",
+          "one of: low, medium, high, xhigh, max" },
+        { MESSAGES(SYSTEM("\"s\"", ",\"output_config\":1")), "messages[0].output_config",
+          "an object" },
+        { MESSAGES(SYSTEM("\"s\"", ",\"output_config\":{\"format\":{}}")),
+          "messages[0].output_config.format", "unknown" },
+        { MESSAGES(SYSTEM("\"s\"", ",\"clear_at\":\"noon\"")), "messages[0].clear_at",
+          "one of: never, next_user_message" },
+        { MESSAGES("{\"role\":\"user\",\"content\":\"a\"" EFFORT("\"low\"") "}"),
+          "messages[0].output_config", "only messages of system" },
+        { MESSAGES("{\"role\":\"assistant\",\"content\":\"a\",\"clear_at\":\"never\"}"),
+          "messages[0].clear_at", "only messages of system" },
+        { MESSAGES(SYSTEM("[]", EFFORT("null"))), "messages[0].content", "empty" },
+        { MESSAGES("{\"role\":\"system\",\"output_config\":{}}"), "messages[0].content",
+          "missing" },
+        { MESSAGES(SYSTEM("[]", EFFORT("\"low\""))), "messages", "say nothing" },
+        { MESSAGES(USER("\"a\"") "," ASSISTANT("\"b\"") "," SYSTEM("[]", EFFORT("\"low\""))),
+          "messages[2]", "prefill" },
+        { MESSAGES(SYSTEM("[{\"type\":\"tool_addition\",\"tool\":{}}]", "")),
+          "messages[0].content[0].type", "tool_addition blocks are not supported" },
+    };
+    CHECK_ALL_BAD(&ant_messages, rows);
+}
+
 static void refuses_bad_messages(void)
 {
     static const struct bad rows[] = {
@@ -182,8 +213,15 @@ static void refuses_bad_messages(void)
                    USER("[" RESULT("c", ",\"is_error\":1") "]")),
           "messages[1].content[0].is_error", "boolean" },
         { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
-                   USER("[" RESULT("c", ",\"content\":[{\"type\":\"tool_reference\"}]") "]")),
+                   USER("[" RESULT("c", ",\"content\":[{\"type\":\"search_result\"}]") "]")),
           "messages[1].content[0].content[0].type", "not supported" },
+        { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
+                   USER("[" RESULT("c", ",\"content\":[{\"type\":\"tool_reference\"}]") "]")),
+          "messages[1].content[0].content[0].tool_name", "missing" },
+        { MESSAGES(ASSISTANT("[" CALL("c") "]") ","
+                   USER("[" RESULT("c", ",\"content\":[" FOUND("f", ",\"x\":1") "]") "]")),
+          "messages[1].content[0].content[0].x", "unknown" },
+        { MESSAGES(USER("[" FOUND("f", "") "]")), "messages[0].content[0].type", "not supported" },
     };
     CHECK_ALL_BAD(&ant_messages, rows);
 }
@@ -214,7 +252,7 @@ static void refuses_bad_images_and_tools(void)
         { WITH("\"tools\":[{\"name\":\"f\",\"input_schema\":{}},{\"name\":\"f\","
                "\"input_schema\":{}}]"), "tools[1].name", "taken" },
         { TOOL(",\"strict\":1"), "tools[0].strict", "boolean" },
-        { TOOL(",\"defer_loading\":true"), "tools[0].defer_loading", UNSUPPORTED },
+        { TOOL(",\"defer_loading\":1"), "tools[0].defer_loading", "boolean" },
         { TOOL(",\"input_examples\":[{}]"), "tools[0].input_examples", UNSUPPORTED },
         { TOOL(",\"allowed_callers\":[\"code_execution_20250825\"]"), "tools[0].allowed_callers",
           UNSUPPORTED },
@@ -274,8 +312,8 @@ static void reads_tools_and_choices(void)
 {
 #define TOOLS "\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"a\": 1}," \
               "\"strict\":true,\"cache_control\":{},\"eager_input_streaming\":true," \
-              "\"allowed_callers\":[\"direct\"],\"input_examples\":[]},{\"type\":\"custom\"," \
-              "\"name\":\"g\",\"input_schema\":{}}]"
+              "\"allowed_callers\":[\"direct\"],\"defer_loading\":true},{\"type\":\"custom\"," \
+              "\"name\":\"g\",\"input_schema\":{},\"input_examples\":[]}]"
     struct trial t = decode(WITH(TOOLS));
     CHECK_INT(t.rq.n_tools, 2);
     CHECK(is(t.rq.tools[0].name, "f") && is(t.rq.tools[0].description, "d"));
@@ -404,6 +442,29 @@ static void documents(void)
         check_bad(&ant_messages, &rows[i]);
 }
 
+/* What is said for a turn, and how hard to think in it. */
+static void instructions_of_a_turn(void)
+{
+#define TURN ",\"clear_at\":\"next_user_message\""
+    struct trial t = decode(MESSAGES(
+        USER("\"a\"") "," SYSTEM("\"once\"", TURN EFFORT("\"max\"")) ","
+        SYSTEM("\"always\"", ",\"clear_at\":\"never\"" EFFORT("null")) ","
+        ASSISTANT("[" CALL("c") "]") "," USER("[" RESULT("c", ",\"content\":[" FOUND("g", "") ","
+        FOUND("h", ",\"cache_control\":{\"type\":\"ephemeral\"}") "]") "]") ","
+        SYSTEM("[{\"type\":\"text\",\"text\":\"now\"}]", TURN) ","
+        "{\"role\":\"system\"" EFFORT("\"low\"") "}," SYSTEM("[]", EFFORT("\"high\""))));
+    CHECK_STR(t.err.message, "");
+    CHECK_INT(t.rq.n_messages, 5);
+    CHECK(!t.rq.effort.n && !t.rq.thinking);
+    static const size_t places[] = { 1, 3, 4, 5, 6 };
+    for (size_t i = 0; i < 5; i++)
+        CHECK_INT(t.rq.messages[i].place, places[i]);
+    check_part(&t, 1, 0, CHAT_PART_TEXT, "always");
+    check_part(&t, 3, 0, CHAT_PART_TOOL_RESULT, "Found the tool g.\nFound the tool h.");
+    check_part(&t, 4, 0, CHAT_PART_TEXT, "now");
+    finish(&t);
+}
+
 static void small_conversations(void)
 {
     struct trial t = decode(HEAD "\"system\":\"\"," M "}");
@@ -484,9 +545,10 @@ static const char everything[] =
     "\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":{}}},\"metadata\":"
     "{\"user_id\":\"u\"},\"messages\":[" ASSISTANT("[{\"type\":\"thinking\",\"thinking\":\"t\","
     "\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"x\"}," CALL("c") "]") "," USER("["
-    RESULT("c", ",\"is_error\":true,\"content\":[{\"type\":\"text\",\"text\":\"r\"}]") ",{\"type\":"
-    "\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\""
-    MEDIA_PNG "\"}}," DOCUMENT(PLAIN, ",\"title\":\"T\"") "]")
+    RESULT("c", ",\"is_error\":true,\"content\":[{\"type\":\"text\",\"text\":\"r\"},"
+           FOUND("f", "") "]") ",{\"type\":\"image\",\"source\":{\"type\":"
+    "\"base64\",\"media_type\":\"image/png\",\"data\":\"" MEDIA_PNG "\"}},"
+    DOCUMENT(PLAIN, ",\"title\":\"T\"") "]")
     "]}";
 
 static void survives_failing_allocations(void)
@@ -506,12 +568,14 @@ int main(int argc, char **argv)
         CASE(refuses_wrong_values),
         CASE(refuses_by_name_what_is_not_built),
         CASE(threads_are_refused_by_their_code),
+        CASE(refuses_bad_instructions),
         CASE(refuses_bad_messages),
         CASE(refuses_bad_images_and_tools),
         CASE(reads_the_settings),
         CASE(reads_tools_and_choices),
         CASE(reads_the_conversation),
         CASE(documents), CASE(small_conversations),
+        CASE(instructions_of_a_turn),
         CASE(counting_takes_less),
         CASE(has_limits),
         CASE(survives_failing_allocations),
