@@ -35,17 +35,12 @@ enum tg_status ant_refuse_block(struct api_read *d, struct tg_str type)
     return status;
 }
 
-enum tg_status ant_read_cache_control(struct api_read *d, const struct tg_json *v)
-{
-    return tg_json_is(v, TG_JSON_OBJECT) ? TG_OK : api_wrong_type(d, v, TG_JSON_OBJECT);
-}
-
 enum tg_status ant_read_text(struct api_read *d, const struct tg_json *v, struct chat_part *part)
 {
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
         { "text", api_elsewhere },
-        { "cache_control", ant_read_cache_control },
+        { "cache_control", api_read_cache_control },
         { "citations", api_only_empty },
     };
     part->kind = CHAT_PART_TEXT;
@@ -69,7 +64,7 @@ enum tg_status ant_read_tool_use(struct api_read *d, const struct tg_json *v,
         { "id", api_elsewhere },
         { "name", api_elsewhere },
         { "input", api_elsewhere },
-        { "cache_control", ant_read_cache_control },
+        { "cache_control", api_read_cache_control },
         { "caller", read_caller },
         { "toolset_name", api_refuse },
     };
@@ -91,7 +86,7 @@ static enum tg_status read_reference(struct api_read *d, const struct tg_json *v
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
         { "tool_name", api_elsewhere },
-        { "cache_control", ant_read_cache_control },
+        { "cache_control", api_read_cache_control },
     };
     struct tg_str name = { NULL, 0 };
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
@@ -161,7 +156,7 @@ enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
         { "tool_use_id", api_elsewhere },
         { "content", api_elsewhere },
         { "is_error", api_elsewhere },
-        { "cache_control", ant_read_cache_control },
+        { "cache_control", api_read_cache_control },
         { "toolset_name", api_refuse },
     };
     bool failed = false;

@@ -217,7 +217,7 @@ static const struct api_field request_fields[] = {
     { "thinking", read_thinking },
     { "output_config", read_output_config },
     { "output_format", read_format },
-    { "cache_control", ant_read_cache_control },
+    { "cache_control", api_read_cache_control },
     { "context_management", read_context_management },
     { "mcp_servers", api_only_empty },
     { "speed", read_speed },

@@ -58,7 +58,5 @@ enum tg_status ant_read_tool_result(struct api_read *d, const struct tg_json *v,
 /* Text of a thinking block; of a redacted one, which nobody here can read, nothing. */
 enum tg_status ant_read_thinking(struct api_read *d, const struct tg_json *v,
                                  struct tg_str *out);
-/* For tables of fields: {"type": "ephemeral", ...}, a hint: prefixes are found by content here. */
-enum tg_status ant_read_cache_control(struct api_read *d, const struct tg_json *v);
 
 #endif

@@ -65,7 +65,7 @@ enum tg_status ant_read_image(struct api_read *d, const struct tg_json *v, struc
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
         { "source", api_elsewhere },
-        { "cache_control", ant_read_cache_control },
+        { "cache_control", api_read_cache_control },
         { "transformations", api_refuse },
     };
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
@@ -184,7 +184,7 @@ enum tg_status ant_read_document(struct api_read *d, const struct tg_json *v,
     static const struct api_field fields[] = {
         { "type", api_elsewhere },    { "source", api_elsewhere },
         { "title", api_elsewhere },   { "context", api_elsewhere },
-        { "citations", read_citations }, { "cache_control", ant_read_cache_control },
+        { "citations", read_citations }, { "cache_control", api_read_cache_control },
     };
     struct tg_buf text;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));

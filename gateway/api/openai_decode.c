@@ -159,6 +159,7 @@ static const struct api_field request_fields[] = {
     { "response_format", read_response_format },
     { "modalities", read_modalities },
     { "prompt_cache_key", oai_read_cache_key },
+    { "cache_control", api_read_cache_control }, /* other vendors', as in messages, parts, tools */
     { "service_tier", oai_read_service_tier },
     { "verbosity", oai_read_verbosity },
     { "store", api_only_false },

@@ -42,17 +42,20 @@ static enum tg_status check_members(struct api_read *d, const struct tg_json *v,
     static const struct api_field plain[] = {
         { "role", api_elsewhere },
         { "content", api_elsewhere },
+        { "cache_control", api_read_cache_control },
         { "name", api_elsewhere },
     };
     static const struct api_field tool[] = {
         { "role", api_elsewhere },
         { "content", api_elsewhere },
+        { "cache_control", api_read_cache_control },
         { "tool_call_id", api_elsewhere },
         { "name", api_elsewhere },
     };
     static const struct api_field assistant[] = {
         { "role", api_elsewhere },
         { "content", api_elsewhere },
+        { "cache_control", api_read_cache_control },
         { "name", api_elsewhere },
         { "tool_calls", api_elsewhere },
         { "reasoning_content", api_elsewhere },

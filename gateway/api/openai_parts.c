@@ -13,6 +13,7 @@ static enum tg_status read_text_part(struct api_read *d, const struct tg_json *v
         { "text", api_elsewhere },
         { "annotations", api_only_empty },
         { "prompt_cache_breakpoint", api_elsewhere }, /* a hint, as in all parts */
+        { "cache_control", api_read_cache_control },  /* likewise */
     };
     part->kind = CHAT_PART_TEXT;
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
@@ -53,7 +54,8 @@ static enum tg_status media_object(struct api_read *d, const struct tg_json *v, 
 {
     const struct api_field outer[] = { { "type", api_elsewhere },
                                        { key, api_elsewhere },
-                                       { "prompt_cache_breakpoint", api_elsewhere } };
+                                       { "prompt_cache_breakpoint", api_elsewhere },
+                                       { "cache_control", api_read_cache_control } };
     enum tg_status status = api_read_fields(d, v, outer, COUNT(outer));
     if (status)
         return status;

@@ -17,6 +17,7 @@ static enum tg_status read_function(struct api_read *d, const struct tg_json *v,
         { "description", api_elsewhere },
         { "parameters", api_elsewhere },
         { "strict", api_elsewhere },
+        { "cache_control", api_read_cache_control },
     };
     enum tg_status status = api_read_object(d, v, fields, COUNT(fields));
     return status ? status : oai_read_function(d, v, tool);
@@ -38,6 +39,7 @@ enum tg_status oai_read_tool(struct api_read *d, const struct tg_json *v, struct
     static const struct api_field fields[] = {
         { "type", api_elsewhere },
         { "function", api_elsewhere },
+        { "cache_control", api_read_cache_control },
     };
     enum tg_status status = check_type(d, v);
     if (status == TG_OK)

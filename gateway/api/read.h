@@ -125,6 +125,8 @@ enum tg_status api_read_presence(struct api_read *d, const struct tg_json *v);  
 enum tg_status api_read_frequency(struct api_read *d, const struct tg_json *v); /* -2 to 2 */
 enum tg_status api_read_stops(struct api_read *d, const struct tg_json *v); /* a list */
 enum tg_status api_read_stop(struct api_read *d, const struct tg_json *v);  /* or a string */
+/* {"type": "ephemeral", ...}, a hint: prefixes are found by content here. */
+enum tg_status api_read_cache_control(struct api_read *d, const struct tg_json *v);
 
 enum tg_status api_read_logprobs(struct api_read *d, const struct tg_json *v);     /* a boolean */
 enum tg_status api_read_top_logprobs(struct api_read *d, const struct tg_json *v); /* 0 to 20 */

@@ -88,6 +88,11 @@ enum tg_status api_read_stop(struct api_read *d, const struct tg_json *v)
     return api_read_stops(d, v);
 }
 
+enum tg_status api_read_cache_control(struct api_read *d, const struct tg_json *v)
+{
+    return tg_json_is(v, TG_JSON_OBJECT) ? TG_OK : api_wrong_type(d, v, TG_JSON_OBJECT);
+}
+
 enum tg_status api_read_logprobs(struct api_read *d, const struct tg_json *v)
 {
     return api_bool(d, v, &d->out->logprobs);

@@ -135,6 +135,21 @@ test('reasoning_effort and verbosity go to providers, the latter to them alone',
   assert.equal(r.json.error.param, 'verbosity');
 });
 
+test('cache_control is taken, and stays here', async () => {
+  const cache_control = { type: 'ephemeral' };
+  const named = { name: 'f', parameters: {} };
+  const content = [{ type: 'text', text: 'hi', cache_control }];
+  const messages = [{ role: 'user', content, cache_control }];
+  const tools = [{ type: 'function', function: named, cache_control }];
+  for (const gw of [cloud, local])
+    assert.equal((await chat(gw, { messages, tools, cache_control })).status, 200);
+  assert.doesNotMatch(JSON.stringify(lastAsk()), /cache_control/);
+  assert.equal(lastAsk().tools.length, 1);
+  const wrong = await chat(cloud, { messages: [{ role: 'user', content: 'a', cache_control: 1 }] });
+  assert.equal(wrong.status, 400);
+  assert.equal(wrong.json.error.param, 'messages[0].cache_control');
+});
+
 test('completions: whole, with the log row and what it cost', async () => {
   const r = await complete(cloud, { model: 'default', max_tokens: 9 });
   assert.equal(r.json.object, 'text_completion');

@@ -392,6 +392,41 @@ static void honours_tools(void)
     tg_buf_free(&text);
 }
 
+#define CACHE(v) "\"cache_control\":" v
+#define EPHEMERAL CACHE("{\"type\":\"ephemeral\",\"ttl\":\"1h\"}")
+
+/* Other vendors' hint, wherever their clients write it. */
+static void marks_of_caches(void)
+{
+    struct trial t = decode(TG_STR(
+        "{" EPHEMERAL ",\"messages\":[{\"role\":\"system\",\"content\":\"s\"," EPHEMERAL "},"
+        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"," EPHEMERAL "},"
+        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://i\"}," EPHEMERAL "}]},"
+        "{\"role\":\"assistant\",\"content\":null," EPHEMERAL ",\"tool_calls\":[{\"id\":\"c\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"r\"," EPHEMERAL "}],"
+        "\"tools\":[{\"type\":\"function\"," EPHEMERAL ",\"function\":{\"name\":\"f\"}},"
+        "{\"type\":\"function\",\"function\":{\"name\":\"g\"," EPHEMERAL "}}]}"));
+    CHECK_STR(t.err.message, "");
+    CHECK(t.rq.n_messages == 4 && t.rq.n_tools == 2 && t.rq.messages[1].n_parts == 2);
+    finish(&t);
+    static const struct bad rows[] = {
+        { "{" M "," CACHE("true") "}", "cache_control", "an object was expected" },
+        { "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"," CACHE("\"ephemeral\"") "}]}",
+          "messages[0].cache_control", "an object was expected" },
+        { "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\","
+          CACHE("1") "}]}]}", "messages[0].content[0].cache_control", "an object was expected" },
+        { "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video_url\","
+          "\"video_url\":{\"url\":\"http://v\"}," CACHE("[]") "}]}]}",
+          "messages[0].content[0].cache_control", "an object was expected" },
+        { "{" M ",\"tools\":[{\"type\":\"function\"," CACHE("1") ",\"function\":{}}]}",
+          "tools[0].cache_control", "an object was expected" },
+        { "{" M ",\"tools\":[{\"type\":\"function\",\"function\":{" CACHE("1") "}}]}",
+          "tools[0].function.cache_control", "an object was expected" },
+    };
+    CHECK_ALL_BAD(&oai_chat, rows);
+}
+
 static const char conversation[] =
     "{\"messages\":["
     "{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"be\"},"
@@ -526,6 +561,7 @@ int main(int argc, char **argv)
         CASE(allowed_tools_are_all_there_are),
         CASE(refuses_wrong_allowed_tools),
         CASE(honours_tools),
+        CASE(marks_of_caches),
         CASE(honours_messages),
         CASE(refusals_are_text),
         CASE(holds_its_limits),
