@@ -88,11 +88,17 @@ void gw_ollama_version(struct gw_app *app, struct gw_request *rq, const struct g
     respond(app, rq, &out);
 }
 
-/* The details are the local model's: of a provider's nothing is known. */
-static bool is_name(const struct gw_app *app, const struct gw_caller *who, struct tg_str name)
+/* What name stands for: the local model, or a provider's, of which no details are known. */
+static bool find_model(const struct gw_app *app, const struct gw_caller *who, struct tg_str name,
+                       struct oll_model *out)
 {
     struct pol_choice choice;
-    return gw_caller_choose(who, app->now->settings, name, &choice) && !choice.provider.n;
+    if (!gw_caller_choose(who, app->now->settings, name, &choice))
+        return false;
+    *out = choice.provider.n ? (struct oll_model){ .modified_s = app->started_s,
+                                                   .remote = choice.model }
+                             : model_of(app, "");
+    return true;
 }
 
 void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,
@@ -101,22 +107,22 @@ void gw_ollama_show(struct gw_app *app, struct gw_request *rq, const struct gw_a
     struct tg_arena *arena = tg_arena_new(SITE_ARENA_MAX);
     struct api_error e = gw_failure(503, "server_error", NULL, "out of memory");
     struct tg_str name = { NULL, 0 };
+    struct oll_model m;
     enum tg_status status = arena ? oll_show_decode(ask->body, arena, &name, &e) : TG_NOMEM;
-    if (status == TG_OK && !is_name(app, who, name)) {
+    if (status == TG_OK && !find_model(app, who, name, &m)) {
         status = TG_NOTFOUND;
         e = gw_failure(404, "invalid_request_error", "model_not_found",
                        "model \"%.*s\" not found; GET /api/tags lists the models", TG_FMT(name));
     }
-    tg_arena_free(arena);
     if (status) {
         gw_router_refuse(app, rq, &oll_chat, &e);
-        return;
+    } else {
+        struct tg_buf out;
+        tg_buf_init(&out, SITE_TEXT_MAX);
+        oll_show_print(&m, &out);
+        respond(app, rq, &out);
     }
-    struct oll_model m = model_of(app, "");
-    struct tg_buf out;
-    tg_buf_init(&out, SITE_TEXT_MAX);
-    oll_show_print(&m, &out);
-    respond(app, rq, &out);
+    tg_arena_free(arena);
 }
 
 void gw_ollama_not_here(struct gw_app *app, struct gw_request *rq, const struct gw_ask *ask,

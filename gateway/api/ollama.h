@@ -29,6 +29,7 @@ struct oll_model {
     int64_t modified_s;
     uint32_t context;
     bool thinks, on_gpu;
+    struct tg_str remote; /* of a provider's model, which has no more than a time: its name there */
 };
 
 /* GET /api/tags */
@@ -40,6 +41,7 @@ enum tg_status oll_version_print(const char *version, struct tg_buf *out);
 /* POST /api/show. Decode as api_dialect's; *name is the model without ":latest". */
 enum tg_status oll_show_decode(struct tg_str body, struct tg_arena *arena, struct tg_str *name,
                                struct api_error *err);
+/* Of a provider's model: capabilities are what may be asked of it, as nobody knows what it can. */
 enum tg_status oll_show_print(const struct oll_model *m, struct tg_buf *out);
 
 #endif

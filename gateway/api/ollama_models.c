@@ -86,7 +86,17 @@ enum tg_status oll_version_print(const char *version, struct tg_buf *out)
     return tg_buf_adds(out, "}");
 }
 
-enum tg_status oll_show_print(const struct oll_model *m, struct tg_buf *out)
+static void show_remote(const struct oll_model *m, struct tg_buf *out)
+{
+    tg_buf_adds(out, "{\"details\":{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\","
+                     "\"families\":[],\"parameter_size\":\"\",\"quantization_level\":\"\"},"
+                     "\"model_info\":{},\"remote_model\":");
+    tg_buf_add_json(out, m->remote);
+    tg_buf_adds(out, ",\"capabilities\":[\"completion\",\"tools\",\"vision\",\"thinking\","
+                     "\"embedding\"]");
+}
+
+static void show_local(const struct oll_model *m, struct tg_buf *out)
 {
     tg_buf_adds(out, "{");
     add_details(m, out);
@@ -97,6 +107,14 @@ enum tg_status oll_show_print(const struct oll_model *m, struct tg_buf *out)
     tg_buf_add_json(out, tg_str_of(key));
     tg_buf_addf(out, ":%" PRIu32 "},\"capabilities\":[\"completion\",\"tools\"%s]", m->context,
                 m->thinks ? ",\"thinking\"" : "");
+}
+
+enum tg_status oll_show_print(const struct oll_model *m, struct tg_buf *out)
+{
+    if (m->remote.n)
+        show_remote(m, out);
+    else
+        show_local(m, out);
     tg_buf_adds(out, ",\"modified_at\":");
     oll_add_time(m->modified_s * 1000, out);
     return tg_buf_adds(out, "}");

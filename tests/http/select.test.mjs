@@ -125,7 +125,14 @@ test('lists have every name once, and single ones may be asked for', async () =>
     assert.equal((await fetch(`${gw.url}/v1/models/${id}`)).status, 200, id);
   assert.equal((await fetch(gw.url + '/v1/models/nobody')).status, 404);
   assert.equal((await post(gw, '/api/show', '{"model":"gpt-4o:latest"}')).status, 200);
-  assert.equal((await post(gw, '/api/show', '{"model":"mock/answer"}')).status, 404);
+  for (const model of ['mock/answer', 'big-model:latest']) {
+    const shown = await post(gw, '/api/show', JSON.stringify({ model }));
+    assert.equal(shown.status, 200, shown.text);
+    const { details, model_info, remote_model, capabilities } = JSON.parse(shown.text);
+    assert.deepEqual([details.family, details.families, model_info], ['', [], {}]);
+    assert.equal(remote_model, 'answer');
+    assert.ok(['completion', 'tools', 'embedding'].every((c) => capabilities.includes(c)));
+  }
 });
 
 test('a base URL without /v1, or with one too many, is told', async () => {

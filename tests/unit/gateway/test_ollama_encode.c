@@ -234,6 +234,13 @@ static void models(void)
     oll_show_print(&plain, &out);
     CHECK(strstr(out.p, "\"capabilities\":[\"completion\",\"tools\"],"));
     tg_buf_reset(&out);
+    oll_show_print(&(struct oll_model){ .modified_s = 1700000000, .remote = TG_STR("a\"b") }, &out);
+    CHECK_STR(out.p, "{\"details\":{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\","
+                     "\"families\":[],\"parameter_size\":\"\",\"quantization_level\":\"\"},"
+                     "\"model_info\":{},\"remote_model\":\"a\\\"b\",\"capabilities\":["
+                     "\"completion\",\"tools\",\"vision\",\"thinking\",\"embedding\"],"
+                     "\"modified_at\":\"2023-11-14T22:13:20.000Z\"}");
+    tg_buf_reset(&out);
     oll_version_print("1.2", &out);
     CHECK_STR(out.p, "{\"version\":\"" OLL_API_VERSION "\",\"tollgate\":\"1.2\"}");
     static const struct {
