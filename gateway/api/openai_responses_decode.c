@@ -47,10 +47,17 @@ static enum tg_status read_metadata(struct api_read *d, const struct tg_json *v)
     return TG_OK;
 }
 
+/* For the vendor's own logs: what is in it has no meaning here. */
+static enum tg_status read_client_metadata(struct api_read *d, const struct tg_json *v)
+{
+    return tg_json_is(v, TG_JSON_OBJECT) ? TG_OK : api_wrong_type(d, v, TG_JSON_OBJECT);
+}
+
+/* "auto" permits to drop what does not fit, and asks for nothing: nothing is ever dropped here. */
 static enum tg_status read_truncation(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "disabled", "auto" };
-    return api_only_words(d, v, words, COUNT(words), 1);
+    return api_only_words(d, v, words, COUNT(words), COUNT(words));
 }
 
 /* What is built in calls nothing here, so that any limit holds. */
@@ -62,25 +69,24 @@ static enum tg_status read_max_tool_calls(struct api_read *d, const struct tg_js
 
 static enum tg_status read_include(struct api_read *d, const struct tg_json *v)
 {
+    /* The last ones are of calls that are never made here: there is nothing to include. */
+    enum { SEALED, TOKENS };
+    static const char *const words[] = {
+        [SEALED] = "reasoning.encrypted_content", [TOKENS] = "message.output_text.logprobs",
+        "message.input_image.image_url", "file_search_call.results", "web_search_call.results",
+        "web_search_call.action.sources", "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+    };
     if (!tg_json_is(v, TG_JSON_ARRAY))
         return api_wrong_type(d, v, TG_JSON_ARRAY);
     size_t i = 0;
     for (const struct tg_json *m = tg_json_first(v); m; m = tg_json_next(m), i++) {
-        struct tg_str word = { NULL, 0 };
-        size_t mark = api_enter_at(d, i);
-        if (!tg_json_string(m, &word))
-            return api_wrong_type(d, m, TG_JSON_STRING);
-        bool sealed = tg_str_eq(word, TG_STR("reasoning.encrypted_content"));
-        bool tokens = tg_str_eq(word, TG_STR("message.output_text.logprobs"));
-        if (!sealed && !tokens && !tg_str_eq(word, TG_STR("message.input_image.image_url"))) {
-            enum tg_status status = api_unsupported(d);
-            snprintf(d->err->message, sizeof(d->err->message),
-                     "%s: %.*s is not supported in this version", d->path,
-                     TG_FMT(api_short(word)));
+        size_t which = 0, mark = api_enter_at(d, i);
+        enum tg_status status = api_word(d, m, words, COUNT(words), &which);
+        if (status)
             return status;
-        }
-        reading_of(d)->asked->sealed |= sealed;
-        d->out->logprobs |= tokens;
+        reading_of(d)->asked->sealed |= which == SEALED;
+        d->out->logprobs |= which == TOKENS;
         api_leave(d, mark);
     }
     return TG_OK;
@@ -165,6 +171,7 @@ static const struct api_field request_fields[] = {
     { "stream_options", read_stream_options },
     { "store", read_store },
     { "metadata", read_metadata },
+    { "client_metadata", read_client_metadata },
     { "max_output_tokens", oai_read_max_tokens },
     { "max_tool_calls", read_max_tool_calls },
     { "temperature", api_read_temperature },

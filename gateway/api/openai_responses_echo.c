@@ -72,7 +72,7 @@ enum tg_status oai_read_echo(struct api_read *d, const struct tg_json *root)
     add_tools(api_member(root, "tools"), &out);
     add(root, "top_logprobs", "0", &out);
     add(root, "top_p", "null", &out);
-    tg_buf_adds(&out, ",\"truncation\":\"disabled\"");
+    add(root, "truncation", "\"disabled\"", &out);
     add(root, "user", "null", &out);
     add(root, "metadata", "{}", &out);
     if (!out.failed)

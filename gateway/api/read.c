@@ -262,7 +262,7 @@ enum tg_status api_word(struct api_read *d, const struct tg_json *v,
     struct tg_str s;
     if (!tg_json_string(v, &s))
         return api_wrong_type(d, v, TG_JSON_STRING);
-    char list[200] = "";
+    char list[320] = "";
     for (*which = 0; *which < n; (*which)++) {
         if (tg_str_eq(s, tg_str_of(words[*which])))
             return TG_OK;

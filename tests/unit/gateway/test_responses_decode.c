@@ -72,8 +72,10 @@ static void fields_are_honoured(void)
              "\"low\",\"summary\":\"auto\",\"context\":\"auto\",\"mode\":\"standard\"},"
              "\"text\":{\"format\":{\"type\":\"json_schema\","
              "\"name\":\"n\",\"schema\":{\"b\":2},\"strict\":true},\"verbosity\":\"medium\"},"
-             "\"include\":[\"reasoning.encrypted_content\",\"message.input_image.image_url\"],"
-             "\"truncation\":\"disabled\",\"background\":false,\"service_tier\":\"auto\","
+             "\"include\":[\"reasoning.encrypted_content\",\"message.input_image.image_url\","
+             "\"web_search_call.action.sources\",\"file_search_call.results\"],"
+             "\"truncation\":\"auto\",\"client_metadata\":{\"session_id\":\"s\",\"n\":1},"
+             "\"background\":false,\"service_tier\":\"auto\","
              "\"store\":false,\"metadata\":{\"k\":\"v\"},\"max_tool_calls\":3,"
              "\"stream_options\":{\"include_obfuscation\":false},\"prompt_cache_key\":\"p\","
              "\"safety_identifier\":\"s\",\"top_logprobs\":0,\"conversation\":null"));
@@ -88,7 +90,8 @@ static void fields_are_honoured(void)
     CHECK(r->one_call && r->tool_choice == CHAT_CHOICE_NAMED && is(r->tool_name, "g"));
     CHECK(r->thinking && asked->summary && asked->sealed && !asked->store);
     CHECK(r->format == CHAT_FORMAT_SCHEMA && is(r->schema.name, "n") && r->schema.strict);
-    CHECK(is(r->schema.text, "{\"b\":2}"));
+    CHECK(is(r->schema.text, "{\"b\":2}") && !r->logprobs);
+    CHECK(strstr(asked->echo.p, "\"truncation\":\"auto\""));
     done(&t);
 }
 
@@ -182,10 +185,11 @@ static void what_is_wrong_is_named(void)
         { WITH("\"conversation\":\"c\""), "conversation", UNSUPPORTED },
         { WITH("\"personality\":\"friendly\""), "personality", UNSUPPORTED },
         { WITH("\"background\":true"), "background", UNSUPPORTED },
-        { WITH("\"truncation\":\"auto\""), "truncation", UNSUPPORTED },
+        { WITH("\"truncation\":\"middle\""), "truncation", "one of: disabled, auto" },
+        { WITH("\"client_metadata\":\"x\""), "client_metadata", "an object was expected" },
         { WITH("\"top_logprobs\":21"), "top_logprobs", "0 to 20" },
-        { WITH("\"include\":[\"file_search_call.results\"]"), "include[0]",
-          "file_search_call.results is not supported" },
+        { WITH("\"include\":[\"file_search_call.results\",\"x\"]"), "include[1]",
+          "computer_call_output.output.image_url" },
         { WITH("\"service_tier\":\"flex\""), "service_tier", UNSUPPORTED },
         { WITH("\"prompt_cache_retention\":\"24h\""), "prompt_cache_retention", UNSUPPORTED },
         { WITH("\"access_programs\":{}"), "access_programs", UNSUPPORTED },
