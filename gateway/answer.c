@@ -72,6 +72,13 @@ static void tell_id(struct gw_exchange *x)
         header(x, name, "req_%016llx", (unsigned long long)x->id);
 }
 
+/* What of the request has no effect. */
+static void tell_ignored(struct gw_exchange *x)
+{
+    if (x->routed && x->prepared.request.ignored.n) /* decoded, and nobody is at that */
+        gw_http_header(x->rq, "x-tollgate-ignored", x->prepared.request.ignored);
+}
+
 /* What is known now about the answer. */
 static void tell(struct gw_exchange *x, enum occasion occasion)
 {
@@ -81,6 +88,7 @@ static void tell(struct gw_exchange *x, enum occasion occasion)
     gw_caller_tell(&x->caller, x->rq, x->prepared.dialect->anthropic_limits);
     if (complexity->known)
         header(x, "x-tollgate-complexity", "%.4f", complexity->value);
+    tell_ignored(x);
     if (occasion == TELL_HEARTBEAT)
         return;
     if (occasion != TELL_ERROR) {
@@ -414,6 +422,7 @@ void gw_answer_count(struct gw_exchange *x)
         gw_answer_refuse(x, &e);
     } else {
         tell_id(x);
+        tell_ignored(x);
         gw_http_respond(x->rq, 200, "application/json", tg_buf_str(&out));
         x->rq = NULL;
     }

@@ -56,6 +56,7 @@ struct chat_tool {
     struct tg_str name, description;
     struct tg_str parameters; /* JSON text, may be empty */
     bool has_strict, strict;
+    struct tg_str field; /* JSON path at which the client wrote it; empty: tools, and its index */
 };
 
 enum { CHAT_STOPS_MAX = 4 };
@@ -116,6 +117,8 @@ struct chat_request {
     bool echo; /* the answer's text begins with the prompt, which is one text */
     bool hide_thinking; /* what was thought is not wanted, whoever thought it */
     struct tg_str user;
+    struct tg_str ignored; /* JSON paths of what has no effect here, with commas between them, which
+                              the client is told; empty: nothing */
     const void *own; /* what the dialect that read it needs to know again; for it alone */
 };
 

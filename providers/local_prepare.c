@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "config/base/alloc.h"
 #include "config/base/clock.h"
 #include "local_engine/engine.h"
@@ -83,6 +85,22 @@ static enum tg_status check_manner(const struct chat_request *r, struct tg_error
     return TG_OK;
 }
 
+static enum tg_status check_tool(const struct chat_tool *tool, size_t at, struct tg_error *err)
+{
+    char place[32];
+    snprintf(place, sizeof(place), "tools[%zu]", at);
+    struct tg_str field = tool->field.n ? tool->field : tg_str_of(place);
+    if (tool->strict)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "%.*s.function.strict: the local model of this version cannot be held to a "
+                       "schema", TG_FMT(field));
+    if (tool->parameters.n > LE_SCHEMA_BYTES_MAX)
+        return tg_fail(err, TG_UNSUPPORTED,
+                       "%.*s.function.parameters: the local model takes at most %d bytes",
+                       TG_FMT(field), LE_SCHEMA_BYTES_MAX);
+    return TG_OK;
+}
+
 static enum tg_status check_request(const struct chat_request *r, struct tg_error *err)
 {
     if (r->n_inputs)
@@ -94,14 +112,9 @@ static enum tg_status check_request(const struct chat_request *r, struct tg_erro
             return status;
     }
     for (size_t i = 0; i < r->n_tools; i++) {
-        if (r->tools[i].strict)
-            return tg_fail(err, TG_UNSUPPORTED,
-                           "tools[%zu].function.strict: the local model of this version cannot be "
-                           "held to a schema", i);
-        if (r->tools[i].parameters.n > LE_SCHEMA_BYTES_MAX)
-            return tg_fail(err, TG_UNSUPPORTED,
-                           "tools[%zu].function.parameters: the local model takes at most %d bytes",
-                           i, LE_SCHEMA_BYTES_MAX);
+        enum tg_status status = check_tool(&r->tools[i], i, err);
+        if (status)
+            return status;
     }
     if (r->format != CHAT_FORMAT_TEXT)
         return tg_fail(err, TG_UNSUPPORTED,

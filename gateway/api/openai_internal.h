@@ -75,7 +75,8 @@ enum tg_status oai_read_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_tool(struct api_read *d, const struct tg_json *v, struct chat_tool *tool);
 enum tg_status oai_read_choice(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_settle_chat_choice(struct api_read *d, const struct tg_json *root);
-/* A function by its name, as a dialect of this vendor writes it in a choice. */
+/* A function by its name, as a dialect of this vendor writes it in a choice; an empty one: it is
+ * passed over, as it can never be called. */
 typedef enum tg_status (*oai_name_reader)(struct api_read *d, const struct tg_json *v,
                                           struct tg_str *out);
 /* Behind tools and tool_choice of root, which the choice's reader has looked at: leaves no tools

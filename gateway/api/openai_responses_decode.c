@@ -12,6 +12,19 @@ static struct oai_reading *reading_of(struct api_read *d)
     return d->dialect;
 }
 
+void oai_ignore(struct api_read *d)
+{
+    static const char more[] = ",...";
+    char *list = reading_of(d)->ignored;
+    size_t n = strlen(list), left = OAI_IGNORED_MAX - n;
+    if (n >= sizeof(more) - 1 && strcmp(list + n - (sizeof(more) - 1), more) == 0)
+        return;
+    if (d->path_n + 1 + sizeof(more) <= left)
+        snprintf(list + n, left, "%s%s", n ? "," : "", d->path);
+    else
+        snprintf(list + n, left, "%s", more);
+}
+
 static enum tg_status read_previous(struct api_read *d, const struct tg_json *v)
 {
     return api_copy(d, v, 1, OAI_ID_MAX, &reading_of(d)->previous);
@@ -102,11 +115,15 @@ static enum tg_status read_summary(struct api_read *d, const struct tg_json *v)
     return api_word(d, v, words, COUNT(words), &which);
 }
 
-/* Thoughts of earlier turns are the model's template's business. */
+/* Thoughts of earlier turns are the model's template's business: a backend may leave them out. */
 static enum tg_status read_context(struct api_read *d, const struct tg_json *v)
 {
     static const char *const words[] = { "auto", "current_turn", "all_turns" };
-    return api_only_words(d, v, words, COUNT(words), 2);
+    size_t which = 0;
+    enum tg_status status = api_word(d, v, words, COUNT(words), &which);
+    if (status == TG_OK && which == 2)
+        oai_ignore(d);
+    return status;
 }
 
 static enum tg_status read_mode(struct api_read *d, const struct tg_json *v)
@@ -263,8 +280,6 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
     enum tg_status status = api_read_fields(d, root, request_fields,
                                             r->counts ? COUNT_FIELDS : COUNT(request_fields));
     if (status == TG_OK)
-        status = oai_settle_response_choice(d, root);
-    if (status == TG_OK)
         status = oai_check_stream_options(d, root);
     d->out->logprobs |= d->out->top_logprobs > 0; /* alternatives are part of them */
     if (status == TG_OK)
@@ -273,7 +288,12 @@ static enum tg_status read_all(struct api_read *d, const struct tg_json *root)
     if (status == TG_OK)
         status = read_conversation(d, root);
     if (status == TG_OK)
+        status = oai_settle_response_tools(d, root); /* the conversation may have more of them */
+    if (status == TG_OK)
         status = oai_read_echo(d, root);
+    d->out->ignored = tg_arena_str(d->arena, tg_str_of(r->ignored));
+    if (status == TG_OK && !d->out->ignored.p)
+        return api_no_memory(d);
     return status ? status : make_draft(d);
 }
 

@@ -18,18 +18,29 @@ static void add(const struct tg_json *object, const char *key, const char *absen
     add_value(key, tg_json_get(object, key), absent, out);
 }
 
-/* strict is a member of each: without it nothing is enforced here. */
+/* strict is a member of each function: without it nothing is enforced here. */
+static void add_function(const struct tg_json *t, struct tg_buf *out)
+{
+    tg_buf_adds(out, "{\"type\":\"function\"");
+    add(t, "name", "null", out);
+    add(t, "description", "null", out);
+    add(t, "parameters", "null", out);
+    add(t, "strict", "false", out);
+    tg_buf_addc(out, '}');
+}
+
+/* Tools of other types are told as they came. */
 static void add_tools(const struct tg_json *tools, struct tg_buf *out)
 {
+    struct tg_str type;
     tg_buf_adds(out, ",\"tools\":[");
     for (const struct tg_json *t = tg_json_first(tools); t; t = tg_json_next(t)) {
-        tg_buf_adds(out, t == tg_json_first(tools) ? "{\"type\":\"function\""
-                                                   : ",{\"type\":\"function\"");
-        add(t, "name", "null", out);
-        add(t, "description", "null", out);
-        add(t, "parameters", "null", out);
-        add(t, "strict", "false", out);
-        tg_buf_addc(out, '}');
+        if (t != tg_json_first(tools))
+            tg_buf_addc(out, ',');
+        if (tg_json_string(tg_json_get(t, "type"), &type) && tg_str_eq(type, TG_STR("function")))
+            add_function(t, out);
+        else
+            tg_json_print(t, out);
     }
     tg_buf_addc(out, ']');
 }

@@ -29,7 +29,8 @@ struct tg_str oai_item_tokens(const struct api_stream *s, const struct oai_item 
 void oai_item_id(const struct api_answer *a, enum oai_kind kind, size_t i, char id[OAI_ITEM_ID])
 {
     static const char *const prefixes[] = { [OAI_REASONING] = "rs", [OAI_MESSAGE] = "msg",
-                                            [OAI_REFUSAL] = "msg", [OAI_CALL] = "fc" };
+                                            [OAI_REFUSAL] = "msg", [OAI_CALL] = "fc",
+                                            [OAI_CUSTOM] = "ctc" };
     const char *number = strchr(a->id, '_');
     snprintf(id, OAI_ITEM_ID, "%s_%.16s%04zx", prefixes[kind], number ? number + 1 : "", i);
 }
@@ -99,12 +100,30 @@ static void add_thought(const struct api_answer *a, struct tg_str text, bool beg
     }
 }
 
+/* By the name and in the form that the client knows it by. */
+static void add_call(const struct api_answer *a, const struct api_call *call, enum oai_kind kind,
+                     bool begun, struct tg_buf *out)
+{
+    const struct oai_alias *alias = oai_find_alias(a->request, call->name);
+    tg_buf_adds(out, kind == OAI_CUSTOM ? ",\"input\":" : ",\"arguments\":");
+    tg_buf_add_json(out, begun ? TG_STR("") : call->arguments);
+    tg_buf_adds(out, ",\"call_id\":");
+    tg_buf_add_json(out, call->id);
+    tg_buf_adds(out, ",\"name\":");
+    tg_buf_add_json(out, alias ? alias->name : call->name);
+    if (alias && alias->space.n) {
+        tg_buf_adds(out, ",\"namespace\":");
+        tg_buf_add_json(out, alias->space);
+    }
+}
+
 void oai_item_print(const struct api_answer *a, const struct api_stream *s,
                     const struct api_whole *w, const struct oai_item *item, size_t i,
                     enum oai_state state, struct tg_buf *out)
 {
     static const char *const types[] = { [OAI_REASONING] = "reasoning", [OAI_MESSAGE] = "message",
-                                         [OAI_REFUSAL] = "message", [OAI_CALL] = "function_call" };
+                                         [OAI_REFUSAL] = "message", [OAI_CALL] = "function_call",
+                                         [OAI_CUSTOM] = "custom_tool_call" };
     static const char *const states[] = { "in_progress", "completed", "incomplete" };
     bool begun = state == OAI_BEGUN;
     char id[OAI_ITEM_ID];
@@ -113,19 +132,13 @@ void oai_item_print(const struct api_answer *a, const struct api_stream *s,
                 states[state]);
     if (item->kind == OAI_REASONING) {
         add_thought(a, slice(w->reasoning, item->from, item->to), begun, out);
-    } else if (item->kind != OAI_CALL) {
+    } else if (oai_is_call(item->kind)) {
+        add_call(a, &w->calls[item->call], item->kind, begun, out);
+    } else {
         tg_buf_adds(out, ",\"role\":\"assistant\",\"content\":[");
         if (!begun)
             add_part(s, w, item, out);
         tg_buf_addc(out, ']');
-    } else {
-        const struct api_call *call = &w->calls[item->call];
-        tg_buf_adds(out, ",\"arguments\":");
-        tg_buf_add_json(out, begun ? TG_STR("") : call->arguments);
-        tg_buf_adds(out, ",\"call_id\":");
-        tg_buf_add_json(out, call->id);
-        tg_buf_adds(out, ",\"name\":");
-        tg_buf_add_json(out, call->name);
     }
     tg_buf_addc(out, '}');
 }
@@ -135,7 +148,8 @@ static void add_item(struct tg_buf *items, struct oai_item item)
     tg_buf_add(items, &item, sizeof(item));
 }
 
-bool oai_items_of(const struct api_stream *s, const struct api_whole *w, struct tg_buf *items)
+bool oai_items_of(const struct api_answer *a, const struct api_stream *s,
+                  const struct api_whole *w, struct tg_buf *items)
 {
     if (s) {
         tg_buf_add(items, s->items.p, s->items.n);
@@ -148,7 +162,8 @@ bool oai_items_of(const struct api_stream *s, const struct api_whole *w, struct 
     if (w->refusal.n)
         add_item(items, (struct oai_item){ .kind = OAI_REFUSAL, .to = w->refusal.n });
     for (uint32_t i = 0; i < w->n_calls; i++)
-        add_item(items, (struct oai_item){ .kind = OAI_CALL, .call = i });
+        add_item(items, (struct oai_item){ .kind = oai_call_kind(a->request, w->calls[i].name),
+                                           .call = i });
     return !items->failed;
 }
 
@@ -165,7 +180,7 @@ static enum tg_status add_output(const struct api_answer *a, const struct api_st
 {
     struct tg_buf items;
     tg_buf_init(&items, SIZE_MAX / 2);
-    enum tg_status status = oai_items_of(s, w, &items) ? TG_OK : items.failed;
+    enum tg_status status = oai_items_of(a, s, w, &items) ? TG_OK : items.failed;
     const struct oai_item *item = (const struct oai_item *)items.p;
     size_t n = items.n / sizeof(*item);
     for (size_t i = 0; i < n && status == TG_OK; i++) {
@@ -254,7 +269,13 @@ enum tg_status oai_response_print(const struct api_answer *a, const struct api_s
 static enum tg_status print_whole(const struct api_answer *a, const struct api_whole *w,
                                   struct tg_buf *out)
 {
-    return oai_response_print(a, NULL, w, NULL, NULL, out);
+    struct oai_told told;
+    enum tg_status status = oai_tell_calls(a, w, &told);
+    if (status)
+        return status;
+    status = oai_response_print(a, NULL, &told.whole, NULL, NULL, out);
+    oai_told_free(&told);
+    return status;
 }
 
 static enum tg_status print_count(uint32_t n_prompt, struct tg_buf *out)

@@ -12,8 +12,7 @@ static struct oai_talk *talk_of(struct api_read *d)
     return &((struct oai_reading *)d->dialect)->talk;
 }
 
-/* Room for one more of n: p, or a larger copy of it. NULL after an error. */
-static void *room(struct api_read *d, void *p, size_t n, size_t *cap, size_t size)
+void *oai_room(struct api_read *d, void *p, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap)
         return p;
@@ -32,7 +31,7 @@ static void *room(struct api_read *d, void *p, size_t n, size_t *cap, size_t siz
 static enum tg_status add_part(struct api_read *d, struct api_parts *parts,
                                struct chat_part part)
 {
-    struct chat_part *p = room(d, parts->p, parts->n, &parts->cap, sizeof(*p));
+    struct chat_part *p = oai_room(d, parts->p, parts->n, &parts->cap, sizeof(*p));
     if (!p)
         return TG_NOMEM;
     parts->p = p;
@@ -43,7 +42,7 @@ static enum tg_status add_part(struct api_read *d, struct api_parts *parts,
 static enum tg_status append(struct api_read *d, struct chat_message message)
 {
     struct oai_talk *t = talk_of(d);
-    struct chat_message *m = room(d, t->m, t->n, &t->cap, sizeof(*m));
+    struct chat_message *m = oai_room(d, t->m, t->n, &t->cap, sizeof(*m));
     if (!m)
         return TG_NOMEM;
     t->m = m;
@@ -295,33 +294,67 @@ static enum tg_status read_caller(struct api_read *d, const struct tg_json *v)
     return known && tg_str_eq(type, TG_STR("direct")) ? TG_OK : api_unsupported(d);
 }
 
+/* The call that v tells, to which its arguments are still to come. */
+static enum tg_status read_call_head(struct api_read *d, const struct tg_json *v,
+                                     struct chat_part *part)
+{
+    struct tg_str space = { NULL, 0 }, name = { NULL, 0 };
+    enum tg_status status = api_copy_member(d, v, "call_id", true, 1, OAI_ID_MAX, &part->id);
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "namespace", false, 1, OAI_NAME_MAX, &space);
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &name);
+    return status ? status : oai_flat_name(d, space, name, &part->name);
+}
+
+static enum tg_status add_call(struct api_read *d, struct chat_part part)
+{
+    struct oai_talk *t = talk_of(d);
+    if (t->n_calls == OAI_CALLS_MAX)
+        return api_bad(d, "the conversation has more than %d calls", OAI_CALLS_MAX);
+    struct oai_talk_call *calls =
+        oai_room(d, t->calls, t->n_calls, &t->cap_calls, sizeof(*calls));
+    if (!calls)
+        return TG_NOMEM;
+    t->calls = calls;
+    t->calls[t->n_calls++] = (struct oai_talk_call){ .id = part.id, .name = part.name };
+    return add_said(d, part);
+}
+
 static enum tg_status read_call(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = {
         { "type", api_elsewhere },      { "id", api_elsewhere },
         { "call_id", api_elsewhere },   { "name", api_elsewhere },
         { "arguments", api_elsewhere }, { "status", api_elsewhere },
-        { "caller", read_caller },      { "namespace", api_refuse },
+        { "caller", read_caller },      { "namespace", api_elsewhere },
     };
-    struct oai_talk *t = talk_of(d);
     struct chat_part part = { .kind = CHAT_PART_TOOL_CALL };
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
     if (status == TG_OK)
-        status = api_copy_member(d, v, "call_id", true, 1, OAI_ID_MAX, &part.id);
-    if (status == TG_OK)
-        status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &part.name);
+        status = read_call_head(d, v, &part);
     if (status == TG_OK)
         status = api_copy_member(d, v, "arguments", true, 0, SIZE_MAX, &part.text);
-    if (status)
-        return status;
-    if (t->n_calls == OAI_CALLS_MAX)
-        return api_bad(d, "the conversation has more than %d calls", OAI_CALLS_MAX);
-    struct oai_talk_call *calls = room(d, t->calls, t->n_calls, &t->cap_calls, sizeof(*calls));
-    if (!calls)
-        return TG_NOMEM;
-    t->calls = calls;
-    t->calls[t->n_calls++] = (struct oai_talk_call){ .id = part.id, .name = part.name };
-    return add_said(d, part);
+    return status ? status : add_call(d, part);
+}
+
+static enum tg_status read_custom_call(struct api_read *d, const struct tg_json *v)
+{
+    static const struct api_field fields[] = {
+        { "type", api_elsewhere },    { "id", api_elsewhere },   { "call_id", api_elsewhere },
+        { "name", api_elsewhere },    { "input", api_elsewhere }, { "status", api_elsewhere },
+        { "caller", read_caller },    { "namespace", api_elsewhere },
+    };
+    struct chat_part part = { .kind = CHAT_PART_TOOL_CALL };
+    struct tg_str input = { NULL, 0 };
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status == TG_OK)
+        status = read_call_head(d, v, &part);
+    if (status == TG_OK)
+        status = api_copy_member(d, v, "input", true, 0, SIZE_MAX, &input);
+    if (status == TG_OK)
+        status = oai_wrap_input(d, input, &part.text);
+    return status ? status : add_call(d, part);
 }
 
 /* The text of a result's parts, together; its images are left for a user's message. */
@@ -385,6 +418,30 @@ static enum tg_status read_call_output(struct api_read *d, const struct tg_json 
                                                  .n_parts = 1 });
 }
 
+/* Tools from here on; a model hears of all of them at once. */
+static enum tg_status read_more_tools(struct api_read *d, const struct tg_json *v)
+{
+    static const char *const roles[] = { "developer" };
+    static const struct api_field fields[] = { { "type", api_elsewhere },
+                                               { "id", api_elsewhere },
+                                               { "role", api_elsewhere },
+                                               { "tools", api_elsewhere } };
+    size_t which, mark = d->path_n;
+    enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
+    if (status)
+        return status;
+    api_enter(d, "role");
+    status = api_word(d, tg_json_get(v, "role"), roles, COUNT(roles), &which);
+    if (status)
+        return status;
+    api_leave(d, mark);
+    api_enter(d, "tools");
+    status = oai_read_response_tools(d, tg_json_get(v, "tools"));
+    if (status == TG_OK)
+        api_leave(d, mark);
+    return status;
+}
+
 /* --- the list -------------------------------------------------------------------------------- */
 
 enum tg_status oai_read_item(struct api_read *d, const struct tg_json *v)
@@ -393,6 +450,9 @@ enum tg_status oai_read_item(struct api_read *d, const struct tg_json *v)
         { "message", read_message },
         { "function_call", read_call },
         { "function_call_output", read_call_output },
+        { "custom_tool_call", read_custom_call },
+        { "custom_tool_call_output", read_call_output },
+        { "additional_tools", read_more_tools },
         { "reasoning", read_reasoning },
     };
     static const char *const refused[] = {
@@ -400,9 +460,9 @@ enum tg_status oai_read_item(struct api_read *d, const struct tg_json *v)
         "image_generation_call", "code_interpreter_call", "local_shell_call",
         "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call",
         "apply_patch_call_output", "mcp_list_tools", "mcp_approval_request",
-        "mcp_approval_response", "mcp_call", "custom_tool_call", "custom_tool_call_output",
-        "compaction", "compaction_trigger", "tool_search_call", "tool_search_output",
-        "additional_tools", "configuration_update", "program", "program_output",
+        "mcp_approval_response", "mcp_call", "compaction", "compaction_trigger",
+        "tool_search_call", "tool_search_output", "configuration_update", "program",
+        "program_output",
     };
     struct oai_talk *t = talk_of(d);
     struct tg_str type = TG_STR("message");

@@ -81,12 +81,25 @@ enum tg_status oai_find_before(struct api_read *d)
 
 /* --- what is kept of the input --------------------------------------------------------------- */
 
+/* Types of items whose ids begin in a way of their own; the others are messages. */
+static const struct {
+    const char *type, *prefix;
+} prefixes[] = {
+    { "message", "msg_" },
+    { "function_call", "fc_" },
+    { "function_call_output", "fco_" },
+    { "custom_tool_call", "ctc_" },
+    { "custom_tool_call_output", "ctco_" },
+    { "reasoning", "rs_" },
+    { "additional_tools", "at_" },
+};
+
 static const char *prefix_of(struct tg_str type)
 {
-    return tg_str_eq(type, TG_STR("function_call"))          ? "fc_"
-           : tg_str_eq(type, TG_STR("function_call_output")) ? "fco_"
-           : tg_str_eq(type, TG_STR("reasoning"))            ? "rs_"
-                                                             : "msg_";
+    size_t i = sizeof(prefixes) / sizeof(*prefixes) - 1;
+    while (i > 0 && !tg_str_eq(type, tg_str_of(prefixes[i].type)))
+        i--;
+    return prefixes[i].prefix;
 }
 
 /* A content that is a string becomes the list that it stands for. */
@@ -154,7 +167,8 @@ static enum tg_status keep_item(struct api_read *d, const struct tg_json *v)
     for (const struct tg_json *m = tg_json_first(v); m; m = tg_json_next(m))
         if (strcmp(tg_json_key(m), "type") != 0 && strcmp(tg_json_key(m), "id") != 0)
             add_member(m, tg_str_eq(role, TG_STR("assistant")), &r->input);
-    if (!api_member(v, "status") && !tg_str_eq(type, TG_STR("reasoning")))
+    if (!api_member(v, "status") && !tg_str_eq(type, TG_STR("reasoning")) &&
+        !tg_str_eq(type, TG_STR("additional_tools")))
         tg_buf_adds(&r->input, ",\"status\":\"completed\"");
     tg_buf_addc(&r->input, '}');
     return end_item(d, span);
@@ -244,7 +258,6 @@ static bool find_item(const struct gw_response *r, struct tg_str id, struct tg_s
 
 static enum tg_status read_reference(struct api_read *d, const struct tg_json *v)
 {
-    static const char *const prefixes[] = { "msg_", "rs_", "fc_", "fco_" };
     static const struct api_field fields[] = { { "type", api_elsewhere },
                                                { "id", api_elsewhere } };
     struct gw_past *past = reading_of(d)->past;
@@ -258,7 +271,7 @@ static enum tg_status read_reference(struct api_read *d, const struct tg_json *v
     if (status)
         return status;
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes) && !ours; i++)
-        ours = oai_id_number(id, prefixes[i], &number, &rest);
+        ours = oai_id_number(id, prefixes[i].prefix, &number, &rest);
     if (ours && past->store)
         r = gw_responses_find(past->store, past->owner, number, false, past->now_ms);
     if (r && find_item(r, id, &text)) {
@@ -302,12 +315,12 @@ void oai_keep(const struct api_answer *a, const struct api_stream *s, const stru
               struct gw_past *past)
 {
     struct gw_response *r = past->draft;
-    struct api_whole told = *w;
+    struct oai_told told;
     struct api_stream bare;
     struct tg_buf out;
-    if (!r)
+    if (!r || oai_tell_calls(a, w, &told))
         return;
-    told.logprobs = NULL; /* many times the text, and nobody reads them again */
+    told.whole.logprobs = NULL; /* many times the text, and nobody reads them again */
     if (s) {
         bare = *s;
         tg_buf_init(&bare.tokens, 0);
@@ -316,11 +329,12 @@ void oai_keep(const struct api_answer *a, const struct api_stream *s, const stru
     tg_buf_init(&out, SIZE_MAX / 2); /* bounded by the answer */
     past->draft = NULL;
     r->local_only = past->local_only;
-    if (oai_response_print(a, s, &told, NULL, &r->output, &out) == TG_OK) {
+    if (oai_response_print(a, s, &told.whole, NULL, &r->output, &out) == TG_OK) {
         gw_spans_take(&r->output, &out);
         gw_responses_put(past->store, r, past->now_ms);
     } else {
         gw_response_drop(past->store, r);
     }
     tg_buf_free(&out);
+    oai_told_free(&told);
 }

@@ -4,9 +4,10 @@
 #include "gateway/api/openai_responses_internal.h"
 
 /* The stream's events. An item of text, of a refusal or of thoughts is open until another kind
- * begins, calls until the end: their pieces may come mixed. api_stream.open is 1 + the number of
- * the open item; api_stream.tokens has the logprobs of all texts as they were printed, since the
- * end repeats them four times: where that is much, it repeats none. */
+ * begins, calls until the end: their pieces may come mixed, and those of a custom tool's are JSON
+ * around the input, which is told at the end. api_stream.open is 1 + the number of the open item;
+ * api_stream.tokens has the logprobs of all texts as they were printed, since the end repeats them
+ * four times: where that is much, it repeats none. */
 
 enum {
     FIRST = 2,             /* number of the first event behind those of the beginning */
@@ -182,7 +183,7 @@ static enum tg_status open_item(const struct api_answer *a, struct api_stream *s
     begin_item_event(s, "response.output_item.added", i, out);
     oai_item_print(a, NULL, &shown, &first, i, OAI_BEGUN, out);
     end_event(out);
-    if (item.kind == OAI_CALL)
+    if (oai_is_call(item.kind))
         return TG_OK;
     s->open = (int)i + 1;
     add_part_event(a, s, i, words_of(a, item.kind)->added, TG_STR(""), TG_STR(""), out);
@@ -193,7 +194,7 @@ static enum tg_status open_item(const struct api_answer *a, struct api_stream *s
 static size_t find_call(struct api_stream *s, uint32_t call)
 {
     size_t n = n_items(s), i = n;
-    while (i > 0 && (item_at(s, i - 1)->kind != OAI_CALL || item_at(s, i - 1)->call != call))
+    while (i > 0 && (!oai_is_call(item_at(s, i - 1)->kind) || item_at(s, i - 1)->call != call))
         i--;
     return i > 0 ? i - 1 : n;
 }
@@ -205,12 +206,12 @@ static enum tg_status print_call(const struct api_answer *a, struct api_stream *
     size_t i = find_call(s, e->index);
     if (i == n_items(s)) {
         struct api_call call = { .id = e->id, .name = e->name }; /* in its first piece */
-        struct oai_item item = { .kind = OAI_CALL, .call = e->index };
+        struct oai_item item = { .kind = oai_call_kind(a->request, e->name), .call = e->index };
         enum tg_status status = open_item(a, s, item, said, &call, out);
         if (status)
             return status;
     }
-    if (e->text.n) {
+    if (e->text.n && item_at(s, i)->kind == OAI_CALL) { /* an input is told whole: close_call */
         next_event(s, "response.function_call_arguments.delta", out);
         add_place(a, s, i, NULL, out);
         tg_buf_adds(out, ",\"delta\":");
@@ -303,21 +304,41 @@ enum tg_status oai_stream_event(const struct api_answer *a, struct api_stream *s
     return out->failed;
 }
 
+static void add_member(const char *key, struct tg_str value, struct tg_buf *out)
+{
+    tg_buf_addf(out, ",\"%s\":", key);
+    tg_buf_add_json(out, value);
+}
+
+/* The end of what a call is made with; an input's only delta is all of it. */
+static void end_call(const struct api_answer *a, struct api_stream *s, size_t i,
+                     const struct api_call *call, struct tg_buf *out)
+{
+    const struct oai_alias *alias = oai_find_alias(a->request, call->name);
+    bool custom = item_at(s, i)->kind == OAI_CUSTOM;
+    if (custom && call->arguments.n) {
+        next_event(s, "response.custom_tool_call_input.delta", out);
+        add_place(a, s, i, NULL, out);
+        add_member("delta", call->arguments, out);
+        end_event(out);
+    }
+    next_event(s, custom ? "response.custom_tool_call_input.done"
+                         : "response.function_call_arguments.done", out);
+    add_place(a, s, i, NULL, out);
+    if (!custom)
+        add_member("name", alias ? alias->name : call->name, out);
+    add_member(custom ? "input" : "arguments", call->arguments, out);
+    end_event(out);
+}
+
 static void close_calls(const struct api_answer *a, struct api_stream *s,
                         const struct api_whole *w, bool cut, struct tg_buf *out)
 {
     size_t n = n_items(s);
     for (size_t i = 0; i < n; i++) {
-        if (item_at(s, i)->kind != OAI_CALL)
+        if (!oai_is_call(item_at(s, i)->kind))
             continue;
-        const struct api_call *call = &w->calls[item_at(s, i)->call];
-        next_event(s, "response.function_call_arguments.done", out);
-        add_place(a, s, i, NULL, out);
-        tg_buf_adds(out, ",\"name\":");
-        tg_buf_add_json(out, call->name);
-        tg_buf_adds(out, ",\"arguments\":");
-        tg_buf_add_json(out, call->arguments);
-        end_event(out);
+        end_call(a, s, i, &w->calls[item_at(s, i)->call], out);
         add_item_done(a, s, w, i, cut && i + 1 == n ? OAI_INCOMPLETE : OAI_COMPLETED, out);
     }
 }
@@ -328,9 +349,8 @@ static void add_note(struct tg_str note, struct tg_buf *out)
         tg_buf_addf(out, ": tollgate %.*s\n\n", TG_FMT(note));
 }
 
-enum tg_status oai_stream_finish(const struct api_answer *a, struct api_stream *s,
-                                 const struct api_whole *w, struct tg_str note,
-                                 struct tg_buf *out)
+static enum tg_status finish(const struct api_answer *a, struct api_stream *s,
+                             const struct api_whole *w, struct tg_str note, struct tg_buf *out)
 {
     bool cut = w->finish == CHAT_FINISH_LENGTH || w->finish == CHAT_FINISH_FILTER;
     enum tg_status status = TG_OK;
@@ -347,6 +367,19 @@ enum tg_status oai_stream_finish(const struct api_answer *a, struct api_stream *
     status = oai_response_print(a, s, w, NULL, NULL, out);
     end_event(out);
     return status ? status : out->failed;
+}
+
+enum tg_status oai_stream_finish(const struct api_answer *a, struct api_stream *s,
+                                 const struct api_whole *w, struct tg_str note,
+                                 struct tg_buf *out)
+{
+    struct oai_told told;
+    enum tg_status status = oai_tell_calls(a, w, &told);
+    if (status)
+        return status;
+    status = finish(a, s, &told.whole, note, out);
+    oai_told_free(&told);
+    return status;
 }
 
 /* Before the response was begun there is none that could fail: then it is an error event, in the

@@ -136,9 +136,10 @@ static enum tg_status leave_only(struct api_read *d, const struct tg_json *list,
             return status;
         while (i < out->n_tools && !tg_str_eq(out->tools[i].name, name))
             i++;
-        if (i == out->n_tools)
+        if (i == out->n_tools && name.n)
             return api_bad(d, "no tool is named \"%.*s\"", TG_FMT(name));
-        wanted[i] = true;
+        if (name.n)
+            wanted[i] = true;
         api_leave(d, mark);
     }
     for (size_t i = 0; i < out->n_tools; i++)

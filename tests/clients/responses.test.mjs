@@ -64,6 +64,30 @@ test('responses: parallel calls, and their results to the stored response', asyn
   }
 });
 
+test('responses: a custom tool, and one in a namespace', async () => {
+  const edited = ['edit', { input: 'a\n"b"' }];
+  const script = mock(call(edited, ['world__get_weather', paris[1]]), say('ok'));
+  const tools = [
+    { type: 'web_search' },
+    { type: 'custom', name: 'edit', format: { type: 'text' } },
+    { type: 'namespace', name: 'world', description: 'All of it.', tools: [tool] },
+  ];
+  for (const ask of [create, stream]) {
+    const first = await ask(script, { tools });
+    const [edit, look] = first.output;
+    assert.deepEqual([edit.type, edit.name, edit.input], ['custom_tool_call', 'edit', 'a\n"b"']);
+    assert.deepEqual([look.namespace, look.name], ['world', paris[0]]);
+    assert.deepEqual(JSON.parse(look.arguments), paris[1]);
+    const results = [
+      { type: 'custom_tool_call_output', call_id: edit.call_id, output: 'done' },
+      { type: 'function_call_output', call_id: look.call_id, output: '20' },
+    ];
+    const next = await ask(results, { tools, previous_response_id: first.id });
+    assert.equal(next.output_text, 'ok');
+    resultsFit(asked(provider).body.messages);
+  }
+});
+
 test('responses: structured output', async () => {
   const schema = z.object({ city: z.string(), people: z.number() });
   const asks = {

@@ -54,7 +54,51 @@ static void must_be_events(struct tg_str text)
     }
 }
 
-/* What w thought, as text with its tokens, as thoughts and as refusals, in turns. */
+enum { CALLS = 4 };
+
+/* Calls of the first tools, with text as what they are called with, every other one as the input of
+ * a custom tool comes; memory is the request's. */
+static size_t call_tools(const struct chat_request *r, struct tg_arena *arena, struct tg_str text,
+                         struct api_call *calls)
+{
+    size_t n = 0;
+    for (; n < CALLS && n < r->n_tools; n++) {
+        struct tg_buf wrapped;
+        tg_buf_init(&wrapped, FUZZ_MEMORY_MAX);
+        tg_buf_adds(&wrapped, "{\"input\":");
+        tg_buf_add_json(&wrapped, text);
+        tg_buf_addc(&wrapped, '}');
+        calls[n] = (struct api_call){ .id = TG_STR("c"), .name = r->tools[n].name,
+                                      .arguments = text };
+        if (n % 2 == 0)
+            calls[n].arguments = tg_arena_str(arena, tg_buf_str(&wrapped));
+        tg_buf_free(&wrapped);
+    }
+    return n;
+}
+
+static void stream_calls(const struct api_answer *a, struct api_stream *s,
+                         const struct api_whole *w, struct tg_buf *out)
+{
+    for (uint32_t i = 0; i < 2 * w->n_calls; i++) {
+        const struct api_call *call = &w->calls[i / 2];
+        struct tg_str text = call->arguments;
+        size_t half = tg_utf8_complete(text.p, text.n / 2);
+        struct chat_event e = { .kind = CHAT_EVENT_TOOL_CALL, .index = i / 2,
+                                .text = { text.p, half } };
+        if (i % 2)
+            e.text = (struct tg_str){ text.p + half, text.n - half };
+        else
+            e.id = call->id;
+        if (i % 2 == 0)
+            e.name = call->name;
+        if (oai_responses.event(a, s, &e, out))
+            abort();
+    }
+}
+
+/* What w thought, as text with its tokens, as thoughts and as refusals, in turns; then its
+ * calls. */
 static void stream_back(const struct api_answer *a, const struct api_whole *w)
 {
     struct chat_logprob list[FUZZ_TOKENS];
@@ -73,8 +117,10 @@ static void stream_back(const struct api_answer *a, const struct api_whole *w)
             abort();
         tg_buf_add(&said[i % 3], e.text.p, e.text.n);
     }
+    stream_calls(a, &s, w, &out);
     struct api_whole all_said = { .content = tg_buf_str(said), .reasoning = tg_buf_str(said + 1),
-                                  .refusal = tg_buf_str(said + 2) };
+                                  .refusal = tg_buf_str(said + 2), .calls = w->calls,
+                                  .n_calls = w->n_calls };
     if (oai_responses.finish(a, &s, &all_said, TG_STR("{}"), &out))
         abort();
     must_be_events(tg_buf_str(&out));
@@ -83,17 +129,19 @@ static void stream_back(const struct api_answer *a, const struct api_whole *w)
 }
 
 /* The last part of it as an answer. */
-static void answer(const struct chat_request *r, struct gw_past *past)
+static void answer(const struct chat_request *r, struct tg_arena *arena, struct gw_past *past)
 {
     const struct chat_message *last = &r->messages[r->n_messages - 1];
     struct api_answer a = { .model = r->model, .request = r };
     struct chat_logprob list[FUZZ_TOKENS];
-    struct api_whole w = { .content = TG_STR("x") };
+    struct api_call calls[CALLS];
+    struct api_whole w = { .content = TG_STR("x"), .calls = calls };
     struct tg_buf out;
     if (last->n_parts)
         w.reasoning = w.refusal = last->parts[0].text;
     struct chat_logprobs tokens = { list, fuzz_tokens(w.reasoning, list), NULL };
     w.logprobs = r->logprobs ? &tokens : NULL;
+    w.n_calls = call_tools(r, arena, w.reasoning, calls);
     snprintf(a.id, sizeof(a.id), "resp_%016llx", (unsigned long long)past->number);
     tg_buf_init(&out, FUZZ_MEMORY_MAX);
     if (oai_responses.whole(&a, &w, &out) != TG_OK)
@@ -102,6 +150,8 @@ static void answer(const struct chat_request *r, struct gw_past *past)
     tg_buf_free(&out);
     if (r->stream)
         stream_back(&a, &w);
+    if (!r->one_call) /* else they must be answered to go on */
+        w.n_calls = 0;
     oai_responses.keep(&a, NULL, &w, past);
 }
 
@@ -134,7 +184,7 @@ static bool ask(struct tg_str body, uint64_t number)
         check_error(status, &err);
     } else {
         check_request(&request);
-        answer(&request, &past);
+        answer(&request, arena, &past);
     }
     gw_past_free(&past);
     tg_arena_free(arena);

@@ -58,6 +58,9 @@ async function stream(model, fields = {}) {
     else if (event === 'response.reasoning_summary_part.added') item.summary.push(json.part);
     else if (/part\.done$/.test(event)) assert.deepEqual(json.part, last);
     else if (event === 'response.function_call_arguments.delta') item.arguments += json.delta;
+    else if (event === 'response.custom_tool_call_input.delta') item.input += json.delta;
+    else if (event === 'response.custom_tool_call_input.done')
+      assert.equal(json.input, item.input);
     else if (event === 'response.function_call_arguments.done')
       assert.equal(json.arguments, item.arguments);
     else if (/text\.delta$/.test(event)) last.text += json.delta;
@@ -320,7 +323,7 @@ test('tokens of a prompt are counted, with what it goes on from', async () => {
 test('what cannot be done is refused by name', async () => {
   const image = { type: 'input_image', image_url: 'https://example.org/a.png' };
   for (const [fields, param, says] of [
-    [{ tools: [{ type: 'web_search' }] }, 'tools[0].type', /web_search is not supported/],
+    [{ tools: [{ type: 'other' }] }, 'tools[0].type', /other is not supported/],
     [{ background: true }, 'background', /not supported/],
     [{ conversation: 'conv_1' }, 'conversation', /not supported/],
     [{ input: undefined }, 'input', /expected/],
@@ -344,6 +347,85 @@ test('what cannot be done is refused by name', async () => {
     assert.deepEqual([r.status, r.headers.allow], [status, allow], `${method} ${target}`);
     assert.equal(r.json.error.type, 'invalid_request_error');
   }
+});
+
+// As Codex asks: text in, groups of tools, tools among the items, some that nobody here can run.
+test('custom tools and namespaces are called as they were given', async () => {
+  const patch = '*** Begin Patch\n+"hi"\n*** End Patch';
+  const grammar = { type: 'grammar', syntax: 'lark', definition: 'start: /x/' };
+  const custom = { type: 'custom', name: 'apply_patch', description: 'Edits.', format: grammar };
+  const group = { type: 'namespace', name: 'crm', description: 'Customers.', tools };
+  const list = [...tools, { type: 'web_search' }, custom, group];
+  const groups = [{ ...group, name: 'c2' }];
+  const more = { type: 'additional_tools', role: 'developer', tools: groups };
+  const calls = [
+    { name: 'apply_patch', arguments: JSON.stringify({ input: patch }) },
+    { name: 'c2__get_weather', arguments: '{"city":"Rome"}' },
+  ];
+  const input = [more, { role: 'user', content: 'hi' }];
+  const asks = { tools: list, input, client_metadata: { a: 'b' }, truncation: 'auto' };
+  for (const [i, how] of [ask, stream].entries()) {
+    mock.control({ behaviour: 'tool-call', calls, times: 1 });
+    const got = await how('answer', asks);
+    assert.equal(got.status, 200, got.text);
+    assert.equal(got.headers['x-tollgate-ignored'], 'tools[1]');
+    const { id, output, tools: told } = got.response ?? got.json;
+    assert.deepEqual(bare(output), [
+      {
+        id: 'ctc_N0000',
+        type: 'custom_tool_call',
+        status: 'completed',
+        input: patch,
+        call_id: 'call_mock',
+        name: 'apply_patch',
+      },
+      {
+        id: 'fc_N0001',
+        type: 'function_call',
+        status: 'completed',
+        arguments: '{"city":"Rome"}',
+        call_id: 'call_mock_1',
+        name: 'get_weather',
+        namespace: 'c2',
+      },
+    ]);
+    assert.deepEqual(told[2], custom);
+    const sent = mock.log().requests.at(-1).body.tools.map((t) => t.function);
+    assert.deepEqual(
+      sent.map((f) => f.name),
+      ['get_weather', 'apply_patch', 'crm__get_weather', 'c2__get_weather'],
+    );
+    assert.match(sent[1].description, /^Edits\.[^]*\(lark\):\nstart: \/x\/$/);
+    assert.equal(sent[2].description, 'Of all tools of crm: Customers.\n\n');
+    // On from what is kept, and from the items that the client has kept itself.
+    const results = [
+      { type: 'custom_tool_call_output', call_id: 'call_mock', output: 'done' },
+      { type: 'function_call_output', call_id: 'call_mock_1', output: 'rain' },
+    ];
+    for (const next of [
+      { previous_response_id: id, input: results },
+      { input: [...input, ...output, ...results], store: i === 0 },
+    ]) {
+      const end = await ask('answer', { tools: list, ...next });
+      assert.equal(end.status, 200, end.text);
+      const { messages } = mock.log().requests.at(-1).body;
+      const said = messages.map((m) => m.tool_calls?.map((c) => c.function) ?? m.content);
+      assert.deepEqual(said, ['hi', calls, 'done', 'rain']);
+    }
+  }
+  for (const [choice, says] of [
+    [{ type: 'web_search' }, /web_search is not supported/],
+    [{ type: 'custom', name: 'get_weather' }, /no custom tool is named/],
+  ]) {
+    const { status, json } = await ask('answer', { tools: list, tool_choice: choice });
+    assert.equal(status, 400);
+    assert.match(json.error.message, says);
+  }
+  const strict = { ...group, tools: [{ ...tools[0], strict: true }] };
+  const { json } = await ask('default', { tools: [{ type: 'mcp' }, strict] });
+  assert.equal(json.error.param, 'tools[1].tools[0].strict', json.error.message);
+  const count = await call('POST', '/input_tokens', { input: 'hi', tools: [{ type: 'mcp' }] });
+  assert.equal(count.headers['x-tollgate-ignored'], 'tools[0]');
 });
 
 test('a long text with a call behind it is told, and told again at its end', async () => {

@@ -8,6 +8,14 @@
 #include "tests/unit/check.h"
 #include "tests/unit/gateway/media_part.h"
 
+/* Events of a stream. */
+#define EVENT(n, name, members) "event: " name "\ndata: {\"type\":\"" name \
+    "\",\"sequence_number\":" n members "}\n\n"
+#define ADDED(n, i, item) \
+    EVENT(n, "response.output_item.added", ",\"output_index\":" i ",\"item\":" item)
+#define DONE(n, i, item) \
+    EVENT(n, "response.output_item.done", ",\"output_index\":" i ",\"item\":" item)
+
 /* One request, until done(). */
 struct ask {
     struct tg_arena *arena;

@@ -198,7 +198,7 @@ static void what_is_wrong_is_named(void)
         { WITH("\"context_management\":[]"), "context_management", UNSUPPORTED },
         { WITH("\"moderation\":{}"), "moderation", UNSUPPORTED },
         { WITH("\"reasoning\":{\"mode\":\"pro\"}"), "reasoning.mode", UNSUPPORTED },
-        { WITH("\"reasoning\":{\"context\":\"all_turns\"}"), "reasoning.context", UNSUPPORTED },
+        { WITH("\"reasoning\":{\"context\":\"x\"}"), "reasoning.context", "all_turns" },
         { WITH("\"text\":{\"verbosity\":\"most\"}"), "text.verbosity", "medium, low, high" },
         { WITH("\"text\":{\"format\":{\"type\":\"json_schema\"}}"), "text.format", "no name" },
         { WITH("\"text\":{\"format\":{\"type\":\"text\",\"name\":\"n\"}}"), "text.format.name",
@@ -215,7 +215,7 @@ static void what_is_wrong_is_named(void)
 static void wrong_tools_are_named(void)
 {
     static const struct bad rows[] = {
-        { WITH("\"tools\":[{\"type\":\"web_search\"}]"), "tools[0].type", "web_search is not" },
+        { WITH("\"tools\":[{\"type\":\"x\"}]"), "tools[0].type", "x is not supported" },
         { WITH("\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"output_schema\":{}}]"),
           "tools[0].output_schema", UNSUPPORTED },
         { WITH("\"tool_choice\":\"required\""), "tool_choice", "no tools are given" },

@@ -23,12 +23,6 @@
 #define CALL(i, status, arguments, id, name) \
     "{\"id\":\"fc_" N i "\",\"type\":\"function_call\",\"status\":\"" status \
     "\",\"arguments\":\"" arguments "\",\"call_id\":\"" id "\",\"name\":\"" name "\"}"
-#define EVENT(n, name, members) "event: " name "\ndata: {\"type\":\"" name \
-    "\",\"sequence_number\":" n members "}\n\n"
-#define ADDED(n, i, item) \
-    EVENT(n, "response.output_item.added", ",\"output_index\":" i ",\"item\":" item)
-#define DONE(n, i, item) \
-    EVENT(n, "response.output_item.done", ",\"output_index\":" i ",\"item\":" item)
 #define AT(id, i) ",\"item_id\":\"" id "\",\"output_index\":" i
 #define OF(id, i) AT(id, i) ",\"content_index\":0"
 #define SUM(id, i) AT(id, i) ",\"summary_index\":0"
