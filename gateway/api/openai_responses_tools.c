@@ -120,13 +120,32 @@ static enum tg_status add_tool(struct api_read *d, struct chat_tool tool, bool c
     return TG_OK;
 }
 
+/* A tool that is to be shown only when it was searched for is shown at once: nobody searches. */
+static enum tg_status read_defer(struct api_read *d, const struct tg_json *v)
+{
+    bool defer = false;
+    enum tg_status status = api_bool(d, v, &defer);
+    if (status == TG_OK && defer)
+        oai_ignore(d);
+    return status;
+}
+
+/* What a tool's result looks like: backends have no word for it. */
+static enum tg_status read_output_schema(struct api_read *d, const struct tg_json *v)
+{
+    if (!tg_json_is(v, TG_JSON_OBJECT))
+        return api_wrong_type(d, v, TG_JSON_OBJECT);
+    oai_ignore(d);
+    return TG_OK;
+}
+
 static enum tg_status read_function(struct api_read *d, const struct tg_json *v)
 {
     static const struct api_field fields[] = {
         { "type", api_elsewhere },         { "name", api_elsewhere },
         { "description", api_elsewhere },  { "parameters", api_elsewhere },
-        { "strict", api_elsewhere },       { "defer_loading", api_only_false },
-        { "allowed_callers", api_refuse }, { "output_schema", api_refuse },
+        { "strict", api_elsewhere },       { "defer_loading", read_defer },
+        { "allowed_callers", api_refuse }, { "output_schema", read_output_schema },
     };
     struct chat_tool tool = { .name = { NULL, 0 } };
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));
@@ -173,7 +192,7 @@ static enum tg_status read_custom(struct api_read *d, const struct tg_json *v)
     static const struct api_field fields[] = {
         { "type", api_elsewhere },        { "name", api_elsewhere },
         { "description", api_elsewhere }, { "format", api_elsewhere },
-        { "defer_loading", api_only_false }, { "allowed_callers", api_refuse },
+        { "defer_loading", read_defer },  { "allowed_callers", api_refuse },
     };
     struct chat_tool tool = { .parameters = tg_str_of(oai_custom_parameters) };
     enum tg_status status = api_read_fields(d, v, fields, COUNT(fields));

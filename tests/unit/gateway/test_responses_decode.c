@@ -216,8 +216,8 @@ static void wrong_tools_are_named(void)
 {
     static const struct bad rows[] = {
         { WITH("\"tools\":[{\"type\":\"x\"}]"), "tools[0].type", "x is not supported" },
-        { WITH("\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"output_schema\":{}}]"),
-          "tools[0].output_schema", UNSUPPORTED },
+        { WITH("\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"allowed_callers\":[]}]"),
+          "tools[0].allowed_callers", UNSUPPORTED },
         { WITH("\"tool_choice\":\"required\""), "tool_choice", "no tools are given" },
         { WITH(TOOLS ",\"tool_choice\":{\"type\":\"mcp\"}"), "tool_choice.type", "mcp is not" },
         { WITH(TOOLS ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"auto\",\"tools\":"

@@ -55,6 +55,10 @@ static void hosted_tools_are_passed_over(void)
                 "g", "tools[2]");
     check_tools(WITH("\"reasoning\":{\"context\":\"all_turns\"}," TOOLS("{\"type\":\"mcp\"}")), "",
                 "reasoning.context,tools[0]");
+    check_tools(WITH(TOOLS("{\"type\":\"function\",\"name\":\"f\",\"output_schema\":{}},"
+                           "{\"type\":\"custom\",\"name\":\"g\",\"defer_loading\":true},"
+                           "{\"type\":\"function\",\"name\":\"h\",\"defer_loading\":false}")),
+                "f g h", "tools[0].output_schema,tools[1].defer_loading");
 }
 
 static void what_is_ignored_is_bounded(void)
@@ -165,6 +169,8 @@ static void what_is_wrong_is_named(void)
                       "\"mcp\"}]}")), "tool_choice", "no tools are given" },
         { WITH(TOOLS("{\"type\":\"nope\"}")), "tools[0].type", "nope is not supported" },
         { WITH(TOOLS("{}")), "tools[0].type", "is missing" },
+        { WITH(TOOLS("{\"type\":\"function\",\"name\":\"f\",\"output_schema\":1}")),
+          "tools[0].output_schema", "an object was expected" },
         { WITH(TOOLS(FN("f") "," CUSTOM("f"))), "tools[1].name", "taken by an earlier tool (f)" },
         { WITH(TOOLS(FN("s__f") "," SPACE("s", FN("f")))), "tools[1].tools[0].name", "(s__f)" },
         { WITH(TOOLS(SPACE("a b", FN("f")))), "tools[0].name", "letters, digits" },
