@@ -310,8 +310,8 @@ static enum tg_status start(struct server *s, struct tg_error *err)
 static void stop_without_workers(struct gw_app *app)
 {
     tg_log(TG_LOG_ERROR, "worker-stuck",
-           "a worker does not end, probably with a file of the configuration that cannot be read: "
-           "the process ends without it");
+           "a worker does not end with what it reads (a file of the configuration, perhaps) or "
+           "computes: the process ends without it");
     for (struct gw_exchange *x = app->exchanges, *next; x; x = next) {
         next = x->next;
         if (!x->on_worker)

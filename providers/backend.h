@@ -73,7 +73,7 @@ enum tg_status prov_local_prepare(struct prov_backend *local, const struct chat_
                                   struct tg_error *err);
 /* How many tokens that prompt would have, in whatever context: up to PROV_COUNT_BYTES_MAX bytes of
  * text (TG_LIMIT above). Any thread. */
-enum { PROV_COUNT_BYTES_MAX = 4 << 20 };
+enum { PROV_COUNT_BYTES_MAX = 1 << 20 };
 enum tg_status prov_local_count(struct prov_backend *local, const struct chat_request *r,
                                 uint32_t *n, struct tg_error *err);
 /* The most bytes of remembered reasoning that prov_local_prepare may add to a request with this

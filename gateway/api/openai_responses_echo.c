@@ -29,7 +29,26 @@ static void add_function(const struct tg_json *t, struct tg_buf *out)
     tg_buf_addc(out, '}');
 }
 
-/* Tools of other types are told as they came. */
+/* Who may see the response is not to see what opens the client's servers. */
+static void add_without_keys(const struct tg_json *tool, struct tg_buf *out)
+{
+    tg_buf_addc(out, '{');
+    bool first = true;
+    for (const struct tg_json *m = tg_json_first(tool); m; m = tg_json_next(m)) {
+        const char *key = tg_json_key(m);
+        if (strcmp(key, "authorization") == 0 || strcmp(key, "headers") == 0)
+            continue;
+        if (!first)
+            tg_buf_addc(out, ',');
+        first = false;
+        tg_buf_add_json(out, tg_str_of(key));
+        tg_buf_addc(out, ':');
+        tg_json_print(m, out);
+    }
+    tg_buf_addc(out, '}');
+}
+
+/* Tools of other types are told as they came, but for keys. */
 static void add_tools(const struct tg_json *tools, struct tg_buf *out)
 {
     struct tg_str type;
@@ -40,7 +59,7 @@ static void add_tools(const struct tg_json *tools, struct tg_buf *out)
         if (tg_json_string(tg_json_get(t, "type"), &type) && tg_str_eq(type, TG_STR("function")))
             add_function(t, out);
         else
-            tg_json_print(t, out);
+            add_without_keys(t, out);
     }
     tg_buf_addc(out, ']');
 }

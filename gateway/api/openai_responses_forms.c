@@ -70,12 +70,45 @@ enum oai_kind oai_call_kind(const struct chat_request *r, struct tg_str name)
 
 /* --- calls as they are told ------------------------------------------------------------------ */
 
+/* Arguments that a limit of tokens cut inside the input, made whole: what there is of it, without
+ * an escape that is not all there. Empty: they are something else. */
+static void complete(struct tg_str cut, struct tg_buf *out)
+{
+    static const char *const pieces[] = { "{", "\"input\"", ":", "\"" };
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+        size_t n = strlen(pieces[i]);
+        while (at < cut.n && strchr(" \t\r\n", cut.p[at]) && cut.p[at])
+            at++;
+        if (cut.n - at < n || memcmp(cut.p + at, pieces[i], n) != 0)
+            return;
+        at += n;
+    }
+    size_t end = at;
+    while (end < cut.n && cut.p[end] != '"') {
+        bool escape = cut.p[end] == '\\';
+        size_t n = !escape ? 1 : end + 1 < cut.n && cut.p[end + 1] == 'u' ? 6 : 2;
+        if (cut.n - end < n)
+            break;
+        end += n;
+    }
+    tg_buf_adds(out, "{\"input\":\"");
+    tg_buf_add(out, cut.p + at, end - at);
+    tg_buf_adds(out, "\"}");
+}
+
 /* The input, which is never longer than the arguments it comes in, is copied to *at. */
 static enum tg_status unwrap(struct tg_str *arguments, char **at)
 {
     struct tg_json *root = NULL;
     struct tg_str input;
+    struct tg_buf whole;
+    tg_buf_init(&whole, SIZE_MAX / 2); /* little more than the arguments */
     enum tg_status status = tg_json_parse(*arguments, &root, NULL);
+    if (status && status != TG_NOMEM) {
+        complete(*arguments, &whole);
+        status = whole.failed ? whole.failed : tg_json_parse(tg_buf_str(&whole), &root, NULL);
+    }
     if (status == TG_OK && tg_json_string(tg_json_get(root, "input"), &input)) {
         if (input.n)
             memcpy(*at, input.p, input.n);
@@ -83,6 +116,7 @@ static enum tg_status unwrap(struct tg_str *arguments, char **at)
         *at += input.n;
     }
     tg_json_free(root);
+    tg_buf_free(&whole);
     return status == TG_NOMEM ? status : TG_OK;
 }
 

@@ -38,6 +38,8 @@ struct oai_tools {
     struct tg_str space;            /* that is being read; empty: none */
     struct tg_str about;            /* its description, until a tool of it has it */
     bool hosted;                    /* there are some that nobody here can run */
+    bool more;                      /* those of items are being read: */
+    size_t n_given;                 /* there are so many of the request itself, which hold */
 };
 
 /* Messages being put together of items. */
@@ -103,6 +105,8 @@ enum tg_status oai_count_decode(struct tg_str body, struct gw_past *past, struct
 void oai_ignore(struct api_read *d);
 /* openai_responses_tools.c: one of the lists of tools, behind those that were read before. */
 enum tg_status oai_read_response_tools(struct api_read *d, const struct tg_json *v);
+/* Those that an item adds, or tells again. */
+enum tg_status oai_read_more_tools(struct api_read *d, const struct tg_json *v);
 enum tg_status oai_read_response_choice(struct api_read *d, const struct tg_json *v);
 /* Behind all of them and the choice: the request's tools, and what the choice leaves of them. */
 enum tg_status oai_settle_response_tools(struct api_read *d, const struct tg_json *root);

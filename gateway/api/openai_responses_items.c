@@ -304,6 +304,10 @@ static enum tg_status read_call_head(struct api_read *d, const struct tg_json *v
         status = api_copy_member(d, v, "namespace", false, 1, OAI_NAME_MAX, &space);
     if (status == TG_OK)
         status = api_copy_member(d, v, "name", true, 1, OAI_NAME_MAX, &name);
+    if (status == TG_OK && space.n && !(api_is_name(space) && api_is_name(name))) {
+        api_enter(d, api_is_name(space) ? "name" : "namespace");
+        return api_bad(d, "letters, digits, _ and - were expected");
+    }
     return status ? status : oai_flat_name(d, space, name, &part->name);
 }
 
@@ -436,7 +440,7 @@ static enum tg_status read_more_tools(struct api_read *d, const struct tg_json *
         return status;
     api_leave(d, mark);
     api_enter(d, "tools");
-    status = oai_read_response_tools(d, tg_json_get(v, "tools"));
+    status = oai_read_more_tools(d, tg_json_get(v, "tools"));
     if (status == TG_OK)
         api_leave(d, mark);
     return status;

@@ -92,32 +92,67 @@ static enum tg_status add_alias(struct api_read *d, struct oai_alias alias)
     return TG_OK;
 }
 
-/* The tool as read, under the name that it had from the client. */
-static enum tg_status add_tool(struct api_read *d, struct chat_tool tool, bool custom)
+static struct oai_alias *alias_of(const struct oai_tools *t, struct tg_str flat)
+{
+    for (size_t i = 0; i < t->n_aliases; i++)
+        if (tg_str_eq(t->aliases[i].flat, flat))
+            return &t->aliases[i];
+    return NULL;
+}
+
+/* Whether an item brings a tool again that is there: clients repeat their lists at each turn. Two
+ * that only look alike to a backend are not the same. */
+static bool is_again(const struct oai_tools *t, const struct oai_alias *fresh)
+{
+    const struct oai_alias *old = alias_of(t, fresh->flat);
+    struct tg_str space = old ? old->space : TG_STR("");
+    return t->more && tg_str_eq(space, fresh->space) &&
+           tg_str_eq(old ? old->name : fresh->flat, fresh->name);
+}
+
+/* A tool that is there is what the newest item says, unless the request itself has it. */
+static enum tg_status put_tool(struct api_read *d, struct chat_tool tool, struct oai_alias alias,
+                               size_t at)
 {
     struct oai_tools *t = tools_of(d);
-    struct oai_alias alias = { .space = t->space, .name = tool.name, .custom = custom };
-    if (t->n == OAI_TOOLS_MAX)
-        return api_bad(d, "there are more than %d tools", OAI_TOOLS_MAX);
-    enum tg_status status = oai_flat_name(d, t->space, tool.name, &tool.name);
-    for (size_t i = 0; i < t->n && status == TG_OK; i++)
-        if (tg_str_eq(t->list[i].name, tool.name)) {
-            api_enter(d, "name");
-            return api_bad(d, "the name is taken by an earlier tool (%.*s)", TG_FMT(tool.name));
-        }
-    alias.flat = tool.name;
+    struct oai_alias *old = alias_of(t, alias.flat);
+    enum tg_status status = describe(d, &tool);
     if (status == TG_OK)
-        status = describe(d, &tool);
-    if (status == TG_OK)
-        status = locate(d, t->n, &tool);
-    if (status == TG_OK && (alias.space.n || custom))
+        status = locate(d, at, &tool);
+    if (status == TG_OK && old)
+        *old = alias;
+    else if (status == TG_OK && (alias.space.n || alias.custom))
         status = add_alias(d, alias);
     struct chat_tool *list = status ? NULL : oai_room(d, t->list, t->n, &t->cap, sizeof(*list));
     if (!list)
         return TG_NOMEM;
     t->list = list;
-    t->list[t->n++] = tool;
+    t->list[at] = tool;
+    t->n += at == t->n;
     return TG_OK;
+}
+
+/* The tool as read, under the name that it had from the client. */
+static enum tg_status add_tool(struct api_read *d, struct chat_tool tool, bool custom)
+{
+    struct oai_tools *t = tools_of(d);
+    struct oai_alias alias = { .space = t->space, .name = tool.name, .custom = custom };
+    enum tg_status status = oai_flat_name(d, t->space, tool.name, &tool.name);
+    size_t at = 0;
+    if (status)
+        return status;
+    alias.flat = tool.name;
+    while (at < t->n && !tg_str_eq(t->list[at].name, tool.name))
+        at++;
+    if (at < t->n && !is_again(t, &alias)) {
+        api_enter(d, "name");
+        return api_bad(d, "the name is taken by an earlier tool (%.*s)", TG_FMT(tool.name));
+    }
+    if (at < t->n_given)
+        return TG_OK;
+    if (at == OAI_TOOLS_MAX)
+        return api_bad(d, "there are more than %d tools", OAI_TOOLS_MAX);
+    return put_tool(d, tool, alias, at);
 }
 
 /* A tool that is to be shown only when it was searched for is shown at once: nobody searches. */
@@ -280,6 +315,15 @@ enum tg_status oai_read_response_tools(struct api_read *d, const struct tg_json 
     return read_list(d, v, read_tool);
 }
 
+enum tg_status oai_read_more_tools(struct api_read *d, const struct tg_json *v)
+{
+    struct oai_tools *t = tools_of(d);
+    if (!t->more)
+        t->n_given = t->n;
+    t->more = true;
+    return read_list(d, v, read_tool);
+}
+
 /* --- the choice among them ------------------------------------------------------------------- */
 
 /* A tool that can be called, by its type and name. */
@@ -330,17 +374,19 @@ static enum tg_status find_tool(struct api_read *d, const struct tg_json *v, str
     enum tg_status status = read_name(d, v, &custom, &name);
     if (status)
         return status;
-    for (size_t i = 0; i < t->n; i++) {
-        const struct oai_alias *alias = oai_find_alias(d->out, t->list[i].name);
-        if (custom != (alias && alias->custom))
-            continue;
-        *out = t->list[i].name;
-        if (tg_str_eq(*out, name))
-            return TG_OK;
-        if (!alias || !tg_str_eq(alias->name, name))
-            continue;
-        inner = *out;
-        n_inner++;
+    for (size_t i = 0; i < t->n; i++)
+        if (tg_str_eq(t->list[i].name, name)) {
+            const struct oai_alias *alias = alias_of(t, name);
+            *out = t->list[i].name;
+            if (custom == (alias && alias->custom))
+                return TG_OK;
+        }
+    for (size_t i = 0; i < t->n_aliases; i++) {
+        const struct oai_alias *alias = &t->aliases[i];
+        if (alias->custom == custom && alias->space.n && tg_str_eq(alias->name, name)) {
+            inner = alias->flat;
+            n_inner++;
+        }
     }
     *out = inner;
     if (n_inner == 0)

@@ -131,6 +131,8 @@ static enum tg_status leave_only(struct api_read *d, const struct tg_json *list,
     for (const struct tg_json *v = tg_json_first(list); v; v = tg_json_next(v), k++) {
         struct tg_str name = { NULL, 0 };
         size_t mark = api_enter_at(d, k), i = 0;
+        if (k == OAI_TOOLS_MAX)
+            return api_bad(d, "there are more than %d tools", OAI_TOOLS_MAX);
         enum tg_status status = read(d, v, &name);
         if (status)
             return status;

@@ -143,6 +143,29 @@ static void items_may_have_tools(void)
     check_talk("{\"input\":[" MORE(FN("h")) ",{\"role\":\"user\",\"content\":\"a\"}]}", "user:a");
 }
 
+#define TOLD(type, name, text) \
+    "{\"type\":\"" type "\",\"name\":\"" name "\",\"description\":\"" text "\"}"
+
+static void tools_may_be_told_again(void)
+{
+    struct ask t = decoded(1, "{" TOOLS(TOLD("function", "f", "given")) ",\"input\":["
+                              MORE(TOLD("function", "f", "item") ","
+                                   SPACE("s", TOLD("function", "g", "old"))) ","
+                              MORE(SPACE("s", TOLD("function", "g", "new"))
+                                   "," TOLD("custom", "h", "h")) ","
+                              MORE(TOLD("function", "h", "now a function"))
+                              ",{\"role\":\"user\",\"content\":\"a\"}]}");
+    CHECK_STR(t.err.message, "");
+    CHECK_INT(t.rq.n_tools, 3);
+    CHECK(is(t.rq.tools[0].description, "given"));
+    CHECK(is(t.rq.tools[1].description, "Of all tools of s: D\n\nnew"));
+    CHECK(is(t.rq.tools[2].description, "now a function"));
+    CHECK_INT(oai_call_kind(&t.rq, TG_STR("h")), OAI_CALL);
+    done(&t);
+    check_bad(&(struct bad){ "{\"input\":[" MORE(FN("s__g")) "," MORE(SPACE("s", FN("g"))) "]}",
+                             "input[1].tools[0].tools[0].name", "(s__g)" }, TG_INVALID, 400);
+}
+
 static void calls_are_read_back(void)
 {
     check_talk("{\"input\":[{\"type\":\"function_call\",\"call_id\":\"1\",\"namespace\":\"s\","
@@ -199,6 +222,10 @@ static void what_is_wrong_is_named(void)
         { "{\"input\":[{\"type\":\"additional_tools\",\"role\":\"user\",\"tools\":[]}]}",
           "input[0].role", "one of: developer" },
         { "{\"input\":[" MORE(FN("f")) "]}", "input", "has nothing to answer" },
+        { "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"1\",\"namespace\":\"s\","
+          "\"name\":\"\\u00e4\",\"arguments\":\"{}\"}]}", "input[0].name", "letters, digits" },
+        { "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"1\",\"namespace\":\"s t\","
+          "\"name\":\"f\",\"arguments\":\"{}\"}]}", "input[0].namespace", "letters, digits" },
         { "{\"input\":[{\"type\":\"custom_tool_call\",\"call_id\":\"1\",\"name\":\"p\"}]}",
           "input[0].input", "is missing" },
         { "{\"input\":[{\"type\":\"custom_tool_call\",\"call_id\":\"1\",\"name\":\"p\",\"input\":"
@@ -214,6 +241,14 @@ static void what_is_wrong_is_named(void)
     tg_buf_adds(&body, "]}");
     const struct bad many = { body.p, "tools[128]", "more than 128 tools" };
     check_bad(&many, TG_INVALID, 400);
+    tg_buf_reset(&body);
+    tg_buf_adds(&body, "{\"input\":\"hi\"," TOOLS(FN("f")) ",\"tool_choice\":{\"type\":"
+                       "\"allowed_tools\",\"mode\":\"auto\",\"tools\":[");
+    for (size_t i = 0; i < 129; i++)
+        tg_buf_adds(&body, i ? "," FN("f") : FN("f"));
+    tg_buf_adds(&body, "]}}");
+    const struct bad allowed = { body.p, "tool_choice.tools[128]", "more than 128 tools" };
+    check_bad(&allowed, TG_INVALID, 400);
     tg_buf_free(&body);
 }
 
@@ -257,6 +292,43 @@ static void calls_are_told_as_they_were_asked_for(void)
     if (!strstr(t.text.p, OUTPUT))
         CHECK_FAIL("%s", t.text.p);
     CHECK_INT(tg_json_scan(tg_buf_str(&t.text), NULL), TG_OK);
+    done(&t);
+}
+
+/* Arguments of a custom tool's call that a limit cut, and the input that is told. */
+static void inputs_that_were_cut(void)
+{
+    static const char *const rows[][2] = {
+        { "{\"input\":\"a\\nb", "a\\nb" },    { "{\"input\":\"a\\", "a" },
+        { "{\"input\":\"a\\u00e", "a" },      { " { \"input\" : \"a\\u00e4", "a\xC3\xA4" },
+        { "{\"input\":\"a\"", "a" },           { "{\"input\":\"", "" },
+        { "{\"input\":", "{\\\"input\\\":" },
+        { "{\"inpux\":\"a", "{\\\"inpux\\\":\\\"a" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char want[100];
+        struct ask t = decoded(0xab, ASKED);
+        struct api_answer a = answer_to(&t);
+        struct api_call call = { TG_STR("c"), TG_STR("p"), tg_str_of(rows[i][0]) };
+        const struct api_whole w = { .calls = &call, .n_calls = 1, .finish = CHAT_FINISH_LENGTH };
+        CHECK_INT(oai_responses.whole(&a, &w, &t.text), TG_OK);
+        snprintf(want, sizeof(want), "\"input\":\"%s\",\"call_id\"", rows[i][1]);
+        if (!strstr(t.text.p, want))
+            CHECK_FAIL("%s: %s", want, t.text.p);
+        done(&t);
+    }
+}
+
+static void keys_of_servers_are_not_told(void)
+{
+    struct ask t = decoded(0xab, WITH(TOOLS("{\"type\":\"mcp\",\"server_label\":\"s\","
+                                            "\"authorization\":\"k1\",\"headers\":"
+                                            "{\"a\":\"k2\"}}")));
+    struct api_answer a = answer_to(&t);
+    const struct api_whole w = { .content = TG_STR("a") };
+    CHECK_INT(oai_responses.whole(&a, &w, &t.text), TG_OK);
+    CHECK(strstr(t.text.p, "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"s\"}]"));
+    CHECK(!strstr(t.text.p, "k1") && !strstr(t.text.p, "k2"));
     done(&t);
 }
 
@@ -335,8 +407,10 @@ static void conversations_go_on_with_them(void)
     done(&t);
     t = decoded(2, "{" BEFORE("1") ",\"input\":[" OUT("custom_tool_call", "c0") ","
                    OUT("function_call", "c1") "," OUT("custom_tool_call", "c2") ",{\"id\":"
-                   "\"at_00000000000000018000\"}]}");
-    CHECK(t.status == TG_INVALID && strstr(t.err.message, "taken by an earlier tool (g)"));
+                   "\"at_00000000000000018000\"}," MORE(FN("g") "," FN("h")) "]}");
+    CHECK_STR(t.err.message, "");
+    CHECK(t.rq.n_tools == 2 && is(t.rq.tools[1].name, "h"));
+    CHECK(is(t.rq.tools[0].field, "input[4].tools[0]")); /* the newest */
     done(&t);
     t = decoded(2, "{" BEFORE("1") ",\"input\":[" OUT("custom_tool_call", "c0") ","
                    OUT("function_call", "c1") "," OUT("custom_tool_call", "c2") "]}");
@@ -402,9 +476,12 @@ int main(int argc, char **argv)
         CASE(custom_tools_become_functions),
         CASE(namespaces_become_parts_of_names),
         CASE(items_may_have_tools),
+        CASE(tools_may_be_told_again),
         CASE(calls_are_read_back),
         CASE(what_is_wrong_is_named),
         CASE(calls_are_told_as_they_were_asked_for),
+        CASE(inputs_that_were_cut),
+        CASE(keys_of_servers_are_not_told),
         CASE(streams_tell_inputs_at_their_end),
         CASE(conversations_go_on_with_them),
         CASE(failing_allocations),

@@ -474,7 +474,7 @@ static void too_long_to_be_tokenised(void)
     const struct chat_message large = { .role = CHAT_USER, .parts = twice, .n_parts = 2 };
     struct chat_request much = { .messages = &large, .n_messages = 1 };
     CHECK_INT(prov_local_count(b.backend, &much, &n, &counted), TG_LIMIT);
-    CHECK(strstr(counted.text, "more than 4194304 bytes"));
+    CHECK(strstr(counted.text, "more than 1048576 bytes"));
     part.text = TG_STR("hello");
     struct chat_tool tool = { .name = TG_STR("f"), .description = text };
     r.tools = &tool; /* tools count */
