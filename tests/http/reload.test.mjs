@@ -272,7 +272,8 @@ test('fewer connections, and more again: nobody fails, nobody waits for ever', a
     await writeFile(g.configFile, JSON.stringify({ ...kept, limits: { connections: n } }));
     assert.equal((await request(at, { method: 'POST', path: '/admin/reload' })).status, 200);
   };
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 40, maxFreeSockets: 40 });
+  const keeping = () => new http.Agent({ keepAlive: true, maxSockets: 40, maxFreeSockets: 40 });
+  let agent = keeping();
   const ask = (firstMs) =>
     request(g.port, {
       agent,
@@ -293,11 +294,21 @@ test('fewer connections, and more again: nobody fails, nobody waits for ever', a
   const under = await Promise.all(many(12, 0));
   assert.ok(under.every((r) => r.status === 200));
   assert.ok(under.some((r) => r.headers.connection === 'close'));
-  const fresh = await request(g.port, { path: '/healthz' });
-  assert.equal(fresh.status, 200);
+  if (!process.env.TOLLGATE_SANITIZER) { // idle ones make room after 5 s
+    agent.destroy();
+    agent = keeping();
+    await limit(40);
+    await fine(many(12, 100));
+    await limit(3);
+    const fresh = await request(g.port, { path: '/healthz', ms: 20000 });
+    assert.equal(fresh.status, 200);
+  }
+  agent.destroy();
+  agent = keeping();
   await limit(40);
+  const before = mock.log().requests.length;
   const slow = many(12, 300); // with more connections than the limit that comes
-  await waitFor(() => mock.log().requests.length === 36);
+  await waitFor(() => mock.log().requests.length === before + 12);
   await limit(3);
   const waiting = many(6, 0);
   await limit(40);
