@@ -1,12 +1,13 @@
 #include "gateway/holder.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "telemetry/store.h"
 
 enum { TCP_STATE_LISTEN = 0x0A };
 
@@ -87,15 +88,8 @@ bool gw_port_holder(uint16_t port, char *out, size_t n)
 
 bool gw_folder_holder(const char *dir, char *out, size_t n)
 {
-    char path[PATH_MAX], real[PATH_MAX], pid[16] = "";
-    if (!realpath(dir, real) || snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
-        return false;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whatever somebody has put there */
-    ssize_t got = fd >= 0 ? read(fd, pid, sizeof(pid) - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    pid[strspn(pid, "0123456789")] = '\0';
-    bool found = got > 0 && pid[0] && process_holds(pid, real);
+    char real[PATH_MAX], pid[TEL_PID_TEXT];
+    bool found = realpath(dir, real) && tel_holder(dir, pid) && process_holds(pid, real);
     if (found)
         describe(pid, out, n);
     return found;

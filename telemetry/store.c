@@ -55,26 +55,26 @@ enum tg_status tel_make_dir(const char *dir, struct tg_error *err)
     return TG_OK;
 }
 
-/* The holder's pid, for a message only. */
-static void read_holder(const char *path, char pid[16])
+bool tel_holder(const char *dir, char pid[TEL_PID_TEXT])
 {
-    snprintf(pid, 16, "unknown");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    pid[0] = '\0';
+    char *path = tel_path(dir, "lock");
+    int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1; /* whatever is there */
+    tg_free(path);
     if (fd < 0)
-        return;
-    char text[16] = { 0 };
-    ssize_t got = read(fd, text, sizeof(text) - 1);
+        return false;
+    ssize_t got = read(fd, pid, TEL_PID_TEXT - 1);
     close(fd);
-    size_t digits = got > 0 ? strspn(text, "0123456789") : 0;
-    if (digits)
-        snprintf(pid, 16, "%.*s", (int)digits, text);
+    pid[got > 0 ? got : 0] = '\0';
+    pid[strspn(pid, "0123456789")] = '\0';
+    return pid[0] != '\0';
 }
 
 static void write_holder(const char *path)
 {
     char pid[16];
     int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0600);
     if (fd < 0)
         return; /* a folder that cannot be written is locked all the same */
     ssize_t written = write(fd, pid, (size_t)n);
@@ -95,9 +95,9 @@ static enum tg_status lock_dir(struct tel_store *s, struct tg_error *err)
     if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
         failed = errno;
     if (failed == EWOULDBLOCK) {
-        char pid[16];
-        read_holder(path, pid);
-        status = tg_fail(err, TG_AGAIN, "%s: in use by another tollgate, process %s", s->dir, pid);
+        char pid[TEL_PID_TEXT];
+        status = tg_fail(err, TG_AGAIN, "%s: in use by another tollgate, process %s", s->dir,
+                         tel_holder(s->dir, pid) ? pid : "unknown");
     } else if (failed) {
         status = tg_fail(err, TG_IO, "%s: cannot lock this folder: %s", s->dir, strerror(failed));
     } else {

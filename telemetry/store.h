@@ -32,6 +32,10 @@ struct tel_options {
  * TEL_UNAVAILABLE. Keys that are there and cannot be read end it. */
 enum tg_status tel_open(const struct tel_options *options, struct tel_store **out,
                         struct tg_error *err);
+/* The process that the folder's file "lock" names: it holds the folder, or did so last. False: no
+ * such file. Any process; takes no lock. */
+enum { TEL_PID_TEXT = 16 };
+bool tel_holder(const char *dir, char pid[TEL_PID_TEXT]);
 /* Writes all that is pending, gives leases back, joins, closes; waits for the disk. Reservations
  * still open count as spent in full, flagged; requests that wait for one are dropped, fn not
  * called. NULL allowed. */

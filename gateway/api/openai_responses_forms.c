@@ -53,13 +53,19 @@ enum tg_status oai_wrap_input(struct api_read *d, struct tg_str input, struct tg
     return take(d, &text, out);
 }
 
+const struct oai_alias *oai_alias_among(const struct oai_alias *list, size_t n,
+                                        struct tg_str flat)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tg_str_eq(list[i].flat, flat))
+            return &list[i];
+    return NULL;
+}
+
 const struct oai_alias *oai_find_alias(const struct chat_request *r, struct tg_str flat)
 {
     const struct oai_asked *asked = r->own;
-    for (size_t i = 0; i < asked->n_aliases; i++)
-        if (tg_str_eq(asked->aliases[i].flat, flat))
-            return &asked->aliases[i];
-    return NULL;
+    return oai_alias_among(asked->aliases, asked->n_aliases, flat);
 }
 
 enum oai_kind oai_call_kind(const struct chat_request *r, struct tg_str name)

@@ -119,7 +119,10 @@ enum tg_status oai_flat_name(struct api_read *d, struct tg_str space, struct tg_
 /* The function's parameters that a custom tool becomes, and its text as arguments of that. */
 extern const char oai_custom_parameters[];
 enum tg_status oai_wrap_input(struct api_read *d, struct tg_str input, struct tg_str *out);
-/* NULL: the tool of that name is a plain function, or none of the request's. */
+/* The alias with that flat name; NULL: its tool is a plain function, or there is none. */
+const struct oai_alias *oai_alias_among(const struct oai_alias *list, size_t n,
+                                        struct tg_str flat);
+/* The same of a request's. */
 const struct oai_alias *oai_find_alias(const struct chat_request *r, struct tg_str flat);
 /* Calls of custom tools with their input where the arguments were that it came in: without such
  * calls w itself. What is no object with a text "input" is the input as it stands. */

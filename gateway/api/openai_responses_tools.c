@@ -92,12 +92,9 @@ static enum tg_status add_alias(struct api_read *d, struct oai_alias alias)
     return TG_OK;
 }
 
-static struct oai_alias *alias_of(const struct oai_tools *t, struct tg_str flat)
+static const struct oai_alias *alias_of(const struct oai_tools *t, struct tg_str flat)
 {
-    for (size_t i = 0; i < t->n_aliases; i++)
-        if (tg_str_eq(t->aliases[i].flat, flat))
-            return &t->aliases[i];
-    return NULL;
+    return oai_alias_among(t->aliases, t->n_aliases, flat);
 }
 
 /* Whether an item brings a tool again that is there: clients repeat their lists at each turn. Two
@@ -115,12 +112,12 @@ static enum tg_status put_tool(struct api_read *d, struct chat_tool tool, struct
                                size_t at)
 {
     struct oai_tools *t = tools_of(d);
-    struct oai_alias *old = alias_of(t, alias.flat);
+    const struct oai_alias *old = alias_of(t, alias.flat);
     enum tg_status status = describe(d, &tool);
     if (status == TG_OK)
         status = locate(d, at, &tool);
     if (status == TG_OK && old)
-        *old = alias;
+        t->aliases[old - t->aliases] = alias;
     else if (status == TG_OK && (alias.space.n || alias.custom))
         status = add_alias(d, alias);
     struct chat_tool *list = status ? NULL : oai_room(d, t->list, t->n, &t->cap, sizeof(*list));

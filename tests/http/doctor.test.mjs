@@ -1,6 +1,7 @@
 // `tollgate doctor`: what it finds well, what it finds wrong, and that it changes and betrays
 // nothing.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -140,6 +141,9 @@ test('the port: free, held by somebody, held by a gateway', async () => {
   assert.match(second.of('data')[1].remedy, /a second one .* needs another "dataDir"/);
   await gw.stop();
   assert.equal((await doctor(good({ dataDir: gw.dataDir }))).of('data').length, 1);
+  const odd = await tempDir();
+  execFileSync('mkfifo', [path.join(odd, 'lock')]); // which nobody writes
+  assert.deepEqual((await doctor(good({ dataDir: odd }))).fails, []);
   const v6 = await doctor(good({ listen: '[::1]:0' }));
   assert.notEqual(v6.of('port').length, 0);
 });
